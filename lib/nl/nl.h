@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * rtnetlink over libnl-3's core messages: the requests that drivers need and no more.
+ *
+ * A `struct fl_nl` is one NETLINK_ROUTE socket. It belongs to the network namespace in which it was
+ * opened for as long as it lives, whatever the thread enters later: open one per namespace and pass
+ * it on. Every failure carries the kernel's extended-ack text (NETLINK_EXT_ACK) in err->details and
+ * its sentence in err->text.
+ *
+ * Errors: the kernel's -errno; FL_ECODE_KERNEL. Messages: Documentation/userspace-api/netlink,
+ * rtnetlink(7), linux/if_link.h.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/cleanup.h"
+#include "base/error.h"
+
+#include <linux/rtnetlink.h>
+
+struct fl_nl;
+struct nl_msg;
+
+int fl_nl_open(struct fl_nl **ret, struct fl_error *err);
+/* A socket that hears the RTMGRP_* groups, for fl_nl_wait(). */
+int fl_nl_open_groups(uint32_t groups, struct fl_nl **ret, struct fl_error *err);
+/* Waits for a notification and drops it: 1, or 0 after timeout_ms. */
+int fl_nl_wait(struct fl_nl *nl, int timeout_ms, struct fl_error *err);
+void fl_nl_close(struct fl_nl *nl);
+FL_DEFINE_CLEANUP(struct fl_nl *, fl_nl_close)
+#define FL_AUTONL FL_CLEANUP(fl_nl_close_p)
+
+/* ---- a request: sticky error, checked at send ---- */
+struct fl_req {
+	struct nl_msg *msg; /* NULL after a failed allocation */
+	bool failed;
+	struct nlattr *nest[4];
+	int depth;
+};
+
+void fl_req_init(struct fl_req *q, int type, int flags, const void *header, size_t len);
+void fl_req_put(struct fl_req *q, int attr, const void *data, size_t len);
+void fl_req_u8(struct fl_req *q, int attr, uint8_t v);
+void fl_req_u16(struct fl_req *q, int attr, uint16_t v);
+void fl_req_u32(struct fl_req *q, int attr, uint32_t v);
+void fl_req_str(struct fl_req *q, int attr, const char *s);
+void fl_req_flag(struct fl_req *q, int attr);
+void fl_req_addr(struct fl_req *q, int attr, const struct fl_addr *a);
+void fl_req_nest(struct fl_req *q, int attr);
+void fl_req_end(struct fl_req *q);
+/* Raw bytes behind the attributes so far (struct ifinfomsg in VETH_INFO_PEER). */
+void fl_req_raw(struct fl_req *q, const void *data, size_t len);
+void fl_req_clear(struct fl_req *q);
+#define FL_AUTOREQ FL_CLEANUP(fl_req_clear)
+
+/* Sends and waits for the ack. On failure err->text is "WHAT: reason" by the format. */
+int fl_nl_do(struct fl_nl *nl, struct fl_req *q, struct fl_error *err, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/*
+ * Sends n requests in one system call and waits for the last one's ack; the kernel handles them in
+ * order and does not stop at a failure. The first failure is reported, *ret_failed (may be NULL) is its index.
+ */
+int fl_nl_do_all(struct fl_nl *nl, struct fl_req *const *q, const char *const *what, size_t n, size_t *ret_failed,
+		 struct fl_error *err);
+/* Sends and calls fn for each reply message (a dump or a single reply). A dump that was interrupted
+ * (NLM_F_DUMP_INTR) is repeated by the caller: -EINTR. */
+int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const struct nlmsghdr *h), void *arg,
+	      struct fl_error *err);
+
+/* ---- links ---- */
+struct fl_link {
+	uint32_t index, mtu, master, flags;
+	uint32_t peer;		/* IFLA_LINK: index of the peer or lower link, in `peer_nsid`'s namespace */
+	int32_t peer_nsid;	/* -1: the same namespace */
+	uint8_t operstate;	/* IF_OPER_* */
+	char name[IFNAMSIZ];
+	char kind[16];		/* "bridge", "veth", "" for a physical device */
+	struct fl_mac mac;
+	bool vlan_filtering;	/* bridges only */
+	uint32_t promisc;	/* IFLA_PROMISCUITY */
+};
+
+/* -ENODEV when there is none. */
+int fl_link_get(struct fl_nl *nl, const char *name, struct fl_link *ret, struct fl_error *err);
+int fl_link_get_index(struct fl_nl *nl, uint32_t index, struct fl_link *ret, struct fl_error *err);
+int fl_links_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_link *), void *arg, struct fl_error *err);
+
+struct fl_bridge_spec {
+	const char *name;
+	struct fl_mac mac;  /* zero: the kernel's choice, which then changes with its ports */
+	uint32_t mtu;	    /* 0: default */
+	bool vlan_filtering;
+	bool no_default_vlan; /* default_pvid 0 */
+};
+/* Created up. -EEXIST is reported like any other failure. */
+int fl_bridge_create(struct fl_nl *nl, const struct fl_bridge_spec *spec, struct fl_error *err);
+
+enum { FL_PORT_HAIRPIN = 1, FL_PORT_ISOLATED = 2 };
+
+struct fl_veth_spec {
+	const char *name;	/* host end */
+	const char *peer;	/* container end: final name */
+	int peer_netns_fd;	/* -1: same namespace */
+	struct fl_mac mac, peer_mac;
+	uint32_t mtu;		/* both ends; 0: default */
+	uint32_t master;	/* of the host end; 0: none */
+};
+/* One RTM_NEWLINK: both ends with name, MAC and MTU, the host end in its master and up. */
+int fl_veth_create(struct fl_nl *nl, const struct fl_veth_spec *spec, struct fl_error *err);
+void fl_veth_build(struct fl_req *q, const struct fl_veth_spec *spec);
+void fl_bridge_build(struct fl_req *q, const struct fl_bridge_spec *spec);
+
+int fl_link_set_up(struct fl_nl *nl, uint32_t index, bool up, struct fl_error *err);
+int fl_link_set_mac(struct fl_nl *nl, uint32_t index, const struct fl_mac *mac, struct fl_error *err);
+int fl_link_set_promisc(struct fl_nl *nl, uint32_t index, bool on, struct fl_error *err);
+/* IFLA_PROTINFO of a bridge port: FL_PORT_* that are to be set. */
+int fl_link_set_port_flags(struct fl_nl *nl, uint32_t index, unsigned flags, struct fl_error *err);
+/* Succeeds when there is no such link. */
+int fl_link_del(struct fl_nl *nl, const char *name, struct fl_error *err);
+int fl_link_del_index(struct fl_nl *nl, uint32_t index, struct fl_error *err);
+void fl_link_up_build(struct fl_req *q, uint32_t index, bool up);
+void fl_port_flags_build(struct fl_req *q, uint32_t index, unsigned flags);
+
+struct fl_vlan_range {
+	uint16_t first, last;
+	bool pvid, untagged;
+};
+/* VLANs of a port, or of the bridge itself (self). Needs BRIDGE_VLAN_FILTERING. */
+int fl_vlan_add(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n,
+		struct fl_error *err);
+int fl_vlan_del(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n,
+		struct fl_error *err);
+void fl_vlan_build(struct fl_req *q, bool add, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n);
+
+/* ---- addresses ---- */
+struct fl_ifaddr {
+	uint32_t index;
+	struct fl_prefix prefix;
+	uint32_t flags; /* IFA_F_* */
+	uint8_t scope;
+};
+int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t flags, struct fl_error *err);
+int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, struct fl_error *err);
+void fl_ifaddr_build(struct fl_req *q, uint32_t index, const struct fl_prefix *p, uint32_t flags);
+/* Of one link, or of all when index is 0. */
+int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index, int (*fn)(void *arg, const struct fl_ifaddr *), void *arg,
+		    struct fl_error *err);
+
+/* ---- routes ---- */
+struct fl_nlroute {
+	struct fl_prefix dst; /* len 0: default */
+	struct fl_addr gw, src;
+	uint32_t oif, table, priority, mtu, advmss;
+	uint8_t scope, protocol, type;
+};
+int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
+void fl_route_build(struct fl_req *q, const struct fl_nlroute *r);
+/* Index of the interface through which the kernel would send to the address: RTM_GETROUTE. */
+int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif, struct fl_error *err);
+/* Main-table and other unicast routes of a family, cached ones left out. */
+int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *), void *arg,
+		   struct fl_error *err);
+
+/* ---- who listens (NETLINK_SOCK_DIAG) ---- */
+struct fl_listener {
+	uint32_t inode, uid;
+	uint16_t port;
+	struct fl_addr addr;
+};
+/* A socket that holds one of the ports port .. port + count - 1 (TCP: LISTEN; UDP: unconnected). 1 and *ret filled, 0: none. */
+int fl_port_listener(uint8_t proto, const struct fl_addr *host, uint16_t port, uint32_t count,
+		     struct fl_listener *ret, struct fl_error *err);
+/* Finds the process that holds a socket inode: 1, or 0 when /proc does not tell. comm has 16 bytes. */
+int fl_inode_owner(uint32_t inode, pid_t *ret_pid, char *comm);
