@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What is known of a network and of an endpoint: the structs that every layer shares and their
+ * compact JSON, which is what the store keeps. Pure.
+ *
+ * A record is the authority for deletion: DEL and GC remove what it names and nothing else, and
+ * the nftables elements of an endpoint are a function of its record (lib/fw), so that they can be
+ * removed and rebuilt without reading the kernel back.
+ */
+#pragma once
+
+#include "base/addr.h"
+#include "base/error.h"
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FL_NAME_MAX 200	  /* network names and container ids: keys of the store stay under 511 bytes */
+#define FL_DRIVER_MAX 32
+#define FL_ENDPOINT_ADDRS 16
+#define FL_NETWORK_SUBNETS 16
+#define FL_PORTS_MAX 65536
+
+enum fl_origin { FL_ORIGIN_CNI, FL_ORIGIN_CNM, FL_ORIGIN_NETAVARK, FL_ORIGIN_NETCTL };
+enum fl_state { FL_STATE_CREATING, FL_STATE_READY, FL_STATE_DELETING };
+
+/* Which endpoint: one plugin's part of one attachment. All four together are the key. */
+struct fl_endpoint_id {
+	char network[FL_NAME_MAX + 1];
+	char container[FL_NAME_MAX + 1];
+	char ifname[IFNAMSIZ];	       /* inside the sandbox */
+	char driver[FL_DRIVER_MAX];    /* plugin type: several plugins of a chain share the rest */
+};
+
+/* One published port or equal-length range: host port + i reaches container port + i. */
+struct fl_port {
+	uint8_t proto;		 /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	struct fl_addr host;	 /* unset: every address of the host, both families */
+	uint16_t host_port;	 /* never 0 in a record */
+	uint16_t container_port;
+	uint32_t count;		 /* 1 .. 65536; neither end passes 65535 */
+};
+
+struct fl_endpoint {
+	struct fl_endpoint_id id;
+	enum fl_origin origin;
+	enum fl_state state;
+	char link[IFNAMSIZ];	 /* host end of the pair, "" when there is none */
+	uint32_t ifindex;	 /* of that link, 0 until it exists */
+	char netns[256];	 /* path as the runtime gave it: a way in, not an identity */
+	uint64_t cookie;	 /* the sandbox's SO_NETNS_COOKIE; 0 where the kernel has none */
+	uint64_t dev, ino;	 /* of the namespace file, for kernels without cookies */
+	struct fl_mac mac;
+	struct fl_prefix addrs[FL_ENDPOINT_ADDRS];
+	uint32_t n_addrs;
+	struct fl_port *ports;	 /* owned */
+	uint32_t n_ports;
+	bool spoof_check;	 /* only frames from `mac` may enter the bridge at `link` */
+	bool snat_hairpin;	 /* portmap: masquerade what comes back to its own subnet */
+	char ipam[FL_DRIVER_MAX];/* IPAM type that gave the addresses, "" for none */
+	char pool[512];		 /* pool of the addresses when IPAM is in-process, else "" */
+	char undo[512];		 /* driver's own memo for deletion (compact JSON), "" for none */
+};
+
+enum fl_gateway_mode { FL_GATEWAY_NAT, FL_GATEWAY_ROUTED };
+
+struct fl_network {
+	char name[FL_NAME_MAX + 1];
+	char driver[FL_DRIVER_MAX];
+	enum fl_origin origin;
+	bool ready;		 /* its nftables elements were committed as they stand here */
+	char link[IFNAMSIZ];	 /* bridge, or the host interface that leads to the containers; "" none */
+	bool internal;		 /* no route out, no NAT */
+	bool no_icc;		 /* endpoints do not reach each other */
+	bool isolate;		 /* other fairlead networks do not reach it, nor it them */
+	bool guarded;		 /* from outside only published ports are reached */
+	bool masquerade;
+	bool hairpin_all;	 /* masquerade every DNATed connection (portmap's masqAll) */
+	bool no_hairpin_snat;	 /* portmap's snat: false */
+	enum fl_gateway_mode gateway_mode;
+	struct fl_addr snat[2];	 /* source address for traffic out, [0] IPv4, [1] IPv6; unset: masquerade */
+	struct fl_prefix subnets[FL_NETWORK_SUBNETS]; /* masked */
+	uint32_t n_subnets;
+};
+
+/* Releases what an endpoint owns (ports), not the struct itself. */
+void fl_endpoint_clear(struct fl_endpoint *ep);
+#define FL_AUTOENDPOINT FL_CLEANUP(fl_endpoint_clear)
+
+/* Compact JSON; *ret is malloc'd. -ENOMEM. */
+int fl_endpoint_encode(const struct fl_endpoint *ep, char **ret, struct fl_error *err);
+int fl_network_encode(const struct fl_network *net, char **ret, struct fl_error *err);
+/* Accepts only what encode writes (unknown keys and bad values are -EBADMSG, FL_ECODE_STORE). */
+int fl_endpoint_decode(const char *json, size_t len, struct fl_endpoint *ret, struct fl_error *err);
+int fl_network_decode(const char *json, size_t len, struct fl_network *ret, struct fl_error *err);
+
+bool fl_endpoint_id_eq(const struct fl_endpoint_id *a, const struct fl_endpoint_id *b);
+/* Elements, name and flags equal; `ready` is not compared. */
+bool fl_network_same(const struct fl_network *a, const struct fl_network *b);
+/* Adds the masked prefix unless it is there. True when it was added; false also when full. */
+bool fl_network_add_subnet(struct fl_network *net, const struct fl_prefix *p);
+
+/* Known protocol, no port 0, and neither range passes 65535. */
+bool fl_port_valid(const struct fl_port *p);
+const char *fl_proto_str(uint8_t proto);		  /* "tcp", "udp", "sctp" */
+int fl_proto_parse(const char *s, uint8_t *ret);	  /* any letter case; -EINVAL */
