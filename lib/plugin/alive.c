@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plugin/alive.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static int hold(const char *link)
+{
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int n = snprintf(a.sun_path + 1, sizeof(a.sun_path) - 1, "fairlead/creating/%s", link);
+
+	if (s < 0)
+		return -errno;
+	if (!bind(s, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)))
+		return s;
+	n = -errno;
+	close(s);
+	return n;
+}
+
+void fl_alive_hold(const char *link)
+{
+	/* Without it a killed ADD is only recognised later, by DEL or GC. */
+	(void)hold(link);
+}
+
+bool fl_alive_check(const char *link)
+{
+	int s = hold(link);
+
+	if (s >= 0)
+		close(s);
+	return s == -EADDRINUSE;
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The one way in which an endpoint goes: DEL, GC, the rollback of a failed ADD and the clean start of
+ * a retried one. By the record alone, in an order that can be cut anywhere and run again:
+ * mark `deleting`; nftables; kernel objects; conntrack; foreign IPAM; the record with its leases and ports.
+ */
+#include "plugin/internal.h"
+#include "plugin/alive.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct living {
+	const struct fl_network *dying;
+	struct fl_network *nets;
+	size_t n;
+};
+
+static int take_living(void *arg, const struct fl_network *net)
+{
+	struct living *l = arg;
+	struct fl_network *grown;
+
+	if (!strcmp(net->name, l->dying->name) && !strcmp(net->driver, l->dying->driver))
+		return 0;
+	grown = realloc(l->nets, (l->n + 1) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	l->nets = grown;
+	l->nets[l->n++] = *net;
+	return 0;
+}
+
+/*
+ * The network's last endpoint went: its elements and record go inside the write transaction, so that
+ * an ADD that revives the network cannot come in between.
+ */
+static int forget_network(struct fl_call *c, struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_error *err)
+{
+	struct fl_network net;
+	struct living others = { .dying = &net };
+	int r = fl_network_get(t, id->network, id->driver, &net, err);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = fl_networks_each(t, take_living, &others, err);
+	if (!r)
+		r = fl_fw_apply(c->fw, &(struct fl_fw_change){ .del_network = &net, .others = others.nets, .n_others = others.n },
+				err);
+	free(others.nets);
+	if (r && r != -ENOENT)
+		return r;
+	return fl_network_del(t, id->network, id->driver, err);
+}
+
+static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct fl_network *net, bool *has_net, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_endpoint copy = *ep;
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	if (r)
+		return r;
+	copy.state = FL_STATE_DELETING;
+	r = fl_endpoint_put(t, &copy, err);
+	if (r)
+		return r;
+	r = fl_network_get(t, ep->id.network, ep->id.driver, net, err);
+	*has_net = !r;
+	return r && r != -ENOENT ? r : fl_txn_commit(&t, err);
+}
+
+static int forget(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	if (!r)
+		r = fl_endpoint_evict(t, ep, err);
+	if (!r)
+		r = fl_network_in_use(t, ep->id.network, ep->id.driver, &ep->id, err);
+	if (!r)
+		r = forget_network(c, t, &ep->id, err);
+	return r < 0 ? r : fl_txn_commit(&t, err);
+}
+
+int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	struct fl_network net = { 0 };
+	bool has_net = false;
+	int r = mark(c, ep, &net, &has_net, err);
+
+	if (!r)
+		r = fl_fw_step(c, &(struct fl_fw_change){ .del_endpoint = ep, .del_endpoint_network = has_net ? &net : NULL }, err);
+	if (!r && c->driver->endpoint_delete)
+		r = c->driver->endpoint_delete(c, ep, err);
+	if (!r)
+		r = fl_conntrack_flush(ep, !(c->driver->flags & FL_DRIVER_CHAINED), err);
+	return r ? r : forget(c, ep, err);
+}
+
+/* Asked inside a write transaction about the holder of an address or port that this call wants. */
+bool fl_owner_gone(void *arg, const struct fl_endpoint *owner)
+{
+	struct fl_call *c = arg;
+	struct fl_endpoint copy = *owner, *grown;
+	struct fl_link link;
+	int r;
+
+	if (!*owner->link || fl_alive_check(owner->link))
+		return false;
+	r = owner->ifindex ? fl_link_get_index(c->host, owner->ifindex, &link, NULL) :
+			     fl_link_get(c->host, owner->link, &link, NULL);
+	if (r != -ENODEV)
+		return false;
+	copy.ports = owner->n_ports ? malloc(owner->n_ports * sizeof(*copy.ports)) : NULL;
+	grown = realloc(c->evicted, (c->n_evicted + 1) * sizeof(*grown));
+	if (grown)
+		c->evicted = grown;
+	if (!grown || (owner->n_ports && !copy.ports)) {
+		free(copy.ports);
+		return false;
+	}
+	if (owner->n_ports)
+		memcpy(copy.ports, owner->ports, owner->n_ports * sizeof(*copy.ports));
+	c->evicted[c->n_evicted++] = copy;
+	return true;
+}

@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* ADD: an endpoint from nothing, or nothing. */
+#include "plugin/internal.h"
+#include "plugin/alive.h"
+
+#include "base/strbuf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+/* ---- what every verb starts with ---- */
+
+static int parse_dns(struct fl_call *c, struct fl_error *err)
+{
+	const json_t *dns = fl_json_get(c->req.config, "dns");
+
+	return dns ? fl_dns_parse(dns, "dns", &c->dns, err) : 0;
+}
+
+static int need_prev(const struct fl_call *c, struct fl_error *err)
+{
+	bool chained = c->driver->flags & FL_DRIVER_CHAINED && c->req.verb == FL_VERB_ADD;
+
+	bool ipam = c->driver->flags & FL_DRIVER_IS_IPAM;
+
+	if (c->has_prev || ipam || (!chained && c->req.verb != FL_VERB_CHECK))
+		return 0;
+	return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "prevResult: required for %s of %s",
+			    c->req.verb == FL_VERB_CHECK ? "CHECK" : "ADD", c->driver->type);
+}
+
+int fl_engine_decode(struct fl_call *c, struct fl_error *err)
+{
+	const struct fl_driver *d = c->driver;
+	const json_t *check = fl_json_get(c->req.config, "checkHostPorts");
+	int r = 0;
+
+	fl_strcpy(c->ep.id.network, sizeof(c->ep.id.network), c->req.network);
+	fl_strcpy(c->ep.id.container, sizeof(c->ep.id.container), c->req.container);
+	fl_strcpy(c->ep.id.ifname, sizeof(c->ep.id.ifname), c->req.ifname);
+	fl_strcpy(c->ep.id.driver, sizeof(c->ep.id.driver), d->type);
+	fl_strcpy(c->net.name, sizeof(c->net.name), c->req.network);
+	fl_strcpy(c->net.driver, sizeof(c->net.driver), d->type);
+	if (check && !json_is_boolean(check))
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "checkHostPorts: expected true or false, not %s", fl_json_kind(check));
+	c->check_host_ports = json_is_true(check);
+	c->conf = calloc(1, d->conf_size ? d->conf_size : 1);
+	if (!c->conf)
+		return fl_error_oom(err);
+	if (d->fields)
+		r = fl_fields_decode(c->req.config, d->fields, "", c->conf, err);
+	if (!r)
+		r = parse_dns(c, err);
+	if (!r && d->flags & (FL_DRIVER_IPAM | FL_DRIVER_IS_IPAM))
+		r = fl_call_ipam_parse(c, err);
+	if (!r)
+		r = fl_ports_parse(c, err);
+	if (!r)
+		r = need_prev(c, err);
+	if (!r && d->flags & FL_DRIVER_IPAM && c->ipam_mode == FL_IPAM_NONE && c->req.verb == FL_VERB_ADD && c->req.version < FL_V030)
+		r = fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				 "ipam: a result of cniVersion %s needs an IP address; give an ipam, or use cniVersion 0.3.1 or later",
+				 fl_version_names[c->req.version]);
+	if (!r && d->validate)
+		r = d->validate(c, err);
+	return r;
+}
+
+int fl_engine_open(struct fl_call *c, struct fl_error *err)
+{
+	bool ipam = c->driver->flags & FL_DRIVER_IS_IPAM;
+	int r = fl_session_open(c, err);
+
+	if (ipam)
+		return r ? r : fl_session_store(c, err);
+	if (!r)
+		r = fl_nl_open(&c->host, err);
+	if (!r && !(c->driver->flags & FL_DRIVER_STATELESS))
+		r = fl_session_store(c, err);
+	if (!r && !(c->driver->flags & FL_DRIVER_STATELESS))
+		r = fl_fw_open(&c->fw, err);
+	if (!r)
+		r = fl_session_inside(c, err);
+	/* A foreign IPAM is executed with all that the caller gave. */
+	if (!r && c->ipam_mode != FL_IPAM_FOREIGN)
+		r = fl_session_drop(err);
+	return r;
+}
+
+/* ---- the first transaction ---- */
+
+/* A record of the same name: a failed ADD's, or an endpoint that lives. */
+static int clear_prior(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOENDPOINT struct fl_endpoint prior = { 0 };
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_link link;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	if (!r)
+		r = fl_endpoint_get(t, &c->ep.id, &prior, err);
+	fl_txn_abort(fl_take_ptr(t));
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (prior.state == FL_STATE_CREATING && *prior.link && fl_alive_check(prior.link))
+		return fl_error_set(err, EBUSY, FL_ECODE_TRY_AGAIN, "another ADD of container %s, interface %s is under way",
+				    prior.id.container, prior.id.ifname);
+	if (prior.state == FL_STATE_READY && prior.ifindex && !(c->driver->flags & FL_DRIVER_CHAINED) &&
+	    prior.cookie == c->sandbox.cookie && !fl_link_get_index(c->host, prior.ifindex, &link, NULL))
+		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
+				    "container %s is attached to network %s as %s already (host interface %s); DEL it first",
+				    prior.id.container, prior.id.network, prior.id.ifname, prior.link);
+	return fl_endpoint_destroy(c, &prior, err);
+}
+
+static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network *old, bool *has_old, struct fl_error *err)
+{
+	int r = fl_network_get(t, c->net.name, c->net.driver, old, err);
+
+	*has_old = !r;
+	if (r && r != -ENOENT)
+		return r;
+	for (uint32_t i = 0; *has_old && i < old->n_subnets; i++)
+		fl_network_add_subnet(&c->net, &old->subnets[i]);
+	for (uint32_t i = 0; i < c->ep.n_addrs; i++)
+		fl_network_add_subnet(&c->net, &c->ep.addrs[i]);
+	c->net.ready = *has_old && old->ready && fl_network_same(&c->net, old);
+	return c->net.ready ? 0 : fl_network_put(t, &c->net, err);
+}
+
+struct step {
+	struct fl_network old; /* the network as other endpoints have it, when it differs */
+	bool has_old;
+};
+
+static int claim(struct fl_call *c, struct step *s, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_gone gone = { fl_owner_gone, c };
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	if (!r && c->ipam_mode == FL_IPAM_OWN)
+		r = fl_call_ipam_own(c, t, &gone, err);
+	if (!r)
+		r = fl_ports_choose(c, t, err);
+	if (!r && c->ep.n_ports)
+		r = fl_ports_claim(t, &c->ep, fl_endpoint_families(&c->ep), &gone, err);
+	if (!r)
+		r = merge_network(c, t, &s->old, &s->has_old, err);
+	if (!r)
+		r = fl_endpoint_put(t, &c->ep, err);
+	return r ? r : fl_txn_commit(&t, err);
+}
+
+/* The first record of a foreign IPAM's endpoint: it must be known before the delegate runs. */
+static int announce(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_endpoint bare = c->ep;
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	bare.ports = NULL;
+	bare.n_ports = 0;
+	if (!r)
+		r = fl_endpoint_put(t, &bare, err);
+	return r ? r : fl_txn_commit(&t, err);
+}
+
+static int conclude(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_network now;
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	c->ep.state = FL_STATE_READY;
+	if (!r)
+		r = fl_endpoint_put(t, &c->ep, err);
+	if (!r && !c->net.ready && !fl_network_get(t, c->net.name, c->net.driver, &now, err) && fl_network_same(&now, &c->net)) {
+		now.ready = true;
+		r = fl_network_put(t, &now, err);
+	}
+	return r ? r : fl_txn_commit(&t, err);
+}
+
+/* ---- nftables ---- */
+
+static int program(struct fl_call *c, struct step *s, struct fl_error *err)
+{
+	bool changed = s->has_old && !c->net.ready && !fl_network_same(&s->old, &c->net);
+	struct fl_fw_change change = {
+		.add_network = c->net.ready ? NULL : &c->net,
+		.add_endpoint = &c->ep,
+		.add_endpoint_network = &c->net,
+		.del_network = changed ? &s->old : NULL,
+		.others = &c->net,
+		.n_others = 1,
+	};
+	int r = 0;
+
+	for (size_t i = 0; i < c->n_evicted && !r; i++)
+		r = fl_fw_step(c, &(struct fl_fw_change){ .del_endpoint = &c->evicted[i], .del_endpoint_network = &c->net }, err);
+	if (!r)
+		r = fl_fw_step(c, &change, err);
+	if (!r && (c->net.masquerade || c->ep.n_ports))
+		r = fl_fw_admit_foreign_forward(c->fw, err);
+	if (r < 0)
+		return r;
+	return fl_conntrack_flush(&c->ep, false, err);
+}
+
+/* ---- ADD ---- */
+
+static int identify(struct fl_call *c)
+{
+	uint32_t bits = 0;
+
+	while (getrandom(&bits, sizeof(bits), 0) != sizeof(bits))
+		continue;
+	c->ep.state = FL_STATE_CREATING;
+	c->ep.origin = FL_ORIGIN_CNI;
+	c->ep.cookie = c->sandbox.cookie;
+	c->ep.dev = c->sandbox.dev;
+	c->ep.ino = c->sandbox.ino;
+	fl_strcpy(c->ep.netns, sizeof(c->ep.netns), c->req.netns);
+	fl_strcpy(c->ep.ipam, sizeof(c->ep.ipam), c->ipam_mode == FL_IPAM_NONE ? "" : c->ipam_type);
+	if (!(c->driver->flags & FL_DRIVER_CHAINED)) {
+		snprintf(c->ep.link, sizeof(c->ep.link), "veth%08x", bits);
+		fl_alive_hold(c->ep.link);
+	}
+	return 0;
+}
+
+static int set_dns(struct fl_call *c, struct fl_error *err)
+{
+	const struct fl_dns *from = fl_dns_empty(&c->dns) ? &c->ipam_result.dns : &c->dns;
+
+	if (fl_dns_empty(from) || !fl_dns_empty(&c->result.dns))
+		return 0;
+	return fl_dns_copy(&c->result.dns, from) ? fl_error_oom(err) : 0;
+}
+
+static int build(struct fl_call *c, struct step *s, struct fl_error *err)
+{
+	const struct fl_driver *d = c->driver;
+	int r = 0;
+
+	if (c->ipam_mode == FL_IPAM_FOREIGN) {
+		r = fl_call_ipam_foreign(c, err);
+		if (!r)
+			r = claim(c, s, err);
+		if (!r)
+			r = fl_session_drop(err);
+	}
+	if (!r && c->ep.n_ports)
+		r = fl_ports_check_host(c, err);
+	if (!r && d->network_create)
+		r = d->network_create(c, err);
+	if (!r && d->endpoint_create)
+		r = d->endpoint_create(c, err);
+	if (!r && d->join)
+		r = d->join(c, err);
+	if (!r)
+		r = program(c, s, err);
+	if (!r)
+		r = set_dns(c, err);
+	return r ? r : conclude(c, err);
+}
+
+static void roll_back(struct fl_call *c)
+{
+	struct fl_error quiet = { 0 };
+
+	if (c->ipam_mode == FL_IPAM_FOREIGN)
+		fl_delegate(c, c->ipam_type, "DEL", NULL, &quiet);
+	/* What stays after a failure here is in the record, for DEL and GC. */
+	fl_endpoint_destroy(c, &c->ep, &quiet);
+	if (c->driver->network_undo)
+		c->driver->network_undo(c);
+}
+
+static int add_stateless(struct fl_call *c, struct fl_error *err)
+{
+	int r = c->driver->endpoint_create ? c->driver->endpoint_create(c, err) : 0;
+
+	if (!r && c->driver->join)
+		r = c->driver->join(c, err);
+	return r ? r : set_dns(c, err);
+}
+
+/* An IPAM executable: the lease is all there is. Nobody's endpoint record vouches for its owner. */
+static int add_lease(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	if (!r)
+		r = fl_call_ipam_own(c, t, NULL, err);
+	if (!r)
+		r = fl_txn_commit(&t, err);
+	if (!r) {
+		fl_result_clear(&c->result);
+		c->result = c->ipam_result;
+		c->ipam_result = (struct fl_result){ 0 };
+	}
+	return r;
+}
+
+/* A chained plugin without work passes on what it was given and touches nothing. */
+static int pass_through(struct fl_call *c)
+{
+	fl_result_clear(&c->result);
+	c->result = c->prev;
+	c->prev = (struct fl_result){ 0 };
+	return 0;
+}
+
+int fl_engine_add(struct fl_call *c, struct fl_error *err)
+{
+	struct step s = { 0 };
+	int r = fl_engine_decode(c, err);
+
+	if (!r && c->driver->flags & FL_DRIVER_CHAINED && c->idle)
+		return pass_through(c);
+	if (!r)
+		r = fl_engine_open(c, err);
+	if (r)
+		return r;
+	if (c->driver->flags & FL_DRIVER_IS_IPAM)
+		return add_lease(c, err);
+	if (c->driver->flags & FL_DRIVER_STATELESS)
+		return add_stateless(c, err);
+	r = clear_prior(c, err);
+	if (r)
+		return r;
+	identify(c);
+	r = c->ipam_mode == FL_IPAM_FOREIGN ? announce(c, err) : claim(c, &s, err);
+	if (r)
+		return r;
+	r = build(c, &s, err);
+	if (r)
+		roll_back(c);
+	else if (c->driver->flags & FL_DRIVER_CHAINED) {
+		json_t *extra = fl_take_ptr(c->result.extra);
+
+		pass_through(c);
+		c->result.extra = extra;
+	}
+	return r;
+}

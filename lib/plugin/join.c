@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Inside the sandbox: addresses, routes and sysctls of an interface, and their check. */
+#include "plugin/internal.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#define LO_INDEX 1 /* of every namespace: net/core/dev.c */
+#define REQS 32
+#define DAD_TIMEOUT_MS 5000
+
+json_t *fl_config_get(const struct fl_call *c, const char *a, const char *b, const char *d)
+{
+	json_t *v = fl_json_get(c->req.config, a);
+
+	if (v && b)
+		v = json_is_object(v) ? fl_json_get(v, b) : NULL;
+	if (v && d)
+		v = json_is_object(v) ? fl_json_get(v, d) : NULL;
+	return v;
+}
+
+static int take_mac(const char *key, const char *text, enum fl_ecode code, struct fl_mac *ret, struct fl_error *err)
+{
+	struct fl_mac m;
+
+	if (!text || !*text)
+		return 0;
+	if (fl_mac_parse(text, &m) || m.b[0] & 1 || fl_mac_is_zero(&m))
+		return fl_error_set(err, EINVAL, code, "%s: expected a unicast MAC address such as \"02:00:00:00:00:01\", not \"%.64s\"",
+				    key, text);
+	*ret = m;
+	return 0;
+}
+
+int fl_requested_mac(const struct fl_call *c, struct fl_mac *ret, struct fl_error *err)
+{
+	const json_t *args = fl_config_get(c, "args", "cni", "mac"), *rc = fl_config_get(c, "runtimeConfig", "mac", NULL);
+	struct fl_mac m = { 0 };
+	int r = take_mac("CNI_ARGS: MAC", c->req.args_mac, FL_ECODE_ENV, &m, err);
+
+	if (!r && args && !json_is_string(args))
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "args.cni.mac: expected a string, not %s", fl_json_kind(args));
+	if (!r && rc && !json_is_string(rc))
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "runtimeConfig.mac: expected a string, not %s", fl_json_kind(rc));
+	if (!r)
+		r = take_mac("args.cni.mac", json_string_value(args), FL_ECODE_CONFIG, &m, err);
+	if (!r)
+		r = take_mac("runtimeConfig.mac", json_string_value(rc), FL_ECODE_CONFIG, &m, err);
+	if (!r)
+		*ret = m;
+	return r;
+}
+
+int fl_host_sysctl(const char *value, struct fl_error *err, const char *fmt, ...)
+{
+	char name[128];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(name, sizeof(name), fmt, ap);
+	va_end(ap);
+	return fl_sysctl_write(name, value, NULL, 0, err);
+}
+
+static int keep_accepting_ra(void *arg, const struct fl_link *l)
+{
+	char name[128], now[16];
+
+	(void)arg;
+	snprintf(name, sizeof(name), "net/ipv6/conf/%s/accept_ra", l->name);
+	if (!fl_sysctl_read(name, now, sizeof(now), NULL) && !strcmp(now, "1"))
+		fl_sysctl_write(name, "2", NULL, 0, NULL);
+	return 0;
+}
+
+int fl_enable_forwarding(struct fl_call *c, int family, struct fl_error *err)
+{
+	char now[16];
+	int r;
+
+	if (family == AF_INET)
+		return fl_host_sysctl("1", err, "net/ipv4/ip_forward");
+	if (!fl_sysctl_read("net/ipv6/conf/all/forwarding", now, sizeof(now), NULL) && !strcmp(now, "1"))
+		return 0;
+	/* A router ignores advertisements unless accept_ra is 2: ip-sysctl.rst. */
+	r = fl_links_each(c->host, keep_accepting_ra, NULL, err);
+	return r ? r : fl_host_sysctl("1", err, "net/ipv6/conf/all/forwarding");
+}
+
+/* ---- joining ---- */
+
+struct joining {
+	struct fl_call *c;
+	bool v6, dad;
+	struct fl_req reqs[REQS];
+	struct fl_req *list[REQS];
+	char what[REQS][96];
+	const char *names[REQS];
+	size_t n;
+};
+
+static int set_inside(struct fl_call *c, struct fl_error *err, const char *key, const char *value)
+{
+	char name[128];
+
+	snprintf(name, sizeof(name), "net/%s/conf/%s/%s", strchr(key, '6') ? "ipv6" : "ipv4", c->req.ifname, strchr(key, ':') + 1);
+	return fl_sysctl_write(name, value, NULL, 0, err);
+}
+
+/* Neighbours learn a MAC that changed behind a known address: one gratuitous ARP, one unsolicited NA. */
+static int sysctls_v4(struct fl_call *c, struct fl_error *err)
+{
+	int r = set_inside(c, err, "4:arp_notify", "1");
+
+	return r < 0 ? r : 0;
+}
+
+static int sysctls_v6(struct fl_call *c, struct fl_error *err)
+{
+	int r = set_inside(c, err, "6:disable_ipv6", "0");
+
+	if (r >= 0)
+		r = set_inside(c, err, "6:keep_addr_on_down", "1");
+	if (r >= 0)
+		r = set_inside(c, err, "6:ndisc_notify", "1");
+	if (r >= 0)
+		r = set_inside(c, err, "6:accept_dad", "0");
+	return r < 0 ? r : sysctls_v4(c, err);
+}
+
+static int sysctls_v6_dad(struct fl_call *c, struct fl_error *err)
+{
+	int r = sysctls_v6(c, err);
+
+	if (r >= 0)
+		r = set_inside(c, err, "6:accept_dad", "1");
+	if (r >= 0)
+		r = set_inside(c, err, "6:enhanced_dad", "1");
+	return r < 0 ? r : fl_nl_open_groups(RTMGRP_IPV6_IFADDR, &c->dad_watch, err);
+}
+
+struct dad {
+	bool tentative;
+	struct fl_prefix failed;
+};
+
+static int see_dad(void *arg, const struct fl_ifaddr *a)
+{
+	struct dad *d = arg;
+
+	d->tentative |= !!(a->flags & IFA_F_TENTATIVE);
+	if (a->flags & IFA_F_DADFAILED)
+		d->failed = a->prefix;
+	return 0;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Until no address is tentative; the kernel tells when that changes. RFC 4862 section 5.4. */
+static int wait_dad(struct fl_call *c, struct fl_error *err)
+{
+	int64_t end = now_ms() + DAD_TIMEOUT_MS;
+
+	for (;;) {
+		struct dad d = { 0 };
+		int64_t left = end - now_ms();
+		int r = fl_ifaddrs_each(c->inside, c->inside_index, see_dad, &d, err);
+
+		if (r)
+			return r;
+		if (fl_addr_is_set(&d.failed.addr))
+			return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT, "%s: another host uses the address %s (duplicate address detection)",
+					    c->req.ifname, fl_prefix_str(&d.failed, FL_PREFIX_BUF));
+		if (!d.tentative)
+			return 0;
+		r = left > 0 ? fl_nl_wait(c->dad_watch, (int)left, err) : 0;
+		if (r < 0)
+			return r;
+		if (!r)
+			return fl_error_set(err, ETIMEDOUT, FL_ECODE_KERNEL, "%s: duplicate address detection did not end within %d ms",
+					    c->req.ifname, DAD_TIMEOUT_MS);
+	}
+}
+
+static struct fl_req *next(struct joining *j, struct fl_error *err, const char *what, const char *object)
+{
+	if (j->n == REQS) {
+		fl_error_set(err, E2BIG, FL_ECODE_CONFIG, "more addresses and routes than one interface may have here (%d)", REQS);
+		return NULL;
+	}
+	snprintf(j->what[j->n], sizeof(j->what[0]), "%s: %s %s", j->c->req.ifname, what, object);
+	j->names[j->n] = j->what[j->n];
+	j->list[j->n] = &j->reqs[j->n];
+	return &j->reqs[j->n++];
+}
+
+static int flush(struct joining *j, struct fl_error *err)
+{
+	int r = fl_nl_do_all(j->c->inside, j->list, j->names, j->n, NULL, err);
+
+	for (size_t i = 0; i < j->n; i++)
+		fl_req_clear(&j->reqs[i]);
+	j->n = 0;
+	return r;
+}
+
+static int put_address(struct joining *j, const struct fl_prefix *p, struct fl_error *err)
+{
+	struct fl_req *q = next(j, err, "address", fl_prefix_str(p, FL_PREFIX_BUF));
+
+	if (!q)
+		return -E2BIG;
+	fl_ifaddr_build(q, j->c->inside_index, p, p->addr.family == AF_INET6 && !j->dad ? IFA_F_NODAD : 0);
+	return 0;
+}
+
+static const struct fl_addr *gateway_of(const struct fl_call *c, int family)
+{
+	for (size_t i = 0; i < c->result.n_ips; i++)
+		if (c->result.ips[i].gateway.family == family)
+			return &c->result.ips[i].gateway;
+	return NULL;
+}
+
+static int put_route(struct joining *j, const struct fl_route *r, struct fl_error *err)
+{
+	const struct fl_addr *gw = fl_addr_is_set(&r->gw) ? &r->gw : gateway_of(j->c, r->dst.addr.family);
+	struct fl_nlroute route = { .dst = r->dst, .oif = j->c->inside_index, .table = r->table, .priority = r->priority,
+				    .mtu = r->mtu, .advmss = r->advmss };
+	struct fl_req *q;
+
+	if (j->n == REQS) {
+		int e = flush(j, err);
+
+		if (e)
+			return e;
+	}
+	q = next(j, err, "route to", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
+	if (!q)
+		return -E2BIG;
+	if (gw)
+		route.gw = *gw;
+	route.scope = r->scope >= 0 ? (uint8_t)r->scope : gw ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+	if (r->dst.addr.family == AF_INET6)
+		route.scope = RT_SCOPE_UNIVERSE;
+	fl_route_build(q, &route);
+	return 0;
+}
+
+static int send_join(struct joining *j, bool up, struct fl_error *err)
+{
+	struct fl_call *c = j->c;
+	struct fl_req *q = next(j, err, "set up", "lo");
+	int r = 0;
+
+	fl_link_up_build(q, LO_INDEX, true);
+	for (size_t i = 0; i < c->result.n_ips && !r; i++)
+		r = put_address(j, &c->result.ips[i].address, err);
+	if (!r && up) {
+		q = next(j, err, "set", "up");
+		if (q)
+			fl_link_up_build(q, c->inside_index, true);
+		r = q ? 0 : -E2BIG;
+	}
+	for (size_t i = 0; i < c->result.n_routes && !r; i++)
+		r = put_route(j, &c->result.routes[i], err);
+	if (!r)
+		return flush(j, err);
+	for (size_t i = 0; i < j->n; i++)
+		fl_req_clear(&j->reqs[i]);
+	return r;
+}
+
+int fl_join_interface(struct fl_call *c, int result_index, bool up, bool dad, struct fl_error *err)
+{
+	struct joining j = { .c = c, .dad = dad };
+	int r = 0;
+
+	for (size_t i = 0; i < c->ipam_result.n_ips; i++) {
+		c->result.ips[c->result.n_ips] = c->ipam_result.ips[i];
+		c->result.ips[c->result.n_ips++].interface = result_index;
+		j.v6 |= c->ipam_result.ips[i].address.addr.family == AF_INET6;
+	}
+	for (size_t i = 0; i < c->ipam_result.n_routes && !r; i++)
+		r = fl_result_add_route(&c->result, &c->ipam_result.routes[i]) ? fl_error_oom(err) : 0;
+	if (!r && c->result.n_ips)
+		r = fl_call_inside(c, !j.v6 ? sysctls_v4 : dad ? sysctls_v6_dad : sysctls_v6, err);
+	if (!r)
+		r = send_join(&j, up, err);
+	return !r && c->dad_watch && up ? wait_dad(c, err) : r;
+}
+
+int fl_endpoint_delete_link(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	/* By index where it is known: it is never given twice, a name may be. */
+	if (ep->ifindex)
+		return fl_link_del_index(c->host, ep->ifindex, err);
+	return *ep->link ? fl_link_del(c->host, ep->link, err) : 0;
+}
+
+/* ---- checking ---- */
+
+struct seen {
+	const struct fl_prefix *want;
+	const struct fl_route *route;
+	uint32_t index;
+	bool found;
+};
+
+static int see_address(void *arg, const struct fl_ifaddr *a)
+{
+	struct seen *s = arg;
+
+	s->found |= a->prefix.len == s->want->len && fl_addr_eq(&a->prefix.addr, &s->want->addr);
+	return 0;
+}
+
+static int see_route(void *arg, const struct fl_nlroute *r)
+{
+	struct seen *s = arg;
+
+	s->found |= r->oif == s->index && r->dst.len == s->route->dst.len &&
+		    (r->dst.len == 0 || fl_prefix_same_net(&r->dst, &s->route->dst)) &&
+		    (!fl_addr_is_set(&s->route->gw) || fl_addr_eq(&r->gw, &s->route->gw));
+	return 0;
+}
+
+static int missing(struct fl_call *c, const char *what, const struct fl_prefix *p, struct fl_error *err)
+{
+	return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s: %s %s is missing on %s", c->req.container, what,
+			    fl_prefix_str(p, FL_PREFIX_BUF), c->req.ifname);
+}
+
+int fl_check_interface(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_link l;
+	int r = fl_link_get(c->inside, c->req.ifname, &l, err);
+
+	if (r)
+		return fl_error_set(err, r, FL_ECODE_CHECK, "container %s: interface %s is missing", c->req.container, c->req.ifname);
+	for (size_t i = 0; i < c->prev.n_interfaces; i++) {
+		const struct fl_result_interface *in = &c->prev.interfaces[i];
+
+		if (in->sandbox && !strcmp(in->name, c->req.ifname) && in->mac[0] && strcasecmp(in->mac, fl_mac_str(&l.mac, FL_MAC_BUF)))
+			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s: %s has MAC %s, the result says %s",
+					    c->req.container, c->req.ifname, fl_mac_str(&l.mac, FL_MAC_BUF), in->mac);
+	}
+	for (uint32_t i = 0; i < c->ep.n_addrs; i++) {
+		struct seen s = { .want = &c->ep.addrs[i] };
+
+		r = fl_ifaddrs_each(c->inside, l.index, see_address, &s, err);
+		if (r || !s.found)
+			return r ? r : missing(c, "address", s.want, err);
+	}
+	for (size_t i = 0; i < c->prev.n_routes; i++) {
+		struct seen s = { .route = &c->prev.routes[i], .index = l.index };
+
+		r = fl_routes_each(c->inside, s.route->dst.addr.family, see_route, &s, err);
+		if (r || !s.found)
+			return r ? r : missing(c, "route to", &s.route->dst, err);
+	}
+	return 0;
+}

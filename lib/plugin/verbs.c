@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* DEL, CHECK, GC and STATUS. */
+#include "plugin/internal.h"
+
+#include "base/strbuf.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool stateless(const struct fl_call *c)
+{
+	return c->driver->flags & FL_DRIVER_STATELESS;
+}
+
+/* ---- DEL ---- */
+
+struct other {
+	const struct fl_call *c;
+	bool found;
+};
+
+static int same_interface(void *arg, const struct fl_endpoint *ep)
+{
+	struct other *o = arg;
+
+	o->found = ep->cookie && ep->cookie == o->c->sandbox.cookie && !strcmp(ep->id.ifname, o->c->req.ifname);
+	return o->found;
+}
+
+/*
+ * No record: the second DEL, a foreign plugin's container, or one from before a reboot. The path may
+ * lead to another container's sandbox by now, whose interface is not ours to remove.
+ */
+static int del_unknown(struct fl_call *c, struct fl_error *err)
+{
+	struct other o = { c, false };
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r;
+
+	if (c->ipam_mode == FL_IPAM_OWN) {
+		r = fl_txn_begin(c->store, true, &t, err);
+		if (!r)
+			r = fl_ipam_release_conf(t, &c->ipam, &c->ep.id, err);
+		if (!r)
+			r = fl_txn_commit(&t, err);
+		if (r)
+			return r;
+	}
+	if (!c->inside || c->driver->flags & FL_DRIVER_CHAINED)
+		return 0;
+	r = fl_txn_begin(c->store, false, &t, err);
+	if (!r)
+		r = fl_endpoints_each(t, NULL, same_interface, &o, err);
+	if (r < 0 || o.found)
+		return r < 0 ? r : 0;
+	return fl_link_del(c->inside, c->req.ifname, err);
+}
+
+/* DEL must work with a configuration that ADD would refuse: what it names does not matter. */
+static int decode_lenient(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_error quiet = { 0 };
+	int r = fl_engine_decode(c, &quiet);
+
+	if (!r)
+		return 0;
+	if (quiet.code == FL_ECODE_DECODE || c->ipam_mode == FL_IPAM_FOREIGN || stateless(c)) {
+		*err = quiet;
+		return stateless(c) ? 0 : r;
+	}
+	fprintf(stderr, "note: %s\n", quiet.text);
+	c->ipam_mode = FL_IPAM_NONE;
+	return 0;
+}
+
+int fl_engine_del(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOENDPOINT struct fl_endpoint ep = { 0 };
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = decode_lenient(c, err), found;
+
+	if (!r)
+		r = fl_engine_open(c, err);
+	if (r || stateless(c))
+		return r ? r : c->driver->endpoint_delete ? c->driver->endpoint_delete(c, &c->ep, err) : 0;
+	if (c->ipam_mode == FL_IPAM_FOREIGN)
+		r = fl_delegate(c, c->ipam_type, "DEL", NULL, err);
+	if (!r)
+		r = fl_txn_begin(c->store, false, &t, err);
+	if (r)
+		return r;
+	found = c->driver->flags & FL_DRIVER_IS_IPAM ? -ENOENT : fl_endpoint_get(t, &c->ep.id, &ep, err);
+	fl_txn_abort(fl_take_ptr(t));
+	if (found == -ENOENT)
+		return del_unknown(c, err);
+	return found ? found : fl_endpoint_destroy(c, &ep, err);
+}
+
+/* ---- CHECK ---- */
+
+static int load_own(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_network net;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	fl_endpoint_clear(&c->ep);
+	if (r)
+		return r;
+	struct fl_endpoint_id id = c->ep.id;
+
+	r = fl_endpoint_get(t, &id, &c->ep, err);
+	if (!r)
+		r = fl_network_get(t, id.network, id.driver, &net, err);
+	if (r == -ENOENT)
+		return fl_error_set(err, r, FL_ECODE_CHECK, "container %s, interface %s: no record of an attachment to network %s",
+				    id.container, id.ifname, id.network);
+	if (!r)
+		c->net = net;
+	if (!r && c->ep.state != FL_STATE_READY)
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s, interface %s: the last ADD or DEL was not finished",
+				    id.container, id.ifname);
+	if (!r && c->ep.cookie != c->sandbox.cookie)
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "CNI_NETNS: %s is not the sandbox that was attached", c->req.netns);
+	return r;
+}
+
+int fl_engine_check(struct fl_call *c, struct fl_error *err)
+{
+	int r = fl_engine_decode(c, err);
+
+	if (!r)
+		r = fl_engine_open(c, err);
+	if (!r && c->ipam_mode == FL_IPAM_FOREIGN)
+		r = fl_delegate(c, c->ipam_type, "CHECK", NULL, err);
+	if (!r && c->driver->flags & FL_DRIVER_CHAINED && c->idle)
+		return 0;
+	if (!r && !stateless(c) && !(c->driver->flags & FL_DRIVER_IS_IPAM))
+		r = load_own(c, err);
+	if (!r && c->ipam_mode == FL_IPAM_OWN) {
+		FL_AUTOTXN struct fl_txn *t = NULL;
+
+		r = fl_txn_begin(c->store, false, &t, err);
+		if (!r)
+			r = fl_ipam_held(t, c->ipam.pool, &c->ep.id, err);
+		if (!r)
+			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s, interface %s: its address lease is missing",
+					    c->req.container, c->req.ifname);
+		r = r < 0 ? r : 0;
+	}
+	if (!r && c->driver->check)
+		r = c->driver->check(c, err);
+	if (!r && c->fw) {
+		r = fl_fw_check(c->fw, &c->net, &c->ep, err);
+		r = r < 0 ? r : !r;
+	}
+	return r;
+}
+
+/* ---- GC ---- */
+
+struct sweep {
+	struct fl_call *c;
+	struct fl_attachment *valid;
+	size_t n_valid;
+	struct fl_endpoint_id *stale;
+	size_t n_stale;
+	struct fl_strbuf errors;
+};
+
+static int compare(const void *a, const void *b)
+{
+	const struct fl_attachment *x = a, *y = b;
+	int r = strcmp(x->container, y->container);
+
+	return r ? r : strcmp(x->ifname, y->ifname);
+}
+
+static int read_valid(struct sweep *s, struct fl_error *err)
+{
+	const json_t *list = fl_json_get(s->c->req.config, "cni.dev/valid-attachments");
+	size_t n = json_array_size(list);
+
+	if (list && !json_is_array(list))
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "cni.dev/valid-attachments: expected a list of objects, not %s",
+				    fl_json_kind(list));
+	s->valid = calloc(n + 1, sizeof(*s->valid));
+	if (!s->valid)
+		return fl_error_oom(err);
+	for (; s->n_valid < n; s->n_valid++) {
+		const json_t *item = json_array_get(list, s->n_valid);
+		const char *id = json_is_object(item) ? json_string_value(fl_json_get(item, "containerID")) : NULL;
+		const char *ifname = id ? json_string_value(fl_json_get(item, "ifname")) : NULL;
+
+		/* A list that cannot be read must never make a living container stale. */
+		if (!ifname)
+			return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+					    "cni.dev/valid-attachments[%zu]: expected an object with the strings containerID and ifname",
+					    s->n_valid);
+		s->valid[s->n_valid] = (struct fl_attachment){ (char *)id, (char *)ifname };
+	}
+	qsort(s->valid, s->n_valid, sizeof(*s->valid), compare);
+	return 0;
+}
+
+static int take_stale(void *arg, const struct fl_endpoint *ep)
+{
+	struct sweep *s = arg;
+	struct fl_attachment key = { (char *)ep->id.container, (char *)ep->id.ifname };
+	struct fl_endpoint_id *grown;
+
+	if (ep->origin != FL_ORIGIN_CNI || strcmp(ep->id.driver, s->c->driver->type) ||
+	    bsearch(&key, s->valid, s->n_valid, sizeof(key), compare))
+		return 0;
+	grown = realloc(s->stale, (s->n_stale + 1) * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	s->stale = grown;
+	s->stale[s->n_stale++] = ep->id;
+	return 0;
+}
+
+static void collect(struct sweep *s, const struct fl_error *e)
+{
+	fl_strbuf_addf(&s->errors, "%s%s", s->errors.len ? "; " : "", e->text);
+}
+
+static void sweep_one(struct sweep *s, const struct fl_endpoint_id *id)
+{
+	FL_AUTOENDPOINT struct fl_endpoint ep = { 0 };
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_error e = { 0 };
+	int r = fl_txn_begin(s->c->store, false, &t, &e);
+
+	if (!r)
+		r = fl_endpoint_get(t, id, &ep, &e);
+	fl_txn_abort(fl_take_ptr(t));
+	if (r == -ENOENT)
+		return;
+	if (!r)
+		r = fl_endpoint_destroy(s->c, &ep, &e);
+	if (r) {
+		fl_error_prefix(&e, "container %s, interface %s", id->container, id->ifname);
+		collect(s, &e);
+	}
+}
+
+static int sweep_records(struct sweep *s, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(s->c->store, false, &t, err);
+
+	if (!r)
+		r = fl_endpoints_each(t, s->c->req.network, take_stale, s, err);
+	fl_txn_abort(fl_take_ptr(t));
+	for (size_t i = 0; !r && i < s->n_stale; i++)
+		sweep_one(s, &s->stale[i]);
+	return r;
+}
+
+static void sweep_leases(struct sweep *s)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_call *c = s->c;
+	struct fl_error e = { 0 };
+	int r = 0;
+
+	if (c->ipam_mode == FL_IPAM_FOREIGN)
+		r = fl_delegate(c, c->ipam_type, "GC", NULL, &e);
+	if (c->ipam_mode == FL_IPAM_OWN) {
+		r = fl_txn_begin(c->store, true, &t, &e);
+		if (!r)
+			r = fl_ipam_gc(t, c->ipam.pool, c->driver->type, s->valid, s->n_valid, &e);
+		if (!r)
+			r = fl_txn_commit(&t, &e);
+	}
+	if (r)
+		collect(s, &e);
+}
+
+int fl_engine_gc(struct fl_call *c, struct fl_error *err)
+{
+	struct sweep s = { .c = c };
+	int r = fl_engine_decode(c, err);
+
+	if (!r)
+		r = read_valid(&s, err);
+	if (!r)
+		r = fl_engine_open(c, err);
+	if (!r && !stateless(c)) {
+		if (!(c->driver->flags & FL_DRIVER_IS_IPAM))
+			r = sweep_records(&s, err);
+		if (!r)
+			sweep_leases(&s);
+		if (!r && s.errors.len)
+			r = fl_error_set(err, EIO, FL_ECODE_KERNEL, "GC of network %s: %s", c->req.network, s.errors.s);
+	}
+	free(s.valid);
+	free(s.stale);
+	fl_strbuf_clear(&s.errors);
+	return r;
+}
+
+/* ---- STATUS ---- */
+
+int fl_engine_status(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_engine_decode(c, err);
+
+	if (!r)
+		r = fl_engine_open(c, err);
+	if (!r && c->ipam_mode == FL_IPAM_FOREIGN)
+		return fl_delegate(c, c->ipam_type, "STATUS", NULL, err) ?: c->driver->status ? c->driver->status(c, err) : 0;
+	if (!r && c->ipam_mode == FL_IPAM_OWN) {
+		r = fl_txn_begin(c->store, false, &t, err);
+		if (!r)
+			r = fl_ipam_status(t, &c->ipam, err);
+		fl_txn_abort(fl_take_ptr(t));
+	}
+	if (!r && c->driver->status)
+		r = c->driver->status(c, err);
+	if (r && err->code >= FL_ECODE_KERNEL)
+		err->code = FL_ECODE_NOT_AVAILABLE;
+	return r;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "bridge.h"
+
+static const struct fl_driver driver = {
+	.type = "bridge",
+	.about = "attaches containers to a bridge, with NAT, published ports and addresses",
+	.flags = FL_DRIVER_IPAM | FL_DRIVER_PORTS,
+	.fields = bridge_fields,
+	.conf_size = sizeof(struct bridge_conf),
+	.validate = bridge_validate,
+	.network_create = bridge_network_create,
+	.network_undo = bridge_network_undo,
+	.endpoint_create = bridge_endpoint_create,
+	.join = bridge_join,
+	.endpoint_delete = fl_endpoint_delete_link,
+	.check = bridge_check,
+	.status = bridge_status,
+};
+
+int main(void)
+{
+	return fl_plugin_main(&driver);
+}

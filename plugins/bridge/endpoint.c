@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The veth pair: born with its final names, MACs and MTU, one end in the bridge, one in the sandbox. */
+#include "bridge.h"
+
+#include <errno.h>
+#include <string.h>
+
+static int add_vlans(struct fl_call *c, uint32_t port, struct fl_error *err)
+{
+	const struct bridge_conf *conf = c->conf;
+	const struct vlan_trunk *t = conf->trunk.items;
+	struct fl_vlan_range v[2];
+	int r = 0;
+
+	if (!conf->preserve_default_vlan) {
+		v[0] = (struct fl_vlan_range){ .first = 1 };
+		r = fl_vlan_del(c->host, port, false, v, 1, err);
+	}
+	if (!r) {
+		v[0] = (struct fl_vlan_range){ .first = conf->vlan ? (uint16_t)conf->vlan : 1, .pvid = true, .untagged = true };
+		r = fl_vlan_add(c->host, port, false, v, 1, err);
+	}
+	for (size_t i = 0; i < conf->trunk.n && !r; i++) {
+		size_t n = 0;
+
+		if (t[i].id)
+			v[n++] = (struct fl_vlan_range){ .first = (uint16_t)t[i].id };
+		if (t[i].max)
+			v[n++] = (struct fl_vlan_range){ .first = (uint16_t)t[i].min, .last = (uint16_t)t[i].max };
+		r = fl_vlan_add(c->host, port, false, v, n, err);
+	}
+	return r;
+}
+
+static int set_port(struct fl_call *c, uint32_t port, struct fl_error *err)
+{
+	const struct bridge_conf *conf = c->conf;
+	unsigned flags = 0;
+	int r = 0;
+
+	/* A container reaches itself through its published port only if the bridge may send it back. */
+	if (conf->hairpin || (c->ep.n_ports && !conf->promisc))
+		flags |= FL_PORT_HAIRPIN;
+	if (conf->port_isolation || c->net.no_icc)
+		flags |= FL_PORT_ISOLATED;
+	if (flags)
+		r = fl_link_set_port_flags(c->host, port, flags, err);
+	if (!r && (conf->vlan || conf->trunk.n))
+		r = add_vlans(c, port, err);
+	return r;
+}
+
+int bridge_endpoint_create(struct fl_call *c, struct fl_error *err)
+{
+	const struct bridge_conf *conf = c->conf;
+	uint32_t mtu = conf->mtu ? (uint32_t)conf->mtu : c->result.interfaces[0].mtu;
+	struct fl_veth_spec spec = { .name = c->ep.link, .peer = c->req.ifname, .peer_netns_fd = c->sandbox.fd,
+				     .mac = fl_mac_random(), .mtu = mtu, .master = c->link_index };
+	struct fl_link inside;
+	int r;
+
+	if (fl_mac_is_zero(&c->ep.mac))
+		c->ep.mac = fl_mac_random();
+	spec.peer_mac = c->ep.mac;
+	r = fl_veth_create(c->host, &spec, err);
+	if (r == -EEXIST)
+		return fl_error_set(err, r, FL_ECODE_CONFLICT, "CNI_IFNAME: the sandbox %s has an interface %s already", c->req.netns,
+				    c->req.ifname);
+	if (r)
+		return r;
+	/* One question tells both indexes: the peer's IFLA_LINK is the host end. */
+	r = fl_link_get(c->inside, c->req.ifname, &inside, err);
+	if (r)
+		return r;
+	c->inside_index = inside.index;
+	c->ep.ifindex = inside.peer;
+	r = set_port(c, c->ep.ifindex, err);
+	if (r)
+		return r;
+	if (fl_result_add_interface(&c->result, c->ep.link, &spec.mac, NULL, mtu) < 0 ||
+	    fl_result_add_interface(&c->result, c->req.ifname, &c->ep.mac, c->req.netns, mtu) < 0)
+		return fl_error_oom(err);
+	return 0;
+}
+
+static bool has_default(const struct fl_result *r, int family)
+{
+	for (size_t i = 0; i < r->n_routes; i++)
+		if (r->routes[i].dst.addr.family == family && !r->routes[i].dst.len)
+			return true;
+	return false;
+}
+
+static int add_default_routes(struct fl_call *c, struct fl_error *err)
+{
+	for (size_t i = 0; i < c->ipam_result.n_ips; i++) {
+		const struct fl_result_ip *ip = &c->ipam_result.ips[i];
+		struct fl_route r = { .dst.addr.family = ip->address.addr.family, .gw = ip->gateway, .scope = -1 };
+
+		if (fl_addr_is_set(&ip->gateway) && !has_default(&c->ipam_result, r.dst.addr.family) &&
+		    fl_result_add_route(&c->ipam_result, &r))
+			return fl_error_oom(err);
+	}
+	return 0;
+}
+
+/* An internal network routes nothing out, whatever its IPAM was told. */
+static void drop_routes_out(struct fl_result *r)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->n_routes; i++)
+		if (r->routes[i].dst.len)
+			r->routes[kept++] = r->routes[i];
+	r->n_routes = kept;
+}
+
+int bridge_join(struct fl_call *c, struct fl_error *err)
+{
+	const struct bridge_conf *conf = c->conf;
+	int r = 0;
+
+	if (conf->is_default_gateway)
+		r = add_default_routes(c, err);
+	if (conf->internal)
+		drop_routes_out(&c->ipam_result);
+	return r ? r : fl_join_interface(c, 2, !conf->no_container_up, conf->dad > 0, err);
+}
+
+int bridge_check(struct fl_call *c, struct fl_error *err)
+{
+	const struct bridge_conf *conf = c->conf;
+	struct fl_link br, port;
+	int r = fl_link_get(c->host, conf->bridge, &br, err);
+
+	if (r || strcmp(br.kind, "bridge"))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is missing", conf->bridge);
+	if (conf->promisc && !(br.flags & IFF_PROMISC))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is not in promiscuous mode", conf->bridge);
+	if (fl_link_get_index(c->host, c->ep.ifindex, &port, err))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "host interface %s of container %s is missing", c->ep.link, c->req.container);
+	if (port.master != br.index)
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "host interface %s of container %s is not a port of bridge %s", port.name,
+				    c->req.container, conf->bridge);
+	return fl_check_interface(c, err);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * none: a sandbox with its loopback up and nothing else. Also the template of a plugin: a table of
+ * operations and a main of one line; copy it, and read lib/plugin/plugin.h for what each may do.
+ */
+#include "plugin/plugin.h"
+
+#include <net/if.h>
+
+#define LO "lo"
+
+static int create(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_link lo;
+	int r = fl_link_get(c->inside, LO, &lo, err);
+
+	if (!r && !(lo.flags & IFF_UP))
+		r = fl_link_set_up(c->inside, lo.index, true, err);
+	if (!r && fl_result_add_interface(&c->result, LO, &lo.mac, c->req.netns, lo.mtu) < 0)
+		r = fl_error_oom(err);
+	return r;
+}
+
+static int check(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_link lo;
+	int r = fl_link_get(c->inside, LO, &lo, err);
+
+	if (!r && !(lo.flags & IFF_UP))
+		r = fl_error_set(err, 1, FL_ECODE_CHECK, "container %s: lo is down", c->req.container);
+	return r;
+}
+
+static const struct fl_driver driver = {
+	.type = "none",
+	.about = "a sandbox with its loopback up and no network",
+	.flags = FL_DRIVER_STATELESS,
+	.endpoint_create = create,
+	.check = check,
+};
+
+int main(void)
+{
+	return fl_plugin_main(&driver);
+}
