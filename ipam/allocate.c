@@ -23,8 +23,8 @@ static bool is_gateway(const struct fl_ipam_conf *conf, const struct fl_addr *a)
 	return false;
 }
 
-static const struct fl_prefix *excluded(const struct fl_ipam_conf *conf, const struct fl_range *range,
-					const struct fl_addr *a)
+static const struct fl_prefix *excluded(const struct fl_ipam_conf *conf,
+					const struct fl_range *range, const struct fl_addr *a)
 {
 	const struct fl_prefix *p = fl_prefixes_find(range->exclude, range->n_exclude, a);
 
@@ -32,8 +32,8 @@ static const struct fl_prefix *excluded(const struct fl_ipam_conf *conf, const s
 }
 
 /* Must a never be handed out? Then *last is the end of the block for which that is known. */
-static bool barred(const struct fl_ipam_conf *conf, const struct fl_range *range, const struct fl_addr *a,
-		   struct fl_addr *last)
+static bool barred(const struct fl_ipam_conf *conf, const struct fl_range *range,
+		   const struct fl_addr *a, struct fl_addr *last)
 {
 	const struct fl_prefix *p = excluded(conf, range, a);
 
@@ -68,7 +68,8 @@ static int search_range(const struct search *s, const struct fl_range *range, st
 }
 
 /* The range of the set that the cursor points into, or the number of ranges. */
-static int find_cursor(const struct search *s, size_t index, struct fl_addr *cursor, size_t *ret_range)
+static int find_cursor(const struct search *s, size_t index, struct fl_addr *cursor,
+		       size_t *ret_range)
 {
 	const struct fl_range_set *set = &s->conf->sets[index];
 	int r = fl_lease_cursor_get(s->t, &s->pool, &set->ranges[0].start, cursor, s->err);
@@ -88,7 +89,8 @@ static int find_cursor(const struct search *s, size_t index, struct fl_addr *cur
  * The next free address of the set: behind the cursor to the end of its range, the other ranges in
  * turn, and at last its range from the start up to the cursor. -ENOENT.
  */
-static int search_set(const struct search *s, size_t index, struct fl_addr *ret, const struct fl_range **ret_range)
+static int search_set(const struct search *s, size_t index, struct fl_addr *ret,
+		      const struct fl_range **ret_range)
 {
 	const struct fl_range_set *set = &s->conf->sets[index];
 	struct fl_addr cursor;
@@ -119,8 +121,8 @@ struct reclaim {
 };
 
 /* Frees the lease when its owner is provably gone, with all that the owner has. 1, 0 or -errno. */
-static int reclaim_lease(const struct search *s, const struct fl_gone *gone, const struct fl_addr *addr,
-			 const struct fl_endpoint_id *owner)
+static int reclaim_lease(const struct search *s, const struct fl_gone *gone,
+			 const struct fl_addr *addr, const struct fl_endpoint_id *owner)
 {
 	FL_AUTOENDPOINT struct fl_endpoint ep = { 0 };
 	int r;
@@ -151,13 +153,14 @@ static int reclaim_each(void *arg, const struct fl_addr *addr, const struct fl_e
 }
 
 /* Asks about each lease of the set once. Returns how many came free, or -errno. */
-static int reclaim_set(const struct search *s, const struct fl_range_set *set, const struct fl_gone *gone)
+static int reclaim_set(const struct search *s, const struct fl_range_set *set,
+		       const struct fl_gone *gone)
 {
 	struct reclaim rc = { s, gone, 0 };
 
 	for (size_t i = 0; i < set->n; i++) {
-		int r = fl_leases_each(s->t, &s->pool, &set->ranges[i].start, &set->ranges[i].end, reclaim_each, &rc,
-				       s->err);
+		int r = fl_leases_each(s->t, &s->pool, &set->ranges[i].start, &set->ranges[i].end,
+				       reclaim_each, &rc, s->err);
 
 		if (r)
 			return r;
@@ -177,13 +180,15 @@ static const struct fl_range *range_of(const struct fl_range_set *set, const str
 
 static int check_request(const struct search *s, size_t i, const struct fl_range *range)
 {
-	const char *text = fl_addr_str(&s->conf->requests[i], FL_ADDR_BUF), *src = s->conf->request_src[i];
+	const char *text = fl_addr_str(&s->conf->requests[i], FL_ADDR_BUF),
+		   *src = s->conf->request_src[i];
 
 	if (is_gateway(s->conf, &s->conf->requests[i]))
-		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: %s is the gateway of %s", src, text,
-				    fl_prefix_str(&range->subnet, FL_PREFIX_BUF));
+		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: %s is the gateway of %s",
+				    src, text, fl_prefix_str(&range->subnet, FL_PREFIX_BUF));
 	if (excluded(s->conf, range, &s->conf->requests[i]))
-		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: %s is excluded", src, text);
+		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: %s is excluded", src,
+				    text);
 	return 0;
 }
 
@@ -197,17 +202,21 @@ static int assign_requests(const struct search *s, size_t wanted[FL_IPAM_SETS])
 		size_t set = 0;
 		int r;
 
-		while (set < conf->n_sets && !(range = range_of(&conf->sets[set], &conf->requests[i])))
+		while (set < conf->n_sets &&
+		       !(range = range_of(&conf->sets[set], &conf->requests[i])))
 			set++;
 		if (!range)
-			return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: %s is in no range of the network",
-					    conf->request_src[i], fl_addr_str(&conf->requests[i], FL_ADDR_BUF));
-		if (wanted[set])
 			return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG,
-					    "%s: %s and %s are of the same range set, which gives one address",
+					    "%s: %s is in no range of the network",
 					    conf->request_src[i],
-					    fl_addr_str(&conf->requests[wanted[set] - 1], FL_ADDR_BUF),
 					    fl_addr_str(&conf->requests[i], FL_ADDR_BUF));
+		if (wanted[set])
+			return fl_error_set(
+				s->err, EINVAL, FL_ECODE_CONFIG,
+				"%s: %s and %s are of the same range set, which gives one address",
+				conf->request_src[i],
+				fl_addr_str(&conf->requests[wanted[set] - 1], FL_ADDR_BUF),
+				fl_addr_str(&conf->requests[i], FL_ADDR_BUF));
 		r = check_request(s, i, range);
 		if (r)
 			return r;
@@ -232,10 +241,10 @@ static int give_requested(const struct search *s, size_t i, const struct fl_endp
 		return r;
 	if (r == 0)
 		return fl_error_set(s->err, EADDRINUSE, FL_ECODE_CONFLICT,
-				    "%s: %s is held by container %s%s%s%s on network %s", s->conf->request_src[i],
-				    fl_addr_str(a, FL_ADDR_BUF), holder.container,
-				    holder.ifname[0] ? " (interface " : "", holder.ifname,
-				    holder.ifname[0] ? ")" : "", holder.network);
+				    "%s: %s is held by container %s%s%s%s on network %s",
+				    s->conf->request_src[i], fl_addr_str(a, FL_ADDR_BUF),
+				    holder.container, holder.ifname[0] ? " (interface " : "",
+				    holder.ifname, holder.ifname[0] ? ")" : "", holder.network);
 	return fl_lease_claim(s->t, &s->pool, a, owner, s->err);
 }
 
@@ -248,10 +257,12 @@ static int exhausted(const struct search *s, size_t index, enum fl_ecode code)
 
 	if (set->n > 1)
 		snprintf(more, sizeof(more), " and %zu more ranges", set->n - 1);
-	return fl_error_set(s->err, ENOSPC, code, "no free address in %s-%s%s (range set %zu of network %.*s)",
-			    fl_addr_str(&set->ranges[0].start, FL_ADDR_BUF),
-			    fl_addr_str(&set->ranges[0].end, FL_ADDR_BUF), more, index,
-			    (int)strcspn(s->conf->pool, "@"), s->conf->pool);
+	return fl_error_set(
+		s->err, ENOSPC, code,
+		"no IP addresses available in range set: %s-%s%s (range set %zu of network %.*s)",
+		fl_addr_str(&set->ranges[0].start, FL_ADDR_BUF),
+		fl_addr_str(&set->ranges[0].end, FL_ADDR_BUF), more, index,
+		(int)strcspn(s->conf->pool, "@"), s->conf->pool);
 }
 
 static int give_next(const struct search *s, size_t index, const struct fl_endpoint_id *owner,
@@ -273,8 +284,9 @@ static int give_next(const struct search *s, size_t index, const struct fl_endpo
 	return r ? r : fl_lease_cursor_put(s->t, &s->pool, &set->ranges[0].start, ret, s->err);
 }
 
-static int give(const struct search *s, size_t index, size_t wanted, const struct fl_endpoint_id *owner,
-		const struct fl_gone *gone, struct fl_ipam_address *ret)
+static int give(const struct search *s, size_t index, size_t wanted,
+		const struct fl_endpoint_id *owner, const struct fl_gone *gone,
+		struct fl_ipam_address *ret)
 {
 	const struct fl_range *range = NULL;
 	struct fl_addr a;
@@ -292,8 +304,9 @@ static int give(const struct search *s, size_t index, size_t wanted, const struc
 	return r;
 }
 
-int fl_ipam_allocate(struct fl_txn *t, const struct fl_ipam_conf *conf, const struct fl_endpoint_id *owner,
-		     const struct fl_gone *gone, struct fl_ipam_result *ret, struct fl_error *err)
+int fl_ipam_allocate(struct fl_txn *t, const struct fl_ipam_conf *conf,
+		     const struct fl_endpoint_id *owner, const struct fl_gone *gone,
+		     struct fl_ipam_result *ret, struct fl_error *err)
 {
 	struct search s = { .t = t, .conf = conf, .err = err };
 	struct fl_ipam_result res = { 0 };
@@ -301,8 +314,8 @@ int fl_ipam_allocate(struct fl_txn *t, const struct fl_ipam_conf *conf, const st
 	int r;
 
 	if (!conf->n_sets)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "ipam: network %s has no range of addresses",
-				    conf->pool);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "ipam: network %s has no range of addresses", conf->pool);
 	r = fl_ipam_pool_open(t, conf->pool, &s.pool, err);
 	if (!r)
 		r = assign_requests(&s, wanted);

@@ -31,7 +31,8 @@ struct import {
 };
 
 /* A pool's name is NETWORK or NETWORK@DATADIR; a network's name has no '@'. */
-static void directory_of(const char *pool, char *network, size_t network_size, char *path, size_t size)
+static void directory_of(const char *pool, char *network, size_t network_size, char *path,
+			 size_t size)
 {
 	size_t n = strcspn(pool, "@");
 
@@ -65,7 +66,8 @@ static bool read_small(int dir, const char *name, char *buf, size_t size, time_t
 	return true;
 }
 
-/* The word at *s, up to white space; *s moves behind the white space. False when it does not fit. */
+/* The word at *s, up to white space; *s moves behind the white space. False when it does not fit.
+ */
 static bool take_word(const char **s, char *to, size_t size)
 {
 	size_t n = strcspn(*s, " \t\r\n");
@@ -91,7 +93,8 @@ static int import_lease(struct import *im, const struct fl_addr *addr, const cha
 	    !take_word(&s, owner.ifname, sizeof(owner.ifname)) || *s)
 		return 0;
 	fl_strcpy(owner.network, sizeof(owner.network), im->network);
-	fl_strcpy(owner.driver, sizeof(owner.driver), written < im->boot ? FL_LEASE_STALE : FL_LEASE_IMPORTED);
+	fl_strcpy(owner.driver, sizeof(owner.driver),
+		  written < im->boot ? FL_LEASE_STALE : FL_LEASE_IMPORTED);
 	r = fl_lease_claim(im->t, im->pool, addr, &owner, im->err);
 	return r == -EEXIST ? 0 : r;
 }
@@ -105,7 +108,8 @@ static int import_cursor(struct import *im, const char *name)
 	time_t written;
 
 	s = buf;
-	if (!*number || *end || n >= FL_IPAM_SETS || !read_small(im->dir, name, buf, sizeof(buf), &written) ||
+	if (!*number || *end || n >= FL_IPAM_SETS ||
+	    !read_small(im->dir, name, buf, sizeof(buf), &written) ||
 	    !take_word(&s, text, sizeof(text)) || fl_addr_parse(text, &last))
 		return 0;
 	return fl_lease_imported_cursor_put(im->t, im->pool, (uint8_t)n, &last, im->err);
@@ -135,7 +139,8 @@ static int import_directory(struct import *im, const char *path)
 	int r = 0;
 
 	if (fd < 0) {
-		/* Not there, not a directory of its own, or not ours to read: nothing to take over. */
+		/* Not there, not a directory of its own, or not ours to read: nothing to take over.
+		 */
 		if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EACCES)
 			return 0;
 		return fl_error_errno(im->err, errno, FL_ECODE_IO, "%s", path);
@@ -146,8 +151,8 @@ static int import_directory(struct import *im, const char *path)
 	im->dir = fl_take_fd(&fd);
 	while (!r && (e = readdir(d))) {
 		if (++n > FILES_MAX)
-			return fl_error_set(im->err, E2BIG, FL_ECODE_CONFIG, "%s: expected at most %d leases", path,
-					    FILES_MAX);
+			return fl_error_set(im->err, E2BIG, FL_ECODE_CONFIG,
+					    "%s: expected at most %d leases", path, FILES_MAX);
 		r = import_entry(im, e->d_name);
 	}
 	return r;

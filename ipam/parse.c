@@ -69,8 +69,8 @@ static int bad_type(struct fl_error *err, const char *path, const char *expected
 
 /* ---- excluded prefixes ---- */
 
-static int read_exclude(const struct fl_list *list, const char *path, int family, struct fl_prefix **ret,
-			size_t *ret_n, struct fl_error *err)
+static int read_exclude(const struct fl_list *list, const char *path, int family,
+			struct fl_prefix **ret, size_t *ret_n, struct fl_error *err)
 {
 	FL_AUTOFREE struct fl_prefix *p = NULL;
 	const char *const *texts = list->items;
@@ -83,12 +83,14 @@ static int read_exclude(const struct fl_list *list, const char *path, int family
 	for (size_t i = 0; i < list->n; i++) {
 		if (fl_prefix_parse_lenient(texts[i], &p[i]))
 			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-					    "%s.exclude[%zu]: expected an IP address or a prefix, not \"%.64s\"",
+					    "%s.exclude[%zu]: expected an IP address or a prefix, "
+					    "not \"%.64s\"",
 					    path, i, texts[i]);
 		if (family && p[i].addr.family != family)
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-					    "%s.exclude[%zu]: %.64s is of another family than the subnet", path, i,
-					    texts[i]);
+			return fl_error_set(
+				err, EINVAL, FL_ECODE_CONFIG,
+				"%s.exclude[%zu]: %.64s is of another family than the subnet", path,
+				i, texts[i]);
 	}
 	*ret_n = list->n;
 	fl_prefixes_tidy(p, ret_n);
@@ -104,19 +106,22 @@ static void clear_range(struct fl_range *r)
 	*r = (struct fl_range){ 0 };
 }
 
-static int make_range(const struct raw_range *raw, const char *path, struct fl_range *ret, struct fl_error *err)
+static int make_range(const struct raw_range *raw, const char *path, struct fl_range *ret,
+		      struct fl_error *err)
 {
-	struct fl_range range = { .subnet = raw->subnet, .start = raw->start, .end = raw->end,
-				  .gateway = raw->gateway };
+	struct fl_range range = {
+		.subnet = raw->subnet, .start = raw->start, .end = raw->end, .gateway = raw->gateway
+	};
 	int r;
 
 	if (!fl_addr_is_set(&raw->subnet.addr))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "%s.subnet: missing: expected a prefix such as \"10.1.0.0/16\"", path);
+				    "%s.subnet: missing: expected a prefix such as \"10.1.0.0/16\"",
+				    path);
 	r = fl_range_complete(&range, path, err);
 	if (!r)
-		r = read_exclude(&raw->exclude, path, range.subnet.addr.family, &range.exclude, &range.n_exclude,
-				 err);
+		r = read_exclude(&raw->exclude, path, range.subnet.addr.family, &range.exclude,
+				 &range.n_exclude, err);
 	if (!r)
 		*ret = range;
 	return r;
@@ -142,11 +147,12 @@ static int add_set(struct parser *p, size_t n, const char *path, struct fl_range
 	struct fl_ipam_conf *c = p->c;
 
 	if (c->n_sets == FL_IPAM_SETS)
-		return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG, "%s: expected at most %d range sets", path,
-				    FL_IPAM_SETS);
+		return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG,
+				    "%s: expected at most %d range sets", path, FL_IPAM_SETS);
 	if (!n || n > FL_IPAM_RANGES)
-		return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG, "%s: expected 1 to %d ranges, not %zu", path,
-				    FL_IPAM_RANGES, n);
+		return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG,
+				    "%s: expected 1 to %d ranges, not %zu", path, FL_IPAM_RANGES,
+				    n);
 	c->sets[c->n_sets].ranges = calloc(n, sizeof(struct fl_range));
 	if (!c->sets[c->n_sets].ranges)
 		return fl_error_oom(p->err);
@@ -156,16 +162,16 @@ static int add_set(struct parser *p, size_t n, const char *path, struct fl_range
 }
 
 /* The ranges of a set are alternatives: one family, and no address in two of them. */
-static int check_range(const struct fl_range_set *set, const struct fl_range *range, const char *path,
-		       struct fl_error *err)
+static int check_range(const struct fl_range_set *set, const struct fl_range *range,
+		       const char *path, struct fl_error *err)
 {
 	for (size_t i = 0; i < set->n; i++) {
 		if (set->ranges[i].subnet.addr.family != range->subnet.addr.family)
 			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 					    "%s: expected one address family in a range set", path);
 		if (fl_range_overlaps(&set->ranges[i], range))
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s: overlaps with range %zu of its set",
-					    path, i);
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "%s: overlaps with range %zu of its set", path, i);
 	}
 	return 0;
 }
@@ -250,8 +256,9 @@ static int check_overlaps(const struct parser *p)
 	for (size_t i = 1; i < c->n_sets; i++)
 		for (size_t j = 0; j < i; j++)
 			if (sets_overlap(&c->sets[i], &c->sets[j]))
-				return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG, "%s: overlaps with %s",
-						    p->set_path[i], p->set_path[j]);
+				return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG,
+						    "%s: overlaps with %s", p->set_path[i],
+						    p->set_path[j]);
 	return 0;
 }
 
@@ -261,12 +268,16 @@ static int check_version(const struct parser *p, const char *version)
 	size_t per_family[2] = { 0 };
 	unsigned major = 0, minor = 0;
 
-	if (!version || sscanf(version, "%u.%u", &major, &minor) < 0 || major > 0 || minor >= 3)
+	if (!version)
+		return 0;
+	/* An empty version is 0.1.0, as the reference has it: what cannot be read stays 0. */
+	if (sscanf(version, "%u.%u", &major, &minor) > 0 && (major > 0 || minor >= 3))
 		return 0;
 	for (size_t i = 0; i < p->c->n_sets; i++)
 		if (++per_family[p->c->sets[i].ranges[0].subnet.addr.family == AF_INET6] > 1)
 			return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG,
-					    "%s: cniVersion \"%.16s\" has one address per family: expected 0.3.0 or "
+					    "%s: cniVersion \"%.16s\" has one address per family: "
+					    "expected 0.3.0 or "
 					    "later for more",
 					    p->set_path[i], version);
 	return 0;
@@ -280,13 +291,14 @@ static int add_request(struct parser *p, const char *text, const char *source, e
 	struct fl_prefix a;
 
 	if (fl_prefix_parse_lenient(text, &a))
-		return fl_error_set(p->err, EINVAL, code, "%s: expected an IP address, not \"%.64s\"", source, text);
+		return fl_error_set(p->err, EINVAL, code,
+				    "%s: expected an IP address, not \"%.64s\"", source, text);
 	for (size_t i = 0; i < c->n_requests; i++)
 		if (fl_addr_eq(&c->requests[i], &a.addr))
 			return 0;
 	if (c->n_requests == FL_IPAM_REQUESTS)
-		return fl_error_set(p->err, EINVAL, code, "%s: expected at most %d addresses", source,
-				    FL_IPAM_REQUESTS);
+		return fl_error_set(p->err, EINVAL, code, "%s: expected at most %d addresses",
+				    source, FL_IPAM_REQUESTS);
 	c->requests[c->n_requests] = a.addr;
 	fl_strcpy(c->request_src[c->n_requests++], sizeof(c->request_src[0]), source);
 	return 0;
@@ -345,10 +357,12 @@ static void set_pool(struct fl_ipam_conf *c, const char *network, const char *da
 		c->data_dir[n - 1] = '\0';
 	if (!strcmp(c->data_dir, FL_IPAM_DEFAULT_DIR))
 		c->data_dir[0] = '\0';
-	snprintf(c->pool, sizeof(c->pool), "%s%s%s", network, c->data_dir[0] ? "@" : "", c->data_dir);
+	snprintf(c->pool, sizeof(c->pool), "%s%s%s", network, c->data_dir[0] ? "@" : "",
+		 c->data_dir);
 }
 
-static int read_ipam(struct parser *p, const json_t *ipam, const char *network, struct raw_ipam *raw)
+static int read_ipam(struct parser *p, const json_t *ipam, const char *network,
+		     struct raw_ipam *raw)
 {
 	struct fl_ipam_conf *c = p->c;
 	int r = fl_fields_decode(ipam, ipam_fields, "ipam", raw, p->err);
@@ -367,8 +381,8 @@ static int read_ipam(struct parser *p, const json_t *ipam, const char *network, 
 }
 
 /* Sets in the reference's order: ipRanges, the single range, ranges. */
-static int read_all_sets(struct parser *p, const json_t *ipam, const json_t *ip_ranges, const json_t *ranges,
-			 const char *version)
+static int read_all_sets(struct parser *p, const json_t *ipam, const json_t *ip_ranges,
+			 const json_t *ranges, const char *version)
 {
 	int r = read_sets(p, ip_ranges, "runtimeConfig.ipRanges");
 
@@ -383,13 +397,15 @@ static int read_all_sets(struct parser *p, const json_t *ipam, const json_t *ip_
 		return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG,
 				    "ipam.subnet: \"auto\" cannot stand beside %s", p->set_path[0]);
 	if (!p->c->auto_subnet && !p->c->n_sets)
-		return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG, "ipam: expected `ranges` or `subnet`");
+		return fl_error_set(p->err, EINVAL, FL_ECODE_CONFIG,
+				    "ipam: expected `ranges` or `subnet`");
 	r = check_version(p, version);
 	return r ? r : check_overlaps(p);
 }
 
 /* A member that must be an object when it is there; NULL when it is not. */
-static int get_object(const json_t *parent, const char *key, const char *path, json_t **ret, struct fl_error *err)
+static int get_object(const json_t *parent, const char *key, const char *path, json_t **ret,
+		      struct fl_error *err)
 {
 	json_t *v = parent ? fl_json_get(parent, key) : NULL;
 
@@ -399,8 +415,8 @@ static int get_object(const json_t *parent, const char *key, const char *path, j
 	return 0;
 }
 
-static int read_config(struct parser *p, const json_t *config, const char *network, const char *version,
-		       const char *args_ip, struct raw_ipam *raw)
+static int read_config(struct parser *p, const json_t *config, const char *network,
+		       const char *version, const char *args_ip, struct raw_ipam *raw)
 {
 	json_t *ipam = NULL, *runtime = NULL, *args = NULL, *cni = NULL;
 	int r = get_object(config, "ipam", "ipam", &ipam, p->err);
@@ -416,7 +432,8 @@ static int read_config(struct parser *p, const json_t *config, const char *netwo
 	if (!r)
 		r = read_ipam(p, ipam, network, raw);
 	if (!r)
-		r = read_all_sets(p, ipam, runtime ? fl_json_get(runtime, "ipRanges") : NULL, raw->ranges, version);
+		r = read_all_sets(p, ipam, runtime ? fl_json_get(runtime, "ipRanges") : NULL,
+				  raw->ranges, version);
 	if (!r)
 		r = read_args_ip(p, args_ip);
 	if (!r && cni)
@@ -426,8 +443,8 @@ static int read_config(struct parser *p, const json_t *config, const char *netwo
 	return r;
 }
 
-int fl_ipam_parse(json_t *config, const char *network, const char *cni_version, const char *cni_args_ip,
-		  struct fl_ipam_conf *ret, struct fl_error *err)
+int fl_ipam_parse(json_t *config, const char *network, const char *cni_version,
+		  const char *cni_args_ip, struct fl_ipam_conf *ret, struct fl_error *err)
 {
 	struct fl_ipam_conf c = { 0 };
 	struct raw_ipam raw = { 0 };
@@ -437,7 +454,8 @@ int fl_ipam_parse(json_t *config, const char *network, const char *cni_version, 
 	/* The name becomes part of a path when a lease directory is imported. */
 	if (!fl_name_valid(network, FL_NAME_MAX))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "name: expected 1 to %d of [a-zA-Z0-9_.-], not \"%.64s\"", FL_NAME_MAX, network);
+				    "name: expected 1 to %d of [a-zA-Z0-9_.-], not \"%.64s\"",
+				    FL_NAME_MAX, network);
 	r = read_config(&p, config, network, cni_version, cni_args_ip, &raw);
 	fl_fields_clear(ipam_fields, &raw);
 	if (r)

@@ -25,7 +25,8 @@ void fl_prefixes_tidy(struct fl_prefix *p, size_t *n)
 	*n = kept;
 }
 
-const struct fl_prefix *fl_prefixes_find(const struct fl_prefix *p, size_t n, const struct fl_addr *a)
+const struct fl_prefix *fl_prefixes_find(const struct fl_prefix *p, size_t n,
+					 const struct fl_addr *a)
 {
 	size_t low = 0, high = n;
 

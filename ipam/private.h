@@ -12,11 +12,13 @@
 /* Masks, sorts and drops what another entry contains. */
 void fl_prefixes_tidy(struct fl_prefix *p, size_t *n);
 /* The entry of a tidy list that holds the address, or NULL. O(log n). */
-const struct fl_prefix *fl_prefixes_find(const struct fl_prefix *p, size_t n, const struct fl_addr *a);
+const struct fl_prefix *fl_prefixes_find(const struct fl_prefix *p, size_t n,
+					 const struct fl_addr *a);
 
 /* ---- resolvconf.c ---- */
 
-/* Reads resolver configuration text as resolv.conf(5) has it; unknown lines are ignored. -ENOMEM. */
+/* Reads resolver configuration text as resolv.conf(5) has it; unknown lines are ignored. -ENOMEM.
+ */
 int fl_resolvconf_parse(const char *text, size_t len, struct fl_dns *ret, struct fl_error *err);
 /* The same from a regular file of at most 64 KiB. */
 int fl_resolvconf_read(const char *path, struct fl_dns *ret, struct fl_error *err);
@@ -34,4 +36,5 @@ bool fl_range_overlaps(const struct fl_range *a, const struct fl_range *b);
  * The pool of this name, created when it is new; the reference's lease directory is then imported,
  * once in the life of an environment.
  */
-int fl_ipam_pool_open(struct fl_txn *t, const char *name, struct fl_pool *ret, struct fl_error *err);
+int fl_ipam_pool_open(struct fl_txn *t, const char *name, struct fl_pool *ret,
+		      struct fl_error *err);

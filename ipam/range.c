@@ -17,13 +17,15 @@ static int check_subnet(const struct fl_prefix *subnet, const char *path, struct
 	unsigned longest = fl_addr_bits(&subnet->addr) - 2;
 
 	if (subnet->len > longest)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "%s.subnet: %s is too small: expected a prefix length of at most %u", path,
-				    fl_prefix_str(subnet, FL_PREFIX_BUF), longest);
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"%s.subnet: %s is too small: expected a prefix length of at most %u", path,
+			fl_prefix_str(subnet, FL_PREFIX_BUF), longest);
 	if (!fl_addr_eq(&masked.addr, &subnet->addr))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "%s.subnet: %s has host bits set: the network is %s", path,
-				    fl_prefix_str(subnet, FL_PREFIX_BUF), fl_prefix_str(&masked, FL_PREFIX_BUF));
+				    fl_prefix_str(subnet, FL_PREFIX_BUF),
+				    fl_prefix_str(&masked, FL_PREFIX_BUF));
 	return 0;
 }
 
@@ -53,14 +55,17 @@ int fl_range_complete(struct fl_range *r, const char *path, struct fl_error *err
 		return bad(err, path, "rangeEnd", &r->end, subnet);
 	}
 	if (fl_addr_cmp(&r->start, &r->end) > 0)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s.rangeEnd: %s comes before rangeStart %s", path,
-				    fl_addr_str(&r->end, FL_ADDR_BUF), fl_addr_str(&r->start, FL_ADDR_BUF));
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "%s.rangeEnd: %s comes before rangeStart %s", path,
+				    fl_addr_str(&r->end, FL_ADDR_BUF),
+				    fl_addr_str(&r->start, FL_ADDR_BUF));
 	return 0;
 }
 
 bool fl_range_holds(const struct fl_range *r, const struct fl_addr *a)
 {
-	return r->start.family == a->family && fl_addr_cmp(&r->start, a) <= 0 && fl_addr_cmp(a, &r->end) <= 0;
+	return r->start.family == a->family && fl_addr_cmp(&r->start, a) <= 0 &&
+	       fl_addr_cmp(a, &r->end) <= 0;
 }
 
 bool fl_range_overlaps(const struct fl_range *a, const struct fl_range *b)

@@ -4,7 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
-int fl_ipam_release(struct fl_txn *t, const char *pool_name, const struct fl_endpoint_id *owner, struct fl_error *err)
+int fl_ipam_release(struct fl_txn *t, const char *pool_name, const struct fl_endpoint_id *owner,
+		    struct fl_error *err)
 {
 	struct fl_pool pool;
 	int r = fl_ipam_pool_open(t, pool_name, &pool, err);
@@ -17,17 +18,18 @@ int fl_ipam_release(struct fl_txn *t, const char *pool_name, const struct fl_end
 	return r < 0 ? r : 0;
 }
 
-int fl_ipam_release_conf(struct fl_txn *t, const struct fl_ipam_conf *conf, const struct fl_endpoint_id *owner,
-			 struct fl_error *err)
+int fl_ipam_release_conf(struct fl_txn *t, const struct fl_ipam_conf *conf,
+			 const struct fl_endpoint_id *owner, struct fl_error *err)
 {
 	return fl_ipam_release(t, conf->pool, owner, err);
 }
 
-int fl_ipam_held(struct fl_txn *t, const char *pool_name, const struct fl_endpoint_id *owner, struct fl_error *err)
+int fl_ipam_held(struct fl_txn *t, const char *pool_name, const struct fl_endpoint_id *owner,
+		 struct fl_error *err)
 {
 	struct fl_pool pool;
-	int r = fl_txn_writes(t) ? fl_ipam_pool_open(t, pool_name, &pool, err) :
-				   fl_pool_get(t, pool_name, &pool, err);
+	int r = fl_txn_writes(t) ? fl_ipam_pool_open(t, pool_name, &pool, err)
+				 : fl_pool_get(t, pool_name, &pool, err);
 
 	if (r)
 		return r == -ENOENT ? 0 : r;
@@ -78,8 +80,8 @@ static int gc_lease(void *arg, const struct fl_addr *addr, const struct fl_endpo
 	return fl_lease_free(g->t, g->pool, addr, g->err);
 }
 
-int fl_ipam_gc(struct fl_txn *t, const char *pool_name, const char *owner_driver, const struct fl_attachment *valid,
-	       size_t n_valid, struct fl_error *err)
+int fl_ipam_gc(struct fl_txn *t, const char *pool_name, const char *owner_driver,
+	       const struct fl_attachment *valid, size_t n_valid, struct fl_error *err)
 {
 	FL_AUTOFREE const struct fl_attachment **sorted = calloc(n_valid + 1, sizeof(*sorted));
 	struct fl_pool pool;

@@ -123,8 +123,8 @@ int fl_resolvconf_read(const char *path, struct fl_dns *ret, struct fl_error *er
 	if (fd < 0 || fstat(fd, &st))
 		return fl_error_errno(err, errno, FL_ECODE_CONFIG, "ipam.resolvConf: %s", path);
 	if (!S_ISREG(st.st_mode))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "ipam.resolvConf: %s: expected a regular file",
-				    path);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "ipam.resolvConf: %s: expected a regular file", path);
 	text = malloc(FILE_MAX + 1);
 	if (!text)
 		return fl_error_oom(err);
@@ -132,7 +132,8 @@ int fl_resolvconf_read(const char *path, struct fl_dns *ret, struct fl_error *er
 	if (n < 0)
 		return fl_error_errno(err, (int)n, FL_ECODE_IO, "ipam.resolvConf: %s", path);
 	if (n > FILE_MAX)
-		return fl_error_set(err, EFBIG, FL_ECODE_CONFIG, "ipam.resolvConf: %s: expected at most %d bytes",
-				    path, FILE_MAX);
+		return fl_error_set(err, EFBIG, FL_ECODE_CONFIG,
+				    "ipam.resolvConf: %s: expected at most %d bytes", path,
+				    FILE_MAX);
 	return fl_resolvconf_parse(text, (size_t)n, ret, err);
 }

@@ -24,7 +24,8 @@ static struct fl_prefix align_up(const struct fl_addr *a, uint8_t size)
 }
 
 /* `used` is tidy: sorted and disjoint, so that one pass is enough. */
-static bool pick(const struct fl_default_pool *pool, const struct fl_prefix *used, size_t n, struct fl_prefix *ret)
+static bool pick(const struct fl_default_pool *pool, const struct fl_prefix *used, size_t n,
+		 struct fl_prefix *ret)
 {
 	struct fl_prefix base = fl_prefix_masked(&pool->base), block = { base.addr, pool->size };
 	struct fl_addr next;
@@ -35,8 +36,6 @@ static bool pick(const struct fl_default_pool *pool, const struct fl_prefix *use
 		if (!fl_prefix_overlaps(&used[i], &block))
 			continue;
 		next = behind(&used[i]);
-		if (fl_prefix_contains(&block, &used[i].addr) && used[i].len > block.len)
-			next = behind(&block);
 		if (!fl_addr_is_set(&next))
 			return false;
 		block = align_up(&next, pool->size);
@@ -47,8 +46,9 @@ static bool pick(const struct fl_default_pool *pool, const struct fl_prefix *use
 	return true;
 }
 
-int fl_ipam_pick_subnet(const struct fl_default_pool *pools, size_t n_pools, const struct fl_prefix *used,
-			size_t n_used, struct fl_prefix *ret, struct fl_error *err)
+int fl_ipam_pick_subnet(const struct fl_default_pool *pools, size_t n_pools,
+			const struct fl_prefix *used, size_t n_used, struct fl_prefix *ret,
+			struct fl_error *err)
 {
 	FL_AUTOFREE struct fl_prefix *sorted = calloc(n_used + 1, sizeof(*sorted));
 	size_t n = 0;
@@ -64,5 +64,6 @@ int fl_ipam_pick_subnet(const struct fl_default_pool *pools, size_t n_pools, con
 		if (pick(&pools[i], sorted, n, ret))
 			return 0;
 	return fl_error_set(err, ENOSPC, FL_ECODE_EXHAUSTED,
-			    "no free subnet in the default pools: each overlaps with a route or a network of this host");
+			    "no free subnet in the default pools: each overlaps with a route or a "
+			    "network of this host");
 }

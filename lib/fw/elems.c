@@ -102,10 +102,7 @@ static void emit_pairs(struct emitter *em, const struct fl_network *net, enum fl
 static void emit_subnet(struct emitter *em, const struct fl_network *net,
 			const struct fl_prefix *subnet)
 {
-	static const struct fl_prefix loopback[] = {
-		{ { AF_INET, { 127 } }, 8 },
-		{ { AF_INET6, { [15] = 1 } }, 128 },
-	};
+	static const struct fl_prefix loopback = { { AF_INET, { 127 } }, 8 };
 	int family = subnet->addr.family;
 	struct fl_nft_elem e = subnet_elem(subnet);
 
@@ -118,7 +115,8 @@ static void emit_subnet(struct emitter *em, const struct fl_network *net,
 	}
 	if (!net->no_hairpin_snat) {
 		emit_pairs(em, net, FL_FW_HAIRPIN4, subnet);
-		emit_pair(em, FL_FW_HAIRPIN4, &loopback[family == AF_INET6], subnet);
+		if (family == AF_INET)
+			emit_pair(em, FL_FW_HAIRPIN4, &loopback, subnet);
 	}
 	if (net->hairpin_all)
 		emit(em, by_family(FL_FW_HAIRPIN_ALL4, family), &e);
@@ -161,8 +159,11 @@ static const struct fl_addr *first_addr(const struct fl_endpoint *ep, int family
 	return NULL;
 }
 
+/* Nothing leads from ::1 to a container: the kernel has no route_localnet for IPv6. */
 static bool port_has_family(const struct fl_port *p, int family)
 {
+	if (p->host.family == AF_INET6 && fl_addr_is_loopback(&p->host))
+		return false;
 	return !p->host.family || p->host.family == family;
 }
 

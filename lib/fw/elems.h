@@ -45,7 +45,7 @@ int fl_fw_elems_endpoint(struct fl_fw_elems *l, const struct fl_network *net,
 			 const struct fl_endpoint *ep);
 /* Sorts by set and key, and keeps the first (in order of addition) of those with the same key. */
 void fl_fw_elems_unique(struct fl_fw_elems *l);
-/* After unique: drops intervals that overlap an earlier one of their set, which the kernel refuses. */
+/* Drops intervals that overlap an earlier added one of their set, which the kernel refuses. */
 void fl_fw_elems_drop_overlaps(struct fl_fw_elems *l);
 /* Removes from `l` what `keep` has as well (set and key). Both must be unique. */
 void fl_fw_elems_subtract(struct fl_fw_elems *l, const struct fl_fw_elems *keep);

@@ -167,9 +167,10 @@ int fl_fw_apply(struct fl_fw *fw, const struct fl_fw_change *change, struct fl_e
 
 	if (r == -ENOMEM)
 		return fl_error_oom(err);
-	if (r || (!del.n && !add.n))
+	/* An endpoint without elements still asks whether the skeleton is there: this is how it comes back. */
+	if (r || (!del.n && !add.n && !change->add_endpoint && !change->add_network))
 		return r;
-	if (add.n)
+	if (add.n || !del.n)
 		return commit_change(fw, &del, &add, err);
 	r = commit_change(fw, &del, &add, &taken);
 	if (r == -EEXIST)

@@ -117,10 +117,21 @@ static bool overlap(const struct fl_fw_elem *a, const struct fl_fw_elem *b)
 	return true;
 }
 
+static int order_cmp(const void *a, const void *b)
+{
+	const struct fl_fw_elem *x = a, *y = b;
+
+	if (x->set != y->set)
+		return x->set < y->set ? -1 : 1;
+	return x->order < y->order ? -1 : x->order > y->order;
+}
+
 void fl_fw_elems_drop_overlaps(struct fl_fw_elems *l)
 {
 	size_t n = 0, first = 0;
 
+	if (l->n)
+		qsort(l->v, l->n, sizeof(*l->v), order_cmp);
 	for (size_t i = 0; i < l->n; i++) {
 		bool bad = false;
 

@@ -171,6 +171,11 @@ static const struct rule inet_rules[] = {
 	     CMP(EQ, 1, { 127 }), DROP),
 
 	RULE("prerouting", TO_LOCAL, JUMP("publish")),
+	/*
+	 * IPv6 has no route_localnet: an answer to ::1 is never let in. Refused at once, a client that
+	 * asks for "localhost" goes on to 127.0.0.1.
+	 */
+	RULE("output", IS_V6, DADDR6(0), CMP(EQ, 16, { [15] = 1 }), RETURN),
 	RULE("output", TO_LOCAL, JUMP("publish")),
 
 	/* A port published at one address goes before one that is published at all of them. */

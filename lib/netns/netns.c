@@ -25,16 +25,22 @@ void fl_netns_close(struct fl_netns *ns)
 	*ns = FL_NETNS_NONE;
 }
 
-/* Cookie of the namespace the thread is in; 0 before kernel 5.14. */
-static uint64_t current_cookie(void)
+/*
+ * Cookie of the namespace the thread is in; 0 before kernel 5.14. Any other failure is an error: the
+ * cookie chooses the store, and a wrong one would be another host's.
+ */
+static int current_cookie(uint64_t *ret, struct fl_error *err)
 {
 	FL_AUTOCLOSE int s = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	socklen_t len = sizeof(uint64_t);
 	uint64_t cookie = 0;
 
-	if (s >= 0 && getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len))
-		cookie = 0;
-	return cookie;
+	if (s < 0)
+		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot open a socket");
+	if (getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) && errno != ENOPROTOOPT)
+		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot read the namespace's cookie");
+	*ret = cookie;
+	return 0;
 }
 
 static int open_file(const char *path, struct fl_netns *ns, struct fl_error *err)
@@ -60,9 +66,10 @@ int fl_netns_self(struct fl_netns *ret, struct fl_error *err)
 	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
 	int r = open_file("/proc/thread-self/ns/net", &ns, err);
 
+	if (!r)
+		r = current_cookie(&ns.cookie, err);
 	if (r)
 		return r;
-	ns.cookie = current_cookie();
 	*ret = ns;
 	ns.fd = -1;
 	return 0;
@@ -72,7 +79,7 @@ int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns
 {
 	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
 	struct fl_error back = { 0 };
-	int r = open_file(path, &ns, err);
+	int r = open_file(path, &ns, err), b;
 
 	if (r)
 		return r;
@@ -84,10 +91,12 @@ int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns
 		r = fl_netns_enter(&ns, err);
 		if (r)
 			return fl_error_prefix(err, "%s", path);
-		ns.cookie = current_cookie();
-		r = fl_netns_enter(self, &back);
+		r = current_cookie(&ns.cookie, err);
+		b = fl_netns_enter(self, &back);
+		if (b)
+			return fl_error_set(err, b, back.code, "%s", back.text);
 		if (r)
-			return fl_error_set(err, r, back.code, "%s", back.text);
+			return r;
 	}
 	*ret = ns;
 	ns.fd = -1;

@@ -15,6 +15,10 @@
 
 /* Comment TLVs inside NFTA_*_USERDATA, as nft(8) writes them. */
 #define UDATA_COMMENT 0
+/* A set's userdata: without it nft(8) prints interface names of a set with one field as "". */
+#define UDATA_KEY_BYTEORDER 0
+#define BYTEORDER_HOST 1
+#define BYTEORDER_BIG 2
 
 void fl_nft_batch_clear(struct fl_nft_batch *b)
 {
@@ -214,6 +218,15 @@ static void put_concat(struct nlmsghdr *nlh, const struct fl_nft_set *set)
 	mnl_attr_nest_end(nlh, desc);
 }
 
+static void put_byteorder(struct nlmsghdr *nlh, const struct fl_nft_set *set)
+{
+	uint32_t order = set->key[0] == FL_NFT_IFNAME ? BYTEORDER_HOST : BYTEORDER_BIG;
+	uint8_t tlv[2 + sizeof(order)] = { UDATA_KEY_BYTEORDER, sizeof(order) };
+
+	memcpy(tlv + 2, &order, sizeof(order));
+	mnl_attr_put(nlh, NFTA_SET_USERDATA, sizeof(tlv), tlv);
+}
+
 /* Asserting needs the same description as creating: kernels compare it. */
 static void set_message(struct fl_nft_batch *b, const struct fl_nft_set *set, uint16_t flags)
 {
@@ -239,6 +252,8 @@ static void set_message(struct fl_nft_batch *b, const struct fl_nft_set *set, ui
 	put_be32(nlh, NFTA_SET_ID, b->seq);
 	if (set->interval && is_concat(set))
 		put_concat(nlh, set);
+	if (!is_concat(set))
+		put_byteorder(nlh, set);
 	sync_len(b);
 }
 

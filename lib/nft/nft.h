@@ -103,7 +103,7 @@ struct fl_nft_expr {
 	bool map;	   /* LOOKUP: dreg is used */
 	uint8_t family;	   /* NAT */
 	int32_t code;	   /* verdict; LOOKUP, NAT, MASQ, FIB: flags */
-	uint8_t value[4];  /* CMP, BITWISE; as the register holds it */
+	uint8_t value[16]; /* CMP, BITWISE; as the register holds it */
 	uint8_t mask[4];
 	const char *name;  /* set or chain */
 };

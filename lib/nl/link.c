@@ -28,6 +28,19 @@ static void link_init(struct fl_req *q, int type, int flags, uint32_t index, boo
 
 /* ---- reading ---- */
 
+static void parse_port(const struct nlattr *data, struct fl_link *l)
+{
+	const struct nlattr *a;
+	int rest;
+
+	nla_for_each_nested(a, (struct nlattr *)data, rest) {
+		if (nla_type(a) == IFLA_BRPORT_MODE && nla_get_u8(a))
+			l->port_flags |= FL_PORT_HAIRPIN;
+		if (nla_type(a) == IFLA_BRPORT_ISOLATED && nla_get_u8(a))
+			l->port_flags |= FL_PORT_ISOLATED;
+	}
+}
+
 static void parse_linkinfo(const struct nlattr *info, struct fl_link *l)
 {
 	const struct nlattr *a, *b;
@@ -36,6 +49,8 @@ static void parse_linkinfo(const struct nlattr *info, struct fl_link *l)
 	nla_for_each_nested(a, (struct nlattr *)info, rest) {
 		if (nla_type(a) == IFLA_INFO_KIND)
 			fl_strcpy(l->kind, sizeof(l->kind), nla_data(a));
+		if (nla_type(a) == IFLA_INFO_SLAVE_DATA)
+			parse_port(a, l);
 		if (nla_type(a) != IFLA_INFO_DATA || strcmp(l->kind, "bridge"))
 			continue;
 		nla_for_each_nested(b, (struct nlattr *)a, rest2)

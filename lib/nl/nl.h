@@ -78,6 +78,7 @@ struct fl_link {
 	struct fl_mac mac;
 	bool vlan_filtering;	/* bridges only */
 	uint32_t promisc;	/* IFLA_PROMISCUITY */
+	unsigned port_flags;	/* FL_PORT_*, of a bridge's port */
 };
 
 /* -ENODEV when there is none. */

@@ -219,6 +219,26 @@ static int read_config(struct fl_request *q, struct fl_error *err)
 	return r;
 }
 
+static void print(json_t *obj)
+{
+	json_dumpf(obj, stdout, JSON_INDENT(4) | JSON_SORT_KEYS);
+	putchar('\n');
+}
+
+/* The engine's last step before an ADD counts as done: without a result the caller knows of nothing. */
+static int print_result(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOJSON json_t *out = NULL;
+	int r = fl_result_json(&c->result, c->req.version, &out, err);
+
+	if (r)
+		return r;
+	print(out);
+	if (fflush(stdout))
+		return fl_error_errno(err, errno, FL_ECODE_IO, "cannot write the result to stdout");
+	return 0;
+}
+
 static int read_prev(struct fl_call *c, struct fl_error *err)
 {
 	const json_t *prev = fl_json_get(c->req.config, "prevResult");
@@ -229,8 +249,11 @@ static int read_prev(struct fl_call *c, struct fl_error *err)
 	/* DEL goes by its record: a prevResult that cannot be read must not keep it from working. */
 	if (!prev || c->req.verb == FL_VERB_DEL || c->req.verb == FL_VERB_GC || c->req.verb == FL_VERB_STATUS)
 		return 0;
-	if (json_is_object(prev))
-		text = json_string_value(fl_json_get(prev, "cniVersion"));
+	if (json_is_object(prev)) {
+		r = config_string(prev, "cniVersion", NULL, &text, err);
+		if (r)
+			return fl_error_prefix(err, "prevResult");
+	}
 	if (text && fl_cni_version(text, &v))
 		return fl_error_set(err, EINVAL, FL_ECODE_VERSION, "prevResult.cniVersion: \"%.32s\" is not supported", text);
 	r = fl_result_parse(prev, v, "prevResult", &c->prev, err);
@@ -255,16 +278,10 @@ static int run(struct fl_call *c, struct fl_strbuf *in, struct fl_error *err)
 	return r;
 }
 
-static void print(json_t *obj)
-{
-	json_dumpf(obj, stdout, JSON_INDENT(4) | JSON_SORT_KEYS);
-	putchar('\n');
-}
-
 static int print_error(const struct fl_call *c, const struct fl_error *e)
 {
 	FL_AUTOJSON json_t *obj = json_object();
-	bool known = c->req.config && c->req.version < FL_VERSIONS && e->code != FL_ECODE_VERSION;
+	bool known = c->req.version < FL_VERSIONS;
 
 	json_object_set_new(obj, "cniVersion", json_string(known ? fl_version_names[c->req.version] : NEWEST));
 	json_object_set_new(obj, "code", json_integer(e->code ? (int)e->code : FL_ECODE_KERNEL));
@@ -319,10 +336,9 @@ static void seed_hash(void)
 int fl_cni_main(const struct fl_driver *driver)
 {
 	struct fl_call c = { .driver = driver, .self = FL_NETNS_NONE, .sandbox = FL_NETNS_NONE,
-			     .req = { .version = FL_VERSIONS, .container = "", .netns = "", .ifname = "" } };
+			     .emit = print_result, .req = { .version = FL_VERSIONS, .container = "", .netns = "", .ifname = "" } };
 	struct fl_strbuf in = { 0 };
 	struct fl_error err = { 0 };
-	FL_AUTOJSON json_t *out = NULL;
 	const char *command = env("CNI_COMMAND");
 	int r;
 
@@ -334,10 +350,6 @@ int fl_cni_main(const struct fl_driver *driver)
 		return print_version();
 	if (!r)
 		r = run(&c, &in, &err);
-	if (!r && c.req.verb == FL_VERB_ADD)
-		r = fl_result_json(&c.result, c.req.version, &out, &err);
-	if (!r && out)
-		print(out);
 	if (r)
 		r = print_error(&c, &err);
 	fl_call_clear(&c);

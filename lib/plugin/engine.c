@@ -31,6 +31,18 @@ static int need_prev(const struct fl_call *c, struct fl_error *err)
 			    c->req.verb == FL_VERB_CHECK ? "CHECK" : "ADD", c->driver->type);
 }
 
+/* Results before 0.3.0 are made of addresses. Said before anything is touched. */
+static int need_address(const struct fl_call *c, struct fl_error *err)
+{
+	bool none = c->driver->flags & FL_DRIVER_NO_ADDRESS || (c->driver->flags & FL_DRIVER_IPAM && c->ipam_mode == FL_IPAM_NONE);
+
+	if (!none || c->req.verb != FL_VERB_ADD || c->req.version >= FL_V030)
+		return 0;
+	return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+			    "cniVersion: a result of %s needs an IP address, and this network has none; use 0.3.1 or later",
+			    fl_version_names[c->req.version]);
+}
+
 int fl_engine_decode(struct fl_call *c, struct fl_error *err)
 {
 	const struct fl_driver *d = c->driver;
@@ -59,10 +71,8 @@ int fl_engine_decode(struct fl_call *c, struct fl_error *err)
 		r = fl_ports_parse(c, err);
 	if (!r)
 		r = need_prev(c, err);
-	if (!r && d->flags & FL_DRIVER_IPAM && c->ipam_mode == FL_IPAM_NONE && c->req.verb == FL_VERB_ADD && c->req.version < FL_V030)
-		r = fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				 "ipam: a result of cniVersion %s needs an IP address; give an ipam, or use cniVersion 0.3.1 or later",
-				 fl_version_names[c->req.version]);
+	if (!r)
+		r = need_address(c, err);
 	if (!r && d->validate)
 		r = d->validate(c, err);
 	return r;
@@ -83,6 +93,9 @@ int fl_engine_open(struct fl_call *c, struct fl_error *err)
 		r = fl_fw_open(&c->fw, err);
 	if (!r)
 		r = fl_session_inside(c, err);
+	/* Naming a process needs capabilities that are dropped next. */
+	if (!r && c->req.verb == FL_VERB_ADD && c->ep.n_ports)
+		r = fl_ports_check_host(c, err);
 	/* A foreign IPAM is executed with all that the caller gave. */
 	if (!r && c->ipam_mode != FL_IPAM_FOREIGN)
 		r = fl_session_drop(err);
@@ -168,6 +181,10 @@ static int announce(struct fl_call *c, struct fl_error *err)
 	return r ? r : fl_txn_commit(&t, err);
 }
 
+/*
+ * After the caller has its result: a process killed before this leaves a record that a retried ADD
+ * clears away. Should this fail, the endpoint works all the same, and DEL finds all it needs.
+ */
 static int conclude(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -241,6 +258,17 @@ static int set_dns(struct fl_call *c, struct fl_error *err)
 	return fl_dns_copy(&c->result.dns, from) ? fl_error_oom(err) : 0;
 }
 
+/* A chained plugin passes on what it was given, with what it has to add. */
+static void pass_through(struct fl_call *c)
+{
+	json_t *extra = fl_take_ptr(c->result.extra);
+
+	fl_result_clear(&c->result);
+	c->result = c->prev;
+	c->prev = (struct fl_result){ 0 };
+	c->result.extra = extra;
+}
+
 static int build(struct fl_call *c, struct step *s, struct fl_error *err)
 {
 	const struct fl_driver *d = c->driver;
@@ -253,8 +281,6 @@ static int build(struct fl_call *c, struct step *s, struct fl_error *err)
 		if (!r)
 			r = fl_session_drop(err);
 	}
-	if (!r && c->ep.n_ports)
-		r = fl_ports_check_host(c, err);
 	if (!r && d->network_create)
 		r = d->network_create(c, err);
 	if (!r && d->endpoint_create)
@@ -265,7 +291,9 @@ static int build(struct fl_call *c, struct step *s, struct fl_error *err)
 		r = program(c, s, err);
 	if (!r)
 		r = set_dns(c, err);
-	return r ? r : conclude(c, err);
+	if (!r && d->flags & FL_DRIVER_CHAINED)
+		pass_through(c);
+	return r ? r : c->emit(c, err);
 }
 
 static void roll_back(struct fl_call *c)
@@ -286,7 +314,9 @@ static int add_stateless(struct fl_call *c, struct fl_error *err)
 
 	if (!r && c->driver->join)
 		r = c->driver->join(c, err);
-	return r ? r : set_dns(c, err);
+	if (!r)
+		r = set_dns(c, err);
+	return r ? r : c->emit(c, err);
 }
 
 /* An IPAM executable: the lease is all there is. Nobody's endpoint record vouches for its owner. */
@@ -299,21 +329,15 @@ static int add_lease(struct fl_call *c, struct fl_error *err)
 		r = fl_call_ipam_own(c, t, NULL, err);
 	if (!r)
 		r = fl_txn_commit(&t, err);
-	if (!r) {
-		fl_result_clear(&c->result);
-		c->result = c->ipam_result;
-		c->ipam_result = (struct fl_result){ 0 };
-	}
-	return r;
-}
-
-/* A chained plugin without work passes on what it was given and touches nothing. */
-static int pass_through(struct fl_call *c)
-{
+	if (r)
+		return r;
 	fl_result_clear(&c->result);
-	c->result = c->prev;
-	c->prev = (struct fl_result){ 0 };
-	return 0;
+	c->result = c->ipam_result;
+	c->ipam_result = (struct fl_result){ 0 };
+	r = c->emit(c, err);
+	if (r && !fl_txn_begin(c->store, true, &t, NULL) && !fl_ipam_release_conf(t, &c->ipam, &c->ep.id, NULL))
+		fl_txn_commit(&t, NULL);
+	return r;
 }
 
 int fl_engine_add(struct fl_call *c, struct fl_error *err)
@@ -321,8 +345,10 @@ int fl_engine_add(struct fl_call *c, struct fl_error *err)
 	struct step s = { 0 };
 	int r = fl_engine_decode(c, err);
 
-	if (!r && c->driver->flags & FL_DRIVER_CHAINED && c->idle)
-		return pass_through(c);
+	if (!r && c->driver->flags & FL_DRIVER_CHAINED && c->idle) {
+		pass_through(c);
+		return c->emit(c, err);
+	}
 	if (!r)
 		r = fl_engine_open(c, err);
 	if (r)
@@ -341,11 +367,7 @@ int fl_engine_add(struct fl_call *c, struct fl_error *err)
 	r = build(c, &s, err);
 	if (r)
 		roll_back(c);
-	else if (c->driver->flags & FL_DRIVER_CHAINED) {
-		json_t *extra = fl_take_ptr(c->result.extra);
-
-		pass_through(c);
-		c->result.extra = extra;
-	}
+	else
+		conclude(c, NULL);
 	return r;
 }

@@ -10,7 +10,6 @@
 #include <strings.h>
 #include <time.h>
 
-#define LO_INDEX 1 /* of every namespace: net/core/dev.c */
 #define REQS 32
 #define DAD_TIMEOUT_MS 5000
 
@@ -262,10 +261,9 @@ static int put_route(struct joining *j, const struct fl_route *r, struct fl_erro
 static int send_join(struct joining *j, bool up, struct fl_error *err)
 {
 	struct fl_call *c = j->c;
-	struct fl_req *q = next(j, err, "set up", "lo");
+	struct fl_req *q;
 	int r = 0;
 
-	fl_link_up_build(q, LO_INDEX, true);
 	for (size_t i = 0; i < c->result.n_ips && !r; i++)
 		r = put_address(j, &c->result.ips[i].address, err);
 	if (!r && up) {

@@ -62,7 +62,8 @@ struct fl_call {
 	bool check_host_ports;
 	bool idle;			 /* chained driver: nothing to do for this endpoint */
 	struct fl_dns dns;		 /* configuration's dns, over IPAM's */
-	struct fl_fw_change *pending;	 /* engine's */
+	/* The dialect's: hands c->result to the caller. Runs once, after all that can fail. */
+	int (*emit)(struct fl_call *c, struct fl_error *err);
 	struct fl_endpoint *evicted;	 /* owners found gone by this call's transaction */
 	size_t n_evicted;
 };
@@ -73,6 +74,7 @@ enum {
 	FL_DRIVER_IPAM = 4,	  /* runs IPAM */
 	FL_DRIVER_PORTS = 8,	  /* publishes runtimeConfig.portMappings */
 	FL_DRIVER_IS_IPAM = 16,	  /* an IPAM executable: allocate is its ADD */
+	FL_DRIVER_NO_ADDRESS = 32, /* never has an address: results before 0.3.0 cannot be made */
 };
 
 struct fl_driver {
@@ -106,7 +108,7 @@ int fl_plugin_main(const struct fl_driver *driver);
 /* Runs fn with the thread in the sandbox, and comes back. */
 int fl_call_inside(struct fl_call *c, int (*fn)(struct fl_call *c, struct fl_error *err), struct fl_error *err);
 /*
- * The usual join: addresses, lo and interface up, routes, gateway defaults, sysctls. Fills
+ * The usual join: addresses, interface up, routes, gateway defaults, sysctls. Fills
  * c->result.ips and routes from c->ipam_result, with the interface index given.
  */
 int fl_join_interface(struct fl_call *c, int result_index, bool up, bool dad, struct fl_error *err);

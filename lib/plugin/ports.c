@@ -243,7 +243,7 @@ int fl_ports_check_host(const struct fl_call *c, struct fl_error *err)
 		char comm[16] = "";
 		pid_t pid = 0;
 
-		if (fl_port_listener(p->proto, &p->host, p->host_port, p->count, &l, NULL) != 1)
+		if (!p->host_port || fl_port_listener(p->proto, &p->host, p->host_port, p->count, &l, NULL) != 1)
 			continue;
 		if (!c->check_host_ports) {
 			fprintf(stderr, "note: a host process listens on %s port %u too; connections to it now reach the container\n",

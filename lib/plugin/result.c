@@ -43,7 +43,7 @@ int fl_result_add_interface(struct fl_result *r, const char *name, const struct 
 	i = &r->interfaces[r->n_interfaces];
 	*i = (struct fl_result_interface){ .mtu = mtu, .sandbox = copy_or_null(sandbox) };
 	fl_strcpy(i->name, sizeof(i->name), name);
-	if (mac && !fl_mac_is_zero(mac))
+	if (mac)
 		fl_mac_str(mac, i->mac);
 	return (int)r->n_interfaces++;
 }
@@ -148,6 +148,11 @@ static int parse_new(const json_t *json, const char *path, struct fl_result *ret
 			r = fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 					 "%s%sips[%zu].address: expected a prefix such as \"10.1.0.2/16\", found none",
 					 path, *path ? "." : "", i);
+			break;
+		}
+		if (in->interface_given && (size_t)in->interface >= raw.interfaces.n) {
+			r = fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s%sips[%zu].interface: expected an index below %zu, not %lld",
+					 path, *path ? "." : "", i, raw.interfaces.n, (long long)in->interface);
 			break;
 		}
 		ret->ips[ret->n_ips++] = (struct fl_result_ip){ in->address, in->gateway,

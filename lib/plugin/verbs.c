@@ -141,13 +141,14 @@ int fl_engine_check(struct fl_call *c, struct fl_error *err)
 	if (!r && c->ipam_mode == FL_IPAM_OWN) {
 		FL_AUTOTXN struct fl_txn *t = NULL;
 
-		r = fl_txn_begin(c->store, false, &t, err);
+		/* A writing one: the first use of a pool imports the reference's leases. */
+		r = fl_txn_begin(c->store, true, &t, err);
 		if (!r)
 			r = fl_ipam_held(t, c->ipam.pool, &c->ep.id, err);
 		if (!r)
 			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s, interface %s: its address lease is missing",
 					    c->req.container, c->req.ifname);
-		r = r < 0 ? r : 0;
+		r = r < 0 ? r : fl_txn_commit(&t, err);
 	}
 	if (!r && c->driver->check)
 		r = c->driver->check(c, err);
@@ -182,7 +183,10 @@ static int read_valid(struct sweep *s, struct fl_error *err)
 	const json_t *list = fl_json_get(s->c->req.config, "cni.dev/valid-attachments");
 	size_t n = json_array_size(list);
 
-	if (list && !json_is_array(list))
+	/* An absent list must never be read as "nothing is valid". */
+	if (!list)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "cni.dev/valid-attachments: expected a list of objects, found none");
+	if (!json_is_array(list))
 		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "cni.dev/valid-attachments: expected a list of objects, not %s",
 				    fl_json_kind(list));
 	s->valid = calloc(n + 1, sizeof(*s->valid));

@@ -65,7 +65,8 @@ static bool unwritable(int r)
 	return r == -EACCES || r == -EPERM || r == -EROFS;
 }
 
-int fl_store_dir(const char *configured, uint64_t cookie, char *buf, size_t size, struct fl_error *err)
+int fl_store_dir(const char *configured, uint64_t cookie, char *buf, size_t size,
+		 struct fl_error *err)
 {
 	const char *base = getenv("FAIRLEAD_STATE_DIR"), *runtime = getenv("XDG_RUNTIME_DIR");
 	char path[PATH_MAX];
@@ -83,12 +84,14 @@ int fl_store_dir(const char *configured, uint64_t cookie, char *buf, size_t size
 	}
 	if (r == -EPERM)
 		return fl_error_set(err, r, FL_ECODE_STORE,
-				    "state directory %s: belongs to or is writable by another user", path);
+				    "state directory %s: belongs to or is writable by another user",
+				    path);
 	if (r)
 		return fl_error_errno(err, r, FL_ECODE_STORE, "state directory %s", path);
 	if (strlen(path) >= size)
 		return fl_error_set(err, ENAMETOOLONG, FL_ECODE_STORE,
-				    "state directory %s: expected a path of at most %zu bytes", path, size - 1);
+				    "state directory %s: expected a path of at most %zu bytes",
+				    path, size - 1);
 	strcpy(buf, path);
 	return 0;
 }

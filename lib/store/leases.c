@@ -26,7 +26,8 @@ static struct fl_bytes str_bytes(const char *s)
 	return (struct fl_bytes){ s, strlen(s) };
 }
 
-static int put_pool(struct fl_txn *t, const char *name, const struct fl_pool *pool, struct fl_error *err)
+static int put_pool(struct fl_txn *t, const char *name, const struct fl_pool *pool,
+		    struct fl_error *err)
 {
 	struct fl_key val = { 0 };
 
@@ -37,7 +38,8 @@ static int put_pool(struct fl_txn *t, const char *name, const struct fl_pool *po
 
 static int damaged(struct fl_error *err)
 {
-	return fl_error_set(err, EBADMSG, FL_ECODE_STORE, "state: an entry of the address pools is damaged");
+	return fl_error_set(err, EBADMSG, FL_ECODE_STORE,
+			    "state: an entry of the address pools is damaged");
 }
 
 int fl_pool_get(struct fl_txn *t, const char *name, struct fl_pool *ret, struct fl_error *err)
@@ -77,7 +79,8 @@ int fl_pool_create(struct fl_txn *t, const char *name, struct fl_pool *ret, stru
 	return r;
 }
 
-int fl_pool_set_imported(struct fl_txn *t, const char *name, struct fl_pool *pool, struct fl_error *err)
+int fl_pool_set_imported(struct fl_txn *t, const char *name, struct fl_pool *pool,
+			 struct fl_error *err)
 {
 	struct fl_pool next = { pool->id, true };
 	int r = put_pool(t, name, &next, err);
@@ -97,7 +100,8 @@ static void pool_key(struct fl_key *k, const struct fl_pool *pool, char kind)
 	fl_key_u8(k, (uint8_t)kind);
 }
 
-static struct fl_bytes addr_key(struct fl_key *k, const struct fl_pool *pool, char kind, const struct fl_addr *a)
+static struct fl_bytes addr_key(struct fl_key *k, const struct fl_pool *pool, char kind,
+				const struct fl_addr *a)
 {
 	pool_key(k, pool, kind);
 	fl_key_addr(k, a);
@@ -105,7 +109,8 @@ static struct fl_bytes addr_key(struct fl_key *k, const struct fl_pool *pool, ch
 }
 
 /* The prefix of everything that (container, ifname) holds. */
-static void owner_prefix(struct fl_key *k, const struct fl_pool *pool, const char *container, const char *ifname)
+static void owner_prefix(struct fl_key *k, const struct fl_pool *pool, const char *container,
+			 const char *ifname)
 {
 	pool_key(k, pool, 'o');
 	fl_key_str(k, container, false);
@@ -140,8 +145,8 @@ static struct fl_addr chunk_base(struct fl_addr a)
 }
 
 /* -ENOENT when no address of the chunk is held. */
-static int get_chunk(struct fl_txn *t, const struct fl_pool *pool, const struct fl_addr *a, const uint8_t **ret,
-		     struct fl_error *err)
+static int get_chunk(struct fl_txn *t, const struct fl_pool *pool, const struct fl_addr *a,
+		     const uint8_t **ret, struct fl_error *err)
 {
 	struct fl_addr base = chunk_base(*a);
 	struct fl_bytes val;
@@ -173,11 +178,12 @@ static int mark(struct fl_txn *t, const struct fl_pool *pool, const struct fl_ad
 	if (held)
 		map[bit / 8] |= (uint8_t)(1u << bit % 8);
 	else
-		map[bit / 8] &= (uint8_t)~(1u << bit % 8);
+		map[bit / 8] &= (uint8_t) ~(1u << bit % 8);
 	addr_key(&k, pool, 'b', &base);
 	if (!memcmp(map, empty, sizeof(map)))
 		return fl_del(t, FL_TABLE_LEASES, fl_key_done(&k), err);
-	return fl_put(t, FL_TABLE_LEASES, fl_key_done(&k), (struct fl_bytes){ map, sizeof(map) }, err);
+	return fl_put(t, FL_TABLE_LEASES, fl_key_done(&k), (struct fl_bytes){ map, sizeof(map) },
+		      err);
 }
 
 /* First clear bit in [bit, CHUNK_ADDRS), or CHUNK_ADDRS. */
@@ -255,7 +261,8 @@ int fl_lease_claim(struct fl_txn *t, const struct fl_pool *pool, const struct fl
 	return r ? r : mark(t, pool, addr, true, err);
 }
 
-int fl_lease_free(struct fl_txn *t, const struct fl_pool *pool, const struct fl_addr *addr, struct fl_error *err)
+int fl_lease_free(struct fl_txn *t, const struct fl_pool *pool, const struct fl_addr *addr,
+		  struct fl_error *err)
 {
 	struct fl_endpoint_id owner;
 	struct fl_key k;
@@ -272,8 +279,8 @@ int fl_lease_free(struct fl_txn *t, const struct fl_pool *pool, const struct fl_
 	return r ? r : mark(t, pool, addr, false, err);
 }
 
-int fl_leases_held(struct fl_txn *t, const struct fl_pool *pool, const char *container, const char *ifname,
-		   struct fl_error *err)
+int fl_leases_held(struct fl_txn *t, const struct fl_pool *pool, const char *container,
+		   const char *ifname, struct fl_error *err)
 {
 	struct fl_bytes key, val;
 	struct fl_key k;
@@ -286,8 +293,8 @@ int fl_leases_held(struct fl_txn *t, const struct fl_pool *pool, const char *con
 	return fl_bytes_start(key, fl_key_done(&k));
 }
 
-int fl_leases_free_owner(struct fl_txn *t, const struct fl_pool *pool, const char *container, const char *ifname,
-			 struct fl_error *err)
+int fl_leases_free_owner(struct fl_txn *t, const struct fl_pool *pool, const char *container,
+			 const char *ifname, struct fl_error *err)
 {
 	struct fl_key prefix;
 	int n = 0;
@@ -301,7 +308,8 @@ int fl_leases_free_owner(struct fl_txn *t, const struct fl_pool *pool, const cha
 		if (r == -ENOENT || (!r && !fl_bytes_start(key, fl_key_done(&prefix))))
 			return n;
 		if (!r)
-			r = parse_addr((const uint8_t *)key.p + prefix.len, key.len - prefix.len, &addr, err);
+			r = parse_addr((const uint8_t *)key.p + prefix.len, key.len - prefix.len,
+				       &addr, err);
 		if (!r)
 			r = fl_lease_free(t, pool, &addr, err);
 		if (r)
@@ -354,7 +362,8 @@ int fl_leases_each(struct fl_txn *t, const struct fl_pool *pool, const struct fl
 
 /* ---- cursors ---- */
 
-static int get_cursor(struct fl_txn *t, struct fl_bytes key, struct fl_addr *ret, struct fl_error *err)
+static int get_cursor(struct fl_txn *t, struct fl_bytes key, struct fl_addr *ret,
+		      struct fl_error *err)
 {
 	struct fl_bytes val;
 	int r = fl_get(t, FL_TABLE_LEASES, key, &val, err);
@@ -362,7 +371,8 @@ static int get_cursor(struct fl_txn *t, struct fl_bytes key, struct fl_addr *ret
 	return r ? r : parse_addr(val.p, val.len, ret, err);
 }
 
-static int put_cursor(struct fl_txn *t, struct fl_bytes key, const struct fl_addr *last, struct fl_error *err)
+static int put_cursor(struct fl_txn *t, struct fl_bytes key, const struct fl_addr *last,
+		      struct fl_error *err)
 {
 	struct fl_key val = { 0 };
 
@@ -393,8 +403,8 @@ int fl_lease_cursor_put(struct fl_txn *t, const struct fl_pool *pool, const stru
 	return put_cursor(t, addr_key(&k, pool, 'c', set), last, err);
 }
 
-int fl_lease_imported_cursor_get(struct fl_txn *t, const struct fl_pool *pool, uint8_t n, struct fl_addr *ret,
-				 struct fl_error *err)
+int fl_lease_imported_cursor_get(struct fl_txn *t, const struct fl_pool *pool, uint8_t n,
+				 struct fl_addr *ret, struct fl_error *err)
 {
 	struct fl_key k;
 

@@ -49,10 +49,12 @@ static struct fl_bytes port_key(struct fl_key *k, const struct claim *c)
 
 static int damaged(struct fl_error *err)
 {
-	return fl_error_set(err, EBADMSG, FL_ECODE_STORE, "state: an entry of the published ports is damaged");
+	return fl_error_set(err, EBADMSG, FL_ECODE_STORE,
+			    "state: an entry of the published ports is damaged");
 }
 
-static int parse_entry(struct fl_bytes key, struct fl_bytes val, struct entry *ret, struct fl_error *err)
+static int parse_entry(struct fl_bytes key, struct fl_bytes val, struct entry *ret,
+		       struct fl_error *err)
 {
 	const uint8_t *k = key.p, *v = val.p;
 	size_t n = key.len > 1 && k[1] == 4 ? 4 : 16;
@@ -70,7 +72,8 @@ static int parse_entry(struct fl_bytes key, struct fl_bytes val, struct entry *r
 /* ---- conflicts ---- */
 
 /* The entry at exactly `c->host` that ends last among those that overlap c. -ENOENT. */
-static int overlap_at(struct fl_txn *t, const struct claim *c, struct entry *ret, struct fl_error *err)
+static int overlap_at(struct fl_txn *t, const struct claim *c, struct entry *ret,
+		      struct fl_error *err)
 {
 	struct fl_bytes key, val, prefix;
 	struct fl_key before, k;
@@ -127,8 +130,8 @@ static bool owned_by(const struct entry *e, const struct fl_key *self)
  * An entry of anyone but `self` (NULL: of anyone) that overlaps c as bind(2) has it: at the same
  * address, at the wildcard, and for a wildcard at any address of the family. -ENOENT.
  */
-static int find_conflict(struct fl_txn *t, const struct claim *c, const struct fl_key *self, struct entry *ret,
-			 struct fl_error *err)
+static int find_conflict(struct fl_txn *t, const struct claim *c, const struct fl_key *self,
+			 struct entry *ret, struct fl_error *err)
 {
 	struct claim at = *c;
 	int r;
@@ -224,7 +227,8 @@ static int unique_claims(struct claim *c, size_t *n, struct fl_error *err)
 		}
 		if (last->first != c[i].first || last->count != c[i].count ||
 		    last->container_port != c[i].container_port)
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s port %u is published twice",
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "%s port %u is published twice",
 					    fl_proto_str(c[i].proto), c[i].first);
 	}
 	*n = kept;
@@ -236,14 +240,15 @@ static int in_use(const struct claim *c, const struct entry *e, const struct fl_
 {
 	uint32_t port = e->at.first > c->first ? e->at.first : c->first;
 
-	return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT,
-			    "%s port %u is already published by container %s (interface %s) on network %s",
-			    fl_proto_str(c->proto), port, owner->container, owner->ifname, owner->network);
+	return fl_error_set(
+		err, EADDRINUSE, FL_ECODE_CONFLICT,
+		"%s port %u is already published by container %s (interface %s) on network %s",
+		fl_proto_str(c->proto), port, owner->container, owner->ifname, owner->network);
 }
 
 /* 0 when the entry was removed with its owner, or alone because it has none. */
-static int displace(struct fl_txn *t, const struct claim *c, const struct entry *e, const struct fl_gone *gone,
-		    struct fl_error *err)
+static int displace(struct fl_txn *t, const struct claim *c, const struct entry *e,
+		    const struct fl_gone *gone, struct fl_error *err)
 {
 	FL_AUTOENDPOINT struct fl_endpoint owner = { 0 };
 	struct claim at = e->at;
@@ -284,8 +289,8 @@ static int drop_own(struct fl_txn *t, const struct claim *c, struct fl_error *er
 	return r == -ENOENT ? 0 : r;
 }
 
-static int claim_one(struct fl_txn *t, const struct claim *c, const struct fl_key *self, const struct fl_gone *gone,
-		     struct fl_error *err)
+static int claim_one(struct fl_txn *t, const struct claim *c, const struct fl_key *self,
+		     const struct fl_gone *gone, struct fl_error *err)
 {
 	struct fl_key k, val = { 0 };
 	struct entry e;
@@ -321,7 +326,8 @@ int fl_ports_claim(struct fl_txn *t, const struct fl_endpoint *ep, unsigned fami
 		return fl_error_oom(err);
 	for (uint32_t i = 0; i < ep->n_ports; i++) {
 		if (!fl_port_valid(&ep->ports[i]))
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "published port %u: out of range",
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "published port %u: out of range",
 					    ep->ports[i].host_port);
 		n += expand(&ep->ports[i], families, claims + n);
 	}
@@ -362,11 +368,11 @@ int fl_ports_release(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_e
 /* ---- questions ---- */
 
 /*
- * Can the interval begin at `first`? 0: yes. Otherwise *next is the first port behind what is in the
- * way, and the result is 1.
+ * Can the interval begin at `first`? 0: yes. Otherwise *next is the first port behind what is in
+ * the way, and the result is 1.
  */
-static int blocked(struct fl_txn *t, const struct fl_port *want, unsigned families, uint32_t first, uint32_t *next,
-		   struct fl_error *err)
+static int blocked(struct fl_txn *t, const struct fl_port *want, unsigned families, uint32_t first,
+		   uint32_t *next, struct fl_error *err)
 {
 	struct claim c[2];
 	size_t n = expand(want, families, c);
@@ -405,8 +411,8 @@ static bool reserved_in(const struct port_search *s, uint32_t first, uint32_t *n
 }
 
 /* The first fitting interval that begins in [from, to]. -ENOENT. */
-static int search(struct fl_txn *t, const struct port_search *s, uint32_t from, uint32_t to, uint16_t *ret,
-		  struct fl_error *err)
+static int search(struct fl_txn *t, const struct port_search *s, uint32_t from, uint32_t to,
+		  uint16_t *ret, struct fl_error *err)
 {
 	for (uint32_t first = from; first <= to;) {
 		int r = blocked(t, &s->want, s->families, first, &first, err);
@@ -421,11 +427,14 @@ static int search(struct fl_txn *t, const struct port_search *s, uint32_t from, 
 	return -ENOENT;
 }
 
-int fl_ports_find_free(struct fl_txn *t, uint8_t proto, const struct fl_addr *host, unsigned families, uint32_t count,
-		       uint16_t first, uint16_t last, uint32_t offset,
-		       bool (*reserved)(void *arg, uint16_t port), void *arg, uint16_t *ret, struct fl_error *err)
+int fl_ports_find_free(struct fl_txn *t, uint8_t proto, const struct fl_addr *host,
+		       unsigned families, uint32_t count, uint16_t first, uint16_t last,
+		       uint32_t offset, bool (*reserved)(void *arg, uint16_t port), void *arg,
+		       uint16_t *ret, struct fl_error *err)
 {
-	struct port_search s = { { .proto = proto, .host = *host, .count = count }, families, reserved, arg };
+	struct port_search s = {
+		{ .proto = proto, .host = *host, .count = count }, families, reserved, arg
+	};
 	uint32_t span = (uint32_t)last - first + 1, start, end;
 	int r = -ENOENT;
 
@@ -437,8 +446,9 @@ int fl_ports_find_free(struct fl_txn *t, uint8_t proto, const struct fl_addr *ho
 			r = search(t, &s, first, start - 1 < end ? start - 1 : end, ret, err);
 	}
 	if (r == -ENOENT)
-		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_EXHAUSTED, "no %u consecutive free %s ports in %u-%u",
-				    count, fl_proto_str(proto), first, last);
+		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_EXHAUSTED,
+				    "no %u consecutive free %s ports in %u-%u", count,
+				    fl_proto_str(proto), first, last);
 	return r;
 }
 

@@ -60,7 +60,7 @@ static inline bool fl_bytes_eq(struct fl_bytes a, struct fl_bytes b)
 
 static inline bool fl_bytes_start(struct fl_bytes a, struct fl_bytes prefix)
 {
-	return a.len >= prefix.len && !__builtin_memcmp(a.p, prefix.p, prefix.len);
+	return a.len >= prefix.len && (!prefix.len || !__builtin_memcmp(a.p, prefix.p, prefix.len));
 }
 
 static inline uint32_t fl_get_u32(const uint8_t *b)

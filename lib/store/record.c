@@ -15,8 +15,19 @@
 #include <string.h>
 #include <strings.h>
 
-enum kind { KIND_STRING, KIND_U32, KIND_U64, KIND_BOOL, KIND_ENUM, KIND_MAC, KIND_ADDR4, KIND_ADDR6,
-	    KIND_PREFIXES, KIND_NETS, KIND_PORTS };
+enum kind {
+	KIND_STRING,
+	KIND_U32,
+	KIND_U64,
+	KIND_BOOL,
+	KIND_ENUM,
+	KIND_MAC,
+	KIND_ADDR4,
+	KIND_ADDR6,
+	KIND_PREFIXES,
+	KIND_NETS,
+	KIND_PORTS
+};
 
 struct member {
 	const char *key;
@@ -37,7 +48,9 @@ static const char *const states[] = { [FL_STATE_CREATING] = "creating",
 				      [FL_STATE_READY] = "ready",
 				      [FL_STATE_DELETING] = "deleting",
 				      NULL };
-static const char *const gateway_modes[] = { [FL_GATEWAY_NAT] = "nat", [FL_GATEWAY_ROUTED] = "routed", NULL };
+static const char *const gateway_modes[] = {
+	[FL_GATEWAY_NAT] = "nat", [FL_GATEWAY_ROUTED] = "routed", NULL
+};
 
 #define EP(m) offsetof(struct fl_endpoint, m)
 #define EP_SIZE(m) sizeof(((struct fl_endpoint *)0)->m)
@@ -164,7 +177,7 @@ static json_t *encode_member(const struct member *m, const void *base)
 	case KIND_U32:
 		return json_integer(*(const uint32_t *)at);
 	case KIND_U64: /* JSON integers of jansson are signed: the bits are kept */
-		return json_integer((json_int_t)*(const uint64_t *)at);
+		return json_integer((json_int_t) * (const uint64_t *)at);
 	case KIND_BOOL:
 		return json_true();
 	case KIND_ENUM:
@@ -203,7 +216,8 @@ static int encode(const struct member *table, const void *base, char **ret, stru
 		if (at_default(m, base) && !m->required)
 			continue;
 		if (m->kind == KIND_STRING && !is_utf8(at))
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s \"%s\": expected UTF-8", m->key, at);
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "%s \"%s\": expected UTF-8", m->key, at);
 		if (json_object_set_new_nocheck(obj, m->key, encode_member(m, base)))
 			return fl_error_oom(err);
 	}
@@ -257,7 +271,8 @@ static bool decode_addr(const json_t *v, int family, struct fl_addr *to)
 	return true;
 }
 
-static bool decode_prefixes(const json_t *v, size_t max, bool masked, struct fl_prefix *to, uint32_t *n)
+static bool decode_prefixes(const json_t *v, size_t max, bool masked, struct fl_prefix *to,
+			    uint32_t *n)
 {
 	if (!json_is_array(v) || json_array_size(v) > max)
 		return false;
@@ -357,11 +372,12 @@ static const struct member *find_member(const struct member *table, const char *
 
 static int bad(struct fl_error *err, const char *what, const char *key, const char *problem)
 {
-	return fl_error_set(err, EBADMSG, FL_ECODE_STORE, "state: %s record: key \"%.64s\" %s", what, key, problem);
+	return fl_error_set(err, EBADMSG, FL_ECODE_STORE, "state: %s record: key \"%.64s\" %s",
+			    what, key, problem);
 }
 
-static int decode(const struct member *table, const char *what, const char *json, size_t len, void *base,
-		  struct fl_error *err)
+static int decode(const struct member *table, const char *what, const char *json, size_t len,
+		  void *base, struct fl_error *err)
 {
 	json_error_t je;
 	FL_AUTOJSON json_t *obj = json_loadb(json, len, JSON_REJECT_DUPLICATES, &je);
@@ -372,7 +388,8 @@ static int decode(const struct member *table, const char *what, const char *json
 	if (!json_is_object(obj))
 		return fl_error_set(err, EBADMSG, FL_ECODE_STORE, "state: %s record: %s", what,
 				    obj ? "expected an object" : je.text);
-	json_object_foreach(obj, key, v) {
+	json_object_foreach(obj, key, v)
+	{
 		m = find_member(table, key);
 		if (!m)
 			return bad(err, what, key, "is unknown");
@@ -391,7 +408,8 @@ int fl_endpoint_encode(const struct fl_endpoint *ep, char **ret, struct fl_error
 {
 	for (uint32_t i = 0; i < ep->n_ports; i++)
 		if (!fl_port_valid(&ep->ports[i]))
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "published port %u: out of range",
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "published port %u: out of range",
 					    ep->ports[i].host_port);
 	return encode(endpoint_members, ep, ret, err);
 }
@@ -448,10 +466,10 @@ bool fl_network_same(const struct fl_network *a, const struct fl_network *b)
 {
 	if (strcmp(a->name, b->name) || strcmp(a->driver, b->driver) || strcmp(a->link, b->link) ||
 	    a->internal != b->internal || a->no_icc != b->no_icc || a->isolate != b->isolate ||
-	    a->guarded != b->guarded || a->masquerade != b->masquerade || a->hairpin_all != b->hairpin_all ||
-	    a->no_hairpin_snat != b->no_hairpin_snat || a->gateway_mode != b->gateway_mode ||
-	    !fl_addr_eq(&a->snat[0], &b->snat[0]) || !fl_addr_eq(&a->snat[1], &b->snat[1]) ||
-	    a->n_subnets != b->n_subnets)
+	    a->guarded != b->guarded || a->masquerade != b->masquerade ||
+	    a->hairpin_all != b->hairpin_all || a->no_hairpin_snat != b->no_hairpin_snat ||
+	    a->gateway_mode != b->gateway_mode || !fl_addr_eq(&a->snat[0], &b->snat[0]) ||
+	    !fl_addr_eq(&a->snat[1], &b->snat[1]) || a->n_subnets != b->n_subnets)
 		return false;
 	/* Subnets are unique in a record: equal numbers and one inclusion are equality. */
 	for (uint32_t i = 0; i < a->n_subnets; i++)
@@ -480,7 +498,8 @@ bool fl_port_valid(const struct fl_port *p)
 	for (size_t i = 0; i < FL_ARRAY_SIZE(protos); i++)
 		known |= protos[i].proto == p->proto;
 	return known && p->host_port && p->container_port && p->count && p->count <= FL_PORTS_MAX &&
-	       p->host_port + p->count - 1 <= UINT16_MAX && p->container_port + p->count - 1 <= UINT16_MAX;
+	       p->host_port + p->count - 1 <= UINT16_MAX &&
+	       p->container_port + p->count - 1 <= UINT16_MAX;
 }
 
 const char *fl_proto_str(uint8_t proto)

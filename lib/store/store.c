@@ -8,45 +8,63 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #define SCHEMA 1
-/* The same in every process, or LMDB would have to remap. tmpfs is sparse: only used pages count. */
+/* The same in every process, or LMDB would have to remap. tmpfs is sparse: only used pages count.
+ */
 #define MAP_SIZE ((size_t)256 << 20)
 #define MAX_READERS 1024
+/* A file system with less room than a large transaction needs counts as full. */
+#define FULL_BELOW ((size_t)256 << 10)
 #define IDENTITY_KEY "environment"
 
 static const char *const table_names[FL_TABLE_COUNT] = {
-	[FL_TABLE_META] = "meta",   [FL_TABLE_NETWORKS] = "networks", [FL_TABLE_ENDPOINTS] = "endpoints",
-	[FL_TABLE_POOLS] = "pools", [FL_TABLE_LEASES] = "leases",     [FL_TABLE_PORTS] = "ports",
+	[FL_TABLE_META] = "meta",	    [FL_TABLE_NETWORKS] = "networks",
+	[FL_TABLE_ENDPOINTS] = "endpoints", [FL_TABLE_POOLS] = "pools",
+	[FL_TABLE_LEASES] = "leases",	    [FL_TABLE_PORTS] = "ports",
 	[FL_TABLE_NAMES] = "names",
 };
 
+/* LMDB calls a write that was cut short EIO, which is what a nearly full file system does. */
+static bool is_full(const struct fl_store *s)
+{
+	struct statvfs st;
+
+	return !statvfs(s->dir, &st) && st.f_bavail * st.f_frsize < FULL_BELOW;
+}
+
 int fl_store_fail(const struct fl_store *s, int rc, struct fl_error *err)
 {
+	if (rc == EIO && is_full(s))
+		rc = ENOSPC;
 	switch (rc) {
 	case 0:
 		return 0;
 	case MDB_NOTFOUND:
 		return -ENOENT;
 	case ENOSPC:
-		return fl_error_set(err, ENOSPC, FL_ECODE_STORE, "state directory %s: its file system is full",
-				    s->dir);
+		return fl_error_set(err, ENOSPC, FL_ECODE_STORE,
+				    "state directory %s: its file system is full", s->dir);
 	case MDB_MAP_FULL:
 	case MDB_TXN_FULL:
-		return fl_error_set(err, ENOSPC, FL_ECODE_STORE, "state directory %s: the state has reached %zu MiB",
-				    s->dir, MAP_SIZE >> 20);
+		return fl_error_set(err, ENOSPC, FL_ECODE_STORE,
+				    "state directory %s: the state has reached %zu MiB", s->dir,
+				    MAP_SIZE >> 20);
 	case MDB_READERS_FULL:
 		return fl_error_set(err, EAGAIN, FL_ECODE_TRY_AGAIN,
-				    "state directory %s: %d processes read it at once", s->dir, MAX_READERS);
+				    "state directory %s: %d processes read it at once", s->dir,
+				    MAX_READERS);
 	case MDB_BAD_VALSIZE:
 		return fl_error_set(err, EINVAL, FL_ECODE_STORE,
-				    "state directory %s: a key is empty or longer than %d bytes", s->dir, FL_KEY_MAX);
+				    "state directory %s: a key is empty or longer than %d bytes",
+				    s->dir, FL_KEY_MAX);
 	case ENOMEM:
 		return fl_error_oom(err);
 	default:
 		/* LMDB's own numbers lie outside errno's: they mean damage or misuse. */
-		return fl_error_set(err, rc > 0 ? rc : EIO, FL_ECODE_STORE, "state directory %s: %s", s->dir,
-				    mdb_strerror(rc));
+		return fl_error_set(err, rc > 0 ? rc : EIO, FL_ECODE_STORE,
+				    "state directory %s: %s", s->dir, mdb_strerror(rc));
 	}
 }
 
@@ -91,7 +109,8 @@ static int check_identity(struct fl_store *s, MDB_txn *txn, const char *id)
 
 static int empty_tables(struct fl_store *s, MDB_txn *txn, const char *id)
 {
-	MDB_val key = { sizeof(IDENTITY_KEY) - 1, (void *)IDENTITY_KEY }, val = { strlen(id), (void *)id };
+	MDB_val key = { sizeof(IDENTITY_KEY) - 1, (void *)IDENTITY_KEY },
+		val = { strlen(id), (void *)id };
 	int rc = 0;
 
 	for (int i = 0; i < FL_TABLE_COUNT && !rc; i++)
@@ -177,10 +196,8 @@ int fl_store_open(const char *dir, struct fl_store **ret, struct fl_error *err)
 		rc = open_environment(s, id);
 	if (rc == ENOENT || rc == ENOTDIR || rc == EACCES)
 		return fl_error_errno(err, rc, FL_ECODE_STORE, "state directory %s", dir);
-	if (rc) {
-		r = fl_store_fail(s, rc, err);
-		return r;
-	}
+	if (rc)
+		return fl_store_fail(s, rc, err);
 	*ret = fl_take_ptr(s);
 	return 0;
 }

@@ -94,8 +94,8 @@ int fl_endpoint_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_er
 
 	if (r)
 		return r;
-	return fl_put(t, FL_TABLE_ENDPOINTS, endpoint_key(&k, &ep->id), (struct fl_bytes){ json, strlen(json) },
-		      err);
+	return fl_put(t, FL_TABLE_ENDPOINTS, endpoint_key(&k, &ep->id),
+		      (struct fl_bytes){ json, strlen(json) }, err);
 }
 
 int fl_endpoint_del(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_error *err)
@@ -121,8 +121,9 @@ static int each_endpoint(void *arg, struct fl_bytes key, struct fl_bytes val)
 	return r ? r : e->fn(e->arg, &ep);
 }
 
-int fl_endpoints_each(struct fl_txn *t, const char *network, int (*fn)(void *arg, const struct fl_endpoint *),
-		      void *arg, struct fl_error *err)
+int fl_endpoints_each(struct fl_txn *t, const char *network,
+		      int (*fn)(void *arg, const struct fl_endpoint *), void *arg,
+		      struct fl_error *err)
 {
 	struct endpoints_each e = { fn, arg, err };
 	struct fl_bytes prefix = { 0 };
@@ -143,8 +144,8 @@ static int is_other(void *arg, struct fl_bytes key, struct fl_bytes val)
 	return !fl_bytes_eq(key, *except);
 }
 
-int fl_network_in_use(struct fl_txn *t, const char *name, const char *driver, const struct fl_endpoint_id *except,
-		      struct fl_error *err)
+int fl_network_in_use(struct fl_txn *t, const char *name, const char *driver,
+		      const struct fl_endpoint_id *except, struct fl_error *err)
 {
 	struct fl_bytes except_key = { "", 0 };
 	struct fl_key k = { 0 }, prefix = { 0 };

@@ -103,7 +103,8 @@ static struct fl_bytes from_val(MDB_val v)
 	return (struct fl_bytes){ v.mv_data, v.mv_size };
 }
 
-int fl_get(struct fl_txn *t, enum fl_table table, struct fl_bytes key, struct fl_bytes *ret, struct fl_error *err)
+int fl_get(struct fl_txn *t, enum fl_table table, struct fl_bytes key, struct fl_bytes *ret,
+	   struct fl_error *err)
 {
 	MDB_val k = to_val(key), v;
 	int rc = mdb_get(t->mdb, t->store->dbi[table], &k, &v);
@@ -120,7 +121,8 @@ static int check_writable(struct fl_txn *t, struct fl_error *err)
 	return t->write ? 0 : fail(t, EACCES, err);
 }
 
-int fl_put(struct fl_txn *t, enum fl_table table, struct fl_bytes key, struct fl_bytes val, struct fl_error *err)
+int fl_put(struct fl_txn *t, enum fl_table table, struct fl_bytes key, struct fl_bytes val,
+	   struct fl_error *err)
 {
 	MDB_val k = to_val(key), v = to_val(val);
 	int r = check_writable(t, err);
@@ -164,8 +166,8 @@ int fl_seek(struct fl_txn *t, enum fl_table table, struct fl_bytes from, struct 
 	return 0;
 }
 
-int fl_seek_before(struct fl_txn *t, enum fl_table table, struct fl_bytes before, struct fl_bytes *key,
-		   struct fl_bytes *val, struct fl_error *err)
+int fl_seek_before(struct fl_txn *t, enum fl_table table, struct fl_bytes before,
+		   struct fl_bytes *key, struct fl_bytes *val, struct fl_error *err)
 {
 	MDB_cursor *c;
 	MDB_val k, v;
@@ -196,7 +198,8 @@ static int next_after(MDB_cursor *c, const uint8_t *visited, size_t len, MDB_val
 	return rc;
 }
 
-static int each(struct fl_txn *t, MDB_cursor *c, struct fl_bytes prefix, fl_each_fn fn, void *arg, int *ret)
+static int each(struct fl_txn *t, MDB_cursor *c, struct fl_bytes prefix, fl_each_fn fn, void *arg,
+		int *ret)
 {
 	uint8_t visited[FL_KEY_MAX];
 	MDB_val k, v;
@@ -209,7 +212,8 @@ static int each(struct fl_txn *t, MDB_cursor *c, struct fl_bytes prefix, fl_each
 		*ret = fn(arg, from_val(k), from_val(v));
 		if (*ret)
 			return 0;
-		rc = t->write ? next_after(c, visited, len, &k, &v) : mdb_cursor_get(c, &k, &v, MDB_NEXT);
+		rc = t->write ? next_after(c, visited, len, &k, &v)
+			      : mdb_cursor_get(c, &k, &v, MDB_NEXT);
 	}
 	return rc == MDB_NOTFOUND ? 0 : rc;
 }

@@ -32,17 +32,25 @@ static int add_vlans(struct fl_call *c, uint32_t port, struct fl_error *err)
 	return r;
 }
 
-static int set_port(struct fl_call *c, uint32_t port, struct fl_error *err)
+static unsigned wanted_flags(const struct fl_call *c)
 {
 	const struct bridge_conf *conf = c->conf;
 	unsigned flags = 0;
-	int r = 0;
 
 	/* A container reaches itself through its published port only if the bridge may send it back. */
 	if (conf->hairpin || (c->ep.n_ports && !conf->promisc))
 		flags |= FL_PORT_HAIRPIN;
 	if (conf->port_isolation || c->net.no_icc)
 		flags |= FL_PORT_ISOLATED;
+	return flags;
+}
+
+static int set_port(struct fl_call *c, uint32_t port, struct fl_error *err)
+{
+	const struct bridge_conf *conf = c->conf;
+	unsigned flags = wanted_flags(c);
+	int r = 0;
+
 	if (flags)
 		r = fl_link_set_port_flags(c->host, port, flags, err);
 	if (!r && (conf->vlan || conf->trunk.n))
@@ -127,6 +135,37 @@ int bridge_join(struct fl_call *c, struct fl_error *err)
 	return r ? r : fl_join_interface(c, 2, !conf->no_container_up, conf->dad > 0, err);
 }
 
+struct gateway_seen {
+	const struct fl_addr *want;
+	bool found;
+};
+
+static int see_gateway(void *arg, const struct fl_ifaddr *a)
+{
+	struct gateway_seen *s = arg;
+
+	s->found |= fl_addr_eq(&a->prefix.addr, s->want);
+	return 0;
+}
+
+static int check_gateways(struct fl_call *c, uint32_t bridge, struct fl_error *err)
+{
+	for (size_t i = 0; i < c->prev.n_ips; i++) {
+		struct gateway_seen s = { .want = &c->prev.ips[i].gateway };
+		int r;
+
+		if (!fl_addr_is_set(s.want))
+			continue;
+		r = fl_ifaddrs_each(c->host, bridge, see_gateway, &s, err);
+		if (r)
+			return r;
+		if (!s.found)
+			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s has lost the gateway's address %s", c->net.link,
+					    fl_addr_str(s.want, FL_ADDR_BUF));
+	}
+	return 0;
+}
+
 int bridge_check(struct fl_call *c, struct fl_error *err)
 {
 	const struct bridge_conf *conf = c->conf;
@@ -135,6 +174,8 @@ int bridge_check(struct fl_call *c, struct fl_error *err)
 
 	if (r || strcmp(br.kind, "bridge"))
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is missing", conf->bridge);
+	if (!(br.flags & IFF_UP))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is down", conf->bridge);
 	if (conf->promisc && !(br.flags & IFF_PROMISC))
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is not in promiscuous mode", conf->bridge);
 	if (fl_link_get_index(c->host, c->ep.ifindex, &port, err))
@@ -142,5 +183,9 @@ int bridge_check(struct fl_call *c, struct fl_error *err)
 	if (port.master != br.index)
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "host interface %s of container %s is not a port of bridge %s", port.name,
 				    c->req.container, conf->bridge);
-	return fl_check_interface(c, err);
+	if (wanted_flags(c) & ~port.port_flags)
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "host interface %s of container %s has lost its %s flag", port.name,
+				    c->req.container, wanted_flags(c) & ~port.port_flags & FL_PORT_HAIRPIN ? "hairpin" : "isolated");
+	r = conf->is_gateway ? check_gateways(c, br.index, err) : 0;
+	return r ? r : fl_check_interface(c, err);
 }

@@ -34,7 +34,7 @@ static int check(struct fl_call *c, struct fl_error *err)
 static const struct fl_driver driver = {
 	.type = "none",
 	.about = "a sandbox with its loopback up and no network",
-	.flags = FL_DRIVER_STATELESS,
+	.flags = FL_DRIVER_STATELESS | FL_DRIVER_NO_ADDRESS,
 	.endpoint_create = create,
 	.check = check,
 };

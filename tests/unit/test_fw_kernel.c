@@ -3,12 +3,7 @@
  * lib/fw against the running kernel, in a network namespace of its own. What is in the kernel is read
  * back by nft(8) and iptables(8), never by our own reader.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-/* cmocka.h needs the four above */
-#include <cmocka.h>
+#include "unit.h"
 
 #include "fw/elems.h"
 #include "fw/fw.h"
@@ -19,6 +14,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 static struct fl_addr addr(const char *s)
 {

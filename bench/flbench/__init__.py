@@ -1,0 +1,1 @@
+"""The benchmark's orchestration. Nothing here runs while something is being timed."""

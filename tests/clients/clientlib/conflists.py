@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Network configurations as people write them for the clients."""
+
+
+def _ipam(subnet):
+    # Without a gateway podman's `network inspect` refuses the network.
+    gateway = subnet.rsplit(".", 1)[0] + ".1"
+    return {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}],
+            "ranges": [[{"subnet": subnet, "gateway": gateway}]]}
+
+
+def podman_style(name="net-chain", bridge="fl-chain0", subnet="10.71.0.0/24"):
+    """What `podman network create` writes for its CNI backend."""
+    return {"cniVersion": "0.4.0", "name": name, "plugins": [
+        {"type": "bridge", "bridge": bridge, "isGateway": True, "ipMasq": True, "hairpinMode": True,
+         "ipam": _ipam(subnet), "capabilities": {"ips": True}},
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+        {"type": "firewall", "backend": ""},
+        {"type": "tuning"}]}
+
+
+def single_bridge(name="net-single", bridge="fl-single0", subnet="10.72.0.0/24"):
+    """One plugin that does all: only a bridge that publishes ports itself can serve this."""
+    return {"cniVersion": "1.0.0", "name": name, "plugins": [
+        {"type": "bridge", "bridge": bridge, "isGateway": True, "ipMasq": True, "hairpinMode": True,
+         "ipam": _ipam(subnet),
+         "capabilities": {"portMappings": True, "ips": True, "mac": True, "aliases": True}}]}
+
+
+def kubernetes(name="pods", bridge="fl-pods0", subnet="10.73.0.0/24", single=False):
+    """A node's network: bridge and portmap, or, when `single`, the bridge with all its capabilities."""
+    bridge_plugin = {"type": "bridge", "bridge": bridge, "isGateway": True, "ipMasq": True,
+                     "hairpinMode": True, "ipam": _ipam(subnet)}
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    if single:
+        bridge_plugin["capabilities"] = dict.fromkeys(
+            ("portMappings", "ips", "mac", "ipRanges", "aliases", "dns", "bandwidth"), True)
+    return {"cniVersion": "0.4.0", "name": name, "plugins": [bridge_plugin] + ([] if single else [portmap])}

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a killed ADD, or a host that rebooted, leaves for others, when nobody sends DEL or GC for it."""
+import re
+import shutil
+
+import pytest
+
+from support import configs, snapshot
+
+CALL = re.compile(r"^(\w+)\(")
+# The dynamic loader's calls before main() touch nothing; from here on every call counts.
+FIRST = "read(0,"
+
+pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+
+
+def trace(cni, lab, command, config, container):
+    """[(system call, its how-manieth invocation)] of one run."""
+    out = "/run/trace"
+    cni.call(command, "bridge", config, container, prefix=["strace", "-o", out]).expect()
+    lines = lab.read(out).splitlines()
+    counts, calls, started = {}, [], False
+    for line in lines:
+        found = CALL.match(line)
+        if not found:
+            continue
+        name = found.group(1)
+        counts[name] = counts.get(name, 0) + 1
+        started = started or line.startswith(FIRST)
+        if started:
+            calls.append((name, counts[name]))
+    assert len(calls) > 20, lines
+    return calls
+
+
+def inject(what, name, number):
+    return ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:{what}:when={number}"]
+
+
+def test_without_del_the_next_add_gets_address_and_port(lab, cni):
+    """The sandbox of a killed ADD is gone, and nobody ever sends DEL or GC."""
+    config = configs.publish(configs.runtime(configs.bridge(), ips=["10.1.0.77"]), (8080, 80))
+    calls = trace(cni, lab, "ADD", config, "c1")
+    cni.delete("bridge", config, "c1").expect()
+    for index, (name, number) in enumerate(calls):
+        victim, heir = f"v{index}", f"h{index}"
+        lab.netns(victim)
+        lab.netns(heir)
+        cni.call("ADD", "bridge", config, victim, prefix=inject("signal=KILL", name, number))
+        lab.remove_netns(victim)
+        gone = wait_for_link_to_go(lab)
+        assert gone, f"{name} #{number}: the pair outlives its sandbox"
+        outcome = cni.add("bridge", config, heir)
+        assert outcome.ok, f"{name} #{number}: {outcome}"
+        assert outcome.address == "10.1.0.77"
+        cni.delete("bridge", config, heir).expect()
+        lab.remove_netns(heir)
+
+
+def wait_for_link_to_go(lab, tries=200):
+    """The kernel takes a namespace down in the background."""
+    for _ in range(tries):
+        if not configs.bridge_ports(lab, "net0"):
+            return True
+        lab.run(["sleep", "0.01"])
+    return False
+
+
+def test_old_del_after_a_reboot_touches_no_new_container(lab, cni):
+    config = configs.publish(configs.runtime(configs.bridge(), ips=["10.1.0.9"]), (8080, 80))
+    old = cni.add("bridge", config, "c1").expect()
+    lab.remove_netns("c1")
+    assert wait_for_link_to_go(lab)
+    # What a reboot does: another boot id in the store empties it; here the state directory goes.
+    lab.run(["sh", "-c", "rm -rf /run/fairlead; nft flush ruleset"])
+    lab.run(["ip", "link", "del", "net0"])
+    cni.add("bridge", config, "c2").expect()
+    state = snapshot.take(lab, ("c2",))
+    cni.delete("bridge", configs.with_previous(config, old.json), "c1").expect()
+    assert not snapshot.diff(state, snapshot.take(lab, ("c2",)))

@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Support for tests that drive the real executables in private namespaces.
+
+    lab       a private host, the outside beside it, container namespaces, traffic
+    cni       runs plugins and chains as a runtime does
+    snapshot  what the kernel holds, read by ip, bridge and nft; and what differs
+    shapes    strict checkers of result and error objects
+    kernel    the few system calls that Python lacks
+    configs   network configurations of the tests
+    probes    echo servers and clients
+
+Standard library only (configs skips by pytest). Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN).
+"""
