@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * UDP flows have no end: an entry from before a port was published (or of its last owner) would keep
- * its old translation for as long as the peer keeps sending.
+ * UDP flows have no end: an entry from before a port was published (or of its last owner) would
+ * keep its old translation for as long as the peer keeps sending.
  */
 #include "fw/fw.h"
 #include "nft/ctnetlink.h"

@@ -295,8 +295,8 @@ static void spoof_check(struct emitter *em, const struct fl_endpoint *ep)
 	emit(em, FL_FW_ALLOWED_MACS, &e);
 }
 
-int fl_fw_endpoint_elems(const struct fl_network *net, const struct fl_endpoint *ep, fl_fw_sink sink,
-			 void *arg)
+int fl_fw_endpoint_elems(const struct fl_network *net, const struct fl_endpoint *ep,
+			 fl_fw_sink sink, void *arg)
 {
 	static const struct fl_network plain;
 	static const int families[] = { AF_INET, AF_INET6 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Records to elements. Pure: the same record always gives the same elements, in the same order, which
- * is what lets DEL, CHECK and a rebuild work without reading the kernel back.
+ * Records to elements. Pure: the same record always gives the same elements, in the same order,
+ * which is what lets DEL, CHECK and a rebuild work without reading the kernel back.
  */
 #pragma once
 
@@ -9,19 +9,20 @@
 #include "store/record.h"
 
 /*
- * Receives one element. Its comment lives only during the call. A negative errno ends the enumeration
- * and becomes its result.
+ * Receives one element. Its comment lives only during the call. A negative errno ends the
+ * enumeration and becomes its result.
  */
 typedef int (*fl_fw_sink)(void *arg, enum fl_fw_set_id set, const struct fl_nft_elem *e);
 
 int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg);
 
-/* `net` gives the flags that decide how ports are published; NULL stands for a plain NAT network. */
-int fl_fw_endpoint_elems(const struct fl_network *net, const struct fl_endpoint *ep, fl_fw_sink sink,
-			 void *arg);
+/* `net` gives the flags that decide how ports are published; NULL: a plain NAT network. */
+int fl_fw_endpoint_elems(const struct fl_network *net, const struct fl_endpoint *ep,
+			 fl_fw_sink sink, void *arg);
 
 /* "tcp . 8080", "10.1.0.0-10.1.0.255 . ...": the key as nft(8) writes it. Returns buf. */
-const char *fl_fw_key_str(enum fl_fw_set_id set, const struct fl_nft_elem *e, char *buf, size_t size);
+const char *fl_fw_key_str(enum fl_fw_set_id set, const struct fl_nft_elem *e, char *buf,
+			  size_t size);
 
 /* Elements of several records, kept. Zero-initialised; the comments are owned. */
 struct fl_fw_elem {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Other people's FORWARD chains. An accept of ours does not overrule a drop in another base chain; a
- * host whose iptables policy for forwarding is drop (Docker, ufw) therefore needs one rule in that
- * very chain. Nothing in it may be unknown to iptables-nft (`ct` would be), or iptables refuses to
- * touch the chain at all.
+ * Other people's FORWARD chains. An accept of ours does not overrule a drop in another base chain;
+ * a host whose iptables policy for forwarding is drop (Docker, ufw) therefore needs one rule in
+ * that very chain. Nothing in it may be unknown to iptables-nft (`ct` would be), or iptables
+ * refuses to touch the chain at all.
  */
 #include "fw/private.h"
 #include "fw/skeleton.h"

@@ -170,8 +170,11 @@ static void field_str(uint8_t type, const uint8_t *p, char *buf, size_t size)
 		snprintf(buf, size, "%s", fl_addr_str(&a, FL_ADDR_BUF));
 		break;
 	case FL_NFT_PROTO:
-		snprintf(buf, size, "%s", p[0] == IPPROTO_TCP ? "tcp" : p[0] == IPPROTO_UDP ? "udp" :
-			 p[0] == IPPROTO_SCTP ? "sctp" : "?");
+		snprintf(buf, size, "%s",
+			 p[0] == IPPROTO_TCP	? "tcp"
+			 : p[0] == IPPROTO_UDP	? "udp"
+			 : p[0] == IPPROTO_SCTP ? "sctp"
+						: "?");
 		break;
 	case FL_NFT_PORT:
 		snprintf(buf, size, "%u", (unsigned)p[0] << 8 | p[1]);
@@ -185,7 +188,8 @@ static void field_str(uint8_t type, const uint8_t *p, char *buf, size_t size)
 	}
 }
 
-const char *fl_fw_key_str(enum fl_fw_set_id set, const struct fl_nft_elem *e, char *buf, size_t size)
+const char *fl_fw_key_str(enum fl_fw_set_id set, const struct fl_nft_elem *e, char *buf,
+			  size_t size)
 {
 	const uint8_t *types = fl_fw_sets[set].key;
 	char from[FL_ADDR_STR], to[FL_ADDR_STR];

@@ -91,9 +91,10 @@ static const struct fl_nft_chain bridge_chains[] = {
 
 /* The n-th 4-byte register; concatenations are loaded into consecutive ones. */
 #define R(n) (NFT_REG32_00 + (n))
-#define BYTES_BE(v) { (uint8_t)((v) >> 24), (uint8_t)((v) >> 16), (uint8_t)((v) >> 8), (uint8_t)(v) }
+#define BYTE(v, n) (uint8_t)((v) >> 8 * (n))
+#define BYTES_BE(v) { BYTE(v, 3), BYTE(v, 2), BYTE(v, 1), BYTE(v, 0) }
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define BYTES_HOST(v) { (uint8_t)(v), (uint8_t)((v) >> 8), (uint8_t)((v) >> 16), (uint8_t)((v) >> 24) }
+#define BYTES_HOST(v) { BYTE(v, 0), BYTE(v, 1), BYTE(v, 2), BYTE(v, 3) }
 #else
 #define BYTES_HOST(v) BYTES_BE(v)
 #endif
@@ -140,7 +141,8 @@ static const struct fl_nft_chain bridge_chains[] = {
 		CMP(NEQ, 4, BYTES_HOST(0))
 #define CT_DNAT CT_HAS(STATUS, IPS_DST_NAT)
 /* enum ip_conntrack_info: a state's bit is 1 << (state + 1) */
-#define CT_ESTABLISHED_RELATED CT_HAS(STATE, 1 << (IP_CT_ESTABLISHED + 1) | 1 << (IP_CT_RELATED + 1))
+#define CT_ESTABLISHED_RELATED                                                                    \
+	CT_HAS(STATE, 1 << (IP_CT_ESTABLISHED + 1) | 1 << (IP_CT_RELATED + 1))
 #define TO_LOCAL                                                                                  \
 	{ .op = FL_NFT_FIB, .key = NFT_FIB_RESULT_ADDRTYPE, .code = NFTA_FIB_F_DADDR,             \
 	  .reg = R(0) },                                                                          \
@@ -172,8 +174,8 @@ static const struct rule inet_rules[] = {
 
 	RULE("prerouting", TO_LOCAL, JUMP("publish")),
 	/*
-	 * IPv6 has no route_localnet: an answer to ::1 is never let in. Refused at once, a client that
-	 * asks for "localhost" goes on to 127.0.0.1.
+	 * IPv6 has no route_localnet: an answer to ::1 is never let in. Refused at once, a client
+	 * that asks for "localhost" goes on to 127.0.0.1.
 	 */
 	RULE("output", IS_V6, DADDR6(0), CMP(EQ, 16, { [15] = 1 }), RETURN),
 	RULE("output", TO_LOCAL, JUMP("publish")),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Building a batch. Messages are written through libmnl straight into one growing buffer; libnftnl's
- * object layer would cost an allocation per element and 70 us of every process start.
+ * Building a batch. Messages are written through libmnl straight into one growing buffer;
+ * libnftnl's object layer would cost an allocation per element and 70 us of every process start.
  */
 #include "nft/internal.h"
 
@@ -42,6 +42,8 @@ static bool room(struct fl_nft_batch *b, size_t n)
 		b->error = -ENOMEM;
 		return false;
 	}
+	/* libmnl leaves the padding of attributes as it finds it. */
+	memset(buf + b->cap, 0, cap - b->cap);
 	b->buf = buf;
 	b->cap = cap;
 	return true;
@@ -284,6 +286,7 @@ static struct nlmsghdr *elem_list(struct fl_nft_batch *b, uint16_t message,
 				  const struct fl_nft_set *set)
 {
 	struct nlmsghdr *nlh;
+	struct nlattr *nest;
 
 	if (b->list && b->list_set == set && b->list_type == message &&
 	    b->len - b->list < LIST_MAX)
@@ -293,7 +296,8 @@ static struct nlmsghdr *elem_list(struct fl_nft_batch *b, uint16_t message,
 		return NULL;
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, set->table);
 	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set->name);
-	b->list = (size_t)((uint8_t *)mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS) - b->buf);
+	nest = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	b->list = (size_t)((uint8_t *)nest - b->buf);
 	b->list_set = set;
 	b->list_type = message;
 	sync_len(b);

@@ -87,7 +87,7 @@ static void describe(const struct nlmsghdr *nlh, const struct refusal *r,
 		return;
 	}
 	ret->message = (uint16_t)type;
-	/* NFTA_*_TABLE is attribute 1 of every message, and the name is 2 or (chain, rule) 2 or 3. */
+	/* NFTA_*_TABLE is attribute 1 of every message. */
 	table = string_attr(nlh, NFTA_TABLE_NAME);
 	switch (type) {
 	case NFT_MSG_NEWTABLE:

@@ -75,7 +75,7 @@ static void put_filter(struct nlmsghdr *nlh, const struct fl_ct_match *m)
 
 int fl_ct_delete_matching(struct fl_nft *nft, const struct fl_ct_match *match, struct fl_error *err)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
 	struct fl_error details = { 0 };
 	struct nlmsghdr *nlh;
 	int r;
@@ -159,6 +159,7 @@ static int collect(struct collector *c, uint8_t family, const struct nlattr **t)
 
 		if (!buf)
 			return -ENOMEM;
+		memset(buf + c->cap, 0, cap - c->cap);
 		c->buf = buf;
 		c->cap = cap;
 	}
@@ -193,7 +194,7 @@ static int dump(struct fl_nft *nft, uint8_t family, uint8_t proto, struct collec
 		struct fl_error *details)
 {
 	struct fl_ct_match match = { .proto = proto };
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *nlh = ct_header(buf, IPCTNL_MSG_CT_GET, NLM_F_DUMP, family, 1);
 	int r;
 

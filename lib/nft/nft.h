@@ -58,7 +58,7 @@ size_t fl_nft_field_len(uint8_t type);	  /* the value itself */
 size_t fl_nft_key_len(const struct fl_nft_set *set);
 size_t fl_nft_data_len(const struct fl_nft_set *set); /* 0 for sets and verdict maps */
 
-/* One element. In interval sets key..key_end is inclusive and `range` tells whether key_end counts. */
+/* One element. With `range`, in interval sets, it is key..key_end, both inclusive. */
 struct fl_nft_elem {
 	uint8_t key[FL_NFT_KEY_MAX];
 	uint8_t key_end[FL_NFT_KEY_MAX];
@@ -157,8 +157,8 @@ void fl_nft_del_elem(struct fl_nft_batch *b, const struct fl_nft_set *set,
 int fl_nft_batch_finish(struct fl_nft_batch *b);
 
 /*
- * Sends the batch in one message: all of it takes effect, or nothing. `ret_failure` (may be NULL) is
- * filled when a message was refused. An empty batch is success.
+ * Sends the batch in one message: all of it takes effect, or nothing. `ret_failure` (may be NULL)
+ * is filled when a message was refused. An empty batch is success.
  */
 int fl_nft_commit(struct fl_nft *nft, struct fl_nft_batch *b, struct fl_nft_failure *ret_failure,
 		  struct fl_error *err);

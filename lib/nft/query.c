@@ -98,7 +98,7 @@ static int take_elem(const struct nlmsghdr *nlh, void *arg)
 int fl_nft_get_elem(struct fl_nft *nft, const struct fl_nft_set *set, const struct fl_nft_elem *e,
 		    struct fl_nft_found *ret, struct fl_error *err)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *nlh = request(buf, NFT_MSG_GETSETELEM, 0, set->family);
 	struct fl_nft_found found = { 0 };
 	int r;
@@ -140,7 +140,7 @@ static int take_policy(const struct nlmsghdr *nlh, void *arg)
 int fl_nft_chain_policy(struct fl_nft *nft, uint8_t family, const char *table, const char *chain,
 			uint32_t *ret, struct fl_error *err)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *nlh = request(buf, NFT_MSG_GETCHAIN, 0, family);
 	uint32_t policy = NF_ACCEPT;
 	struct fl_error details = { 0 };
@@ -184,7 +184,7 @@ static int take_rule(const struct nlmsghdr *nlh, void *arg)
 int fl_nft_chain_has_rule(struct fl_nft *nft, uint8_t family, const char *table, const char *chain,
 			  const char *comment, struct fl_error *err)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *nlh = request(buf, NFT_MSG_GETRULE, NLM_F_DUMP, family);
 	struct rule_search search = { chain, comment, 0 };
 	int r;
@@ -211,7 +211,7 @@ static int take_genid(const struct nlmsghdr *nlh, void *arg)
 
 int fl_nft_genid(struct fl_nft *nft, uint32_t *ret, struct fl_error *err)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8)));
+	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
 	struct nlmsghdr *nlh = request(buf, NFT_MSG_GETGEN, 0, AF_UNSPEC);
 	uint32_t id = 0;
 	int r = fl_nfnl_talk(nft, nlh, take_genid, &id, err);

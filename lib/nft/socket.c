@@ -15,8 +15,9 @@ int fl_nft_open(struct fl_nft *ret, struct fl_error *err)
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), one = 1;
 
 	if (fd < 0)
-		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot open a nfnetlink socket");
-	/* Both only make errors richer and smaller: a kernel that refuses them is served as well. */
+		return fl_error_errno(err, errno, FL_ECODE_KERNEL,
+				      "cannot open a nfnetlink socket");
+	/* Both only make errors richer and smaller: kernels that refuse them do as well. */
 	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
 	*ret = (struct fl_nft){ .fd = fd };

@@ -67,6 +67,8 @@ int fl_engine_decode(struct fl_call *c, struct fl_error *err)
 		r = parse_dns(c, err);
 	if (!r && d->flags & (FL_DRIVER_IPAM | FL_DRIVER_IS_IPAM))
 		r = fl_call_ipam_parse(c, err);
+	if (!r && d->flags & FL_DRIVER_IPAM)
+		r = fl_runtime_parse(c, err);
 	if (!r)
 		r = fl_ports_parse(c, err);
 	if (!r)
@@ -148,12 +150,33 @@ struct step {
 	bool has_old;
 };
 
+/* "subnet": "auto": the network's own if it has one, else the first that nothing here uses. */
+static int settle_subnet(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	struct fl_network net;
+	struct fl_prefix subnet;
+	int r;
+
+	if (!c->ipam.auto_subnet)
+		return 0;
+	r = fl_network_get(t, c->net.name, c->net.driver, &net, err);
+	if (!r && net.n_subnets)
+		subnet = net.subnets[0];
+	else if (!r || r == -ENOENT)
+		r = fl_call_pick_subnet(c, t, &subnet, err);
+	return r ? r : fl_ipam_use_subnet(&c->ipam, &subnet, err);
+}
+
 static int claim(struct fl_call *c, struct step *s, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	struct fl_gone gone = { fl_owner_gone, c };
-	int r = fl_txn_begin(c->store, true, &t, err);
+	int r = c->ipam.auto_subnet ? fl_call_used_prefixes(c, err) : 0;
 
+	if (!r)
+		r = fl_txn_begin(c->store, true, &t, err);
+	if (!r)
+		r = settle_subnet(c, t, err);
 	if (!r && c->ipam_mode == FL_IPAM_OWN)
 		r = fl_call_ipam_own(c, t, &gone, err);
 	if (!r)

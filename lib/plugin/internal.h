@@ -12,6 +12,9 @@ int fl_session_inside(struct fl_call *c, struct fl_error *err);
 int fl_session_drop(struct fl_error *err);
 void fl_call_clear(struct fl_call *c);
 
+/* runtime.c: runtimeConfig.aliases and dns */
+int fl_runtime_parse(struct fl_call *c, struct fl_error *err);
+
 /* ports.c */
 int fl_ports_parse(struct fl_call *c, struct fl_error *err);
 int fl_ports_choose(struct fl_call *c, struct fl_txn *t, struct fl_error *err);
@@ -24,6 +27,9 @@ int fl_delegate(const struct fl_call *c, const char *type, const char *command, 
 /* ipam.c: whichever IPAM the configuration names. */
 int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err);
 int fl_call_ipam_own(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone, struct fl_error *err);
+/* subnet.c: what the host uses (routes, name servers), read before the transaction; then a free one. */
+int fl_call_used_prefixes(struct fl_call *c, struct fl_error *err);
+int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret, struct fl_error *err);
 int fl_call_ipam_foreign(struct fl_call *c, struct fl_error *err);
 
 /* fwstep.c: batches and the rebuild when the skeleton is missing. */

@@ -61,6 +61,8 @@ struct fl_call {
 	bool created_network;		 /* this call created the network's link: undone on failure */
 	bool check_host_ports;
 	bool idle;			 /* chained driver: nothing to do for this endpoint */
+	struct fl_prefix *used;		 /* prefixes that an automatic subnet must avoid; owned */
+	size_t n_used;
 	struct fl_dns dns;		 /* configuration's dns, over IPAM's */
 	/* The dialect's: hands c->result to the caller. Runs once, after all that can fail. */
 	int (*emit)(struct fl_call *c, struct fl_error *err);

@@ -133,6 +133,7 @@ void fl_call_clear(struct fl_call *c)
 	for (size_t i = 0; i < c->n_evicted; i++)
 		fl_endpoint_clear(&c->evicted[i]);
 	free(c->evicted);
+	free(c->used);
 	fl_endpoint_clear(&c->ep);
 	fl_ipam_conf_clear(&c->ipam);
 	fl_result_clear(&c->ipam_result);

@@ -77,6 +77,7 @@ static const struct member endpoint_members[] = {
 	{ "snatHairpin", KIND_BOOL, EP(snat_hairpin) },
 	{ "ipam", KIND_STRING, EP(ipam), EP_SIZE(ipam) },
 	{ "pool", KIND_STRING, EP(pool), EP_SIZE(pool) },
+	{ "aliases", KIND_STRING, EP(aliases), EP_SIZE(aliases) },
 	{ "undo", KIND_STRING, EP(undo), EP_SIZE(undo) },
 	{ NULL },
 };

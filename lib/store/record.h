@@ -60,6 +60,7 @@ struct fl_endpoint {
 	bool snat_hairpin;	 /* portmap: masquerade what comes back to its own subnet */
 	char ipam[FL_DRIVER_MAX];/* IPAM type that gave the addresses, "" for none */
 	char pool[512];		 /* pool of the addresses when IPAM is in-process, else "" */
+	char aliases[1024];	 /* names that were asked for: a JSON list, "" for none */
 	char undo[512];		 /* driver's own memo for deletion (compact JSON), "" for none */
 };
 
