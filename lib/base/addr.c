@@ -40,6 +40,13 @@ bool fl_addr_is_multicast(const struct fl_addr *a)
 	return a->family == AF_INET6 && a->b[0] == 0xff;
 }
 
+bool fl_addr_is_v4mapped(const struct fl_addr *a)
+{
+	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
+
+	return a->family == AF_INET6 && !memcmp(a->b, mapped, sizeof(mapped));
+}
+
 bool fl_addr_is_linklocal(const struct fl_addr *a)
 {
 	if (a->family == AF_INET)

@@ -41,6 +41,8 @@ static inline bool fl_addr_is_set(const struct fl_addr *a)
 bool fl_addr_is_any(const struct fl_addr *a);
 bool fl_addr_is_loopback(const struct fl_addr *a);
 bool fl_addr_is_multicast(const struct fl_addr *a);
+/* ::ffff:0:0/96, RFC 4291 section 2.5.5.2 */
+bool fl_addr_is_v4mapped(const struct fl_addr *a);
 bool fl_addr_is_linklocal(const struct fl_addr *a);
 bool fl_addr_eq(const struct fl_addr *a, const struct fl_addr *b);
 /* Orders by family, then numerically. */

@@ -128,9 +128,10 @@ int fl_conntrack_flush(const struct fl_endpoint *ep, bool and_addrs, struct fl_e
 	r = fl_nft_open(&nft, err);
 	if (r)
 		return r;
-	if (and_addrs)
+	/* Flows that a published port brought here are answered by the address: one walk has them all. */
+	if (and_addrs && ep->n_addrs)
 		r = flush_addrs(&nft, ep, err);
-	for (size_t i = 0; !r && i < FL_ARRAY_SIZE(families); i++)
+	for (size_t i = 0; !and_addrs && !r && i < FL_ARRAY_SIZE(families); i++)
 		r = flush_ports(&nft, ep, families[i], err);
 	fl_nft_close(&nft);
 	return r;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <linux/netconf.h>
 #include <netlink/attr.h>
 
 static void addr_init(struct fl_req *q, int type, int flags, uint32_t index, const struct fl_prefix *p)
@@ -89,4 +90,31 @@ int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index, int (*fn)(void *arg, const
 
 	fl_req_init(&q, RTM_GETADDR, NLM_F_DUMP, &ifa, sizeof(ifa));
 	return fl_nl_ask(nl, &q, each_addr, &e, err);
+}
+
+static int take_forwarding(void *arg, const struct nlmsghdr *h)
+{
+	const struct netconfmsg *nc = NLMSG_DATA(h);
+	const struct nlattr *a = (const struct nlattr *)((const char *)nc + NLMSG_ALIGN(sizeof(*nc)));
+	int rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*nc)));
+
+	for (; nla_ok(a, rest); a = nla_next(a, &rest))
+		if (nla_type(a) == NETCONFA_FORWARDING)
+			*(bool *)arg = nla_get_u32(a);
+	return 0;
+}
+
+int fl_forwarding_get(struct fl_nl *nl, int family, bool *ret, struct fl_error *err)
+{
+	struct netconfmsg nc = { .ncm_family = (uint8_t)family };
+	FL_AUTOREQ struct fl_req q = { 0 };
+	bool on = false;
+	int r;
+
+	fl_req_init(&q, RTM_GETNETCONF, 0, &nc, sizeof(nc));
+	fl_req_u32(&q, NETCONFA_IFINDEX, (uint32_t)NETCONFA_IFINDEX_ALL);
+	r = fl_nl_ask(nl, &q, take_forwarding, &on, err);
+	if (!r)
+		*ret = on;
+	return r;
 }

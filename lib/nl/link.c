@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
+#include <linux/ip.h>
 #include <linux/veth.h>
 #include <net/if.h>
 #include <netlink/attr.h>
@@ -59,6 +60,21 @@ static void parse_linkinfo(const struct nlattr *info, struct fl_link *l)
 	}
 }
 
+/* IFLA_AF_SPEC of a link: AF_INET's IFLA_INET_CONF is an array of 32-bit values from index 1 on. */
+static void parse_af_spec(const struct nlattr *spec, struct fl_link *l)
+{
+	const struct nlattr *family, *a;
+	int rest, rest2;
+
+	nla_for_each_nested(family, (struct nlattr *)spec, rest) {
+		if (nla_type(family) != AF_INET)
+			continue;
+		nla_for_each_nested(a, (struct nlattr *)family, rest2)
+			if (nla_type(a) == IFLA_INET_CONF && nla_len(a) >= (int)(IPV4_DEVCONF_ROUTE_LOCALNET * sizeof(uint32_t)))
+				l->route_localnet = ((const uint32_t *)nla_data(a))[IPV4_DEVCONF_ROUTE_LOCALNET - 1];
+	}
+}
+
 static bool parse_link(const struct nlmsghdr *h, struct fl_link *l)
 {
 	const struct ifinfomsg *ifi = NLMSG_DATA(h);
@@ -99,6 +115,9 @@ static bool parse_link(const struct nlmsghdr *h, struct fl_link *l)
 			break;
 		case IFLA_LINKINFO:
 			parse_linkinfo(a, l);
+			break;
+		case IFLA_AF_SPEC:
+			parse_af_spec(a, l);
 			break;
 		default:
 			break;

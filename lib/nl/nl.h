@@ -78,6 +78,7 @@ struct fl_link {
 	struct fl_mac mac;
 	bool vlan_filtering;	/* bridges only */
 	uint32_t promisc;	/* IFLA_PROMISCUITY */
+	bool route_localnet;	/* net.ipv4.conf.NAME.route_localnet */
 	unsigned port_flags;	/* FL_PORT_*, of a bridge's port */
 };
 
@@ -140,6 +141,11 @@ struct fl_ifaddr {
 	uint32_t flags; /* IFA_F_* */
 	uint8_t scope;
 };
+/*
+ * net.ipv4.conf.all.forwarding or net.ipv6.conf.all.forwarding, by RTM_GETNETCONF: opening a file of /proc/sys/net
+ * takes longer with every namespace on the host, because they share one dentry hash chain a name.
+ */
+int fl_forwarding_get(struct fl_nl *nl, int family, bool *ret, struct fl_error *err);
 int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t flags, struct fl_error *err);
 int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, struct fl_error *err);
 void fl_ifaddr_build(struct fl_req *q, uint32_t index, const struct fl_prefix *p, uint32_t flags);

@@ -56,6 +56,23 @@ int fl_requested_mac(const struct fl_call *c, struct fl_mac *ret, struct fl_erro
 	return r;
 }
 
+struct fl_mac fl_mac_for_address(const struct fl_call *c, const struct fl_addr *a)
+{
+	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+	struct fl_mac m;
+
+	for (size_t i = 0; i < sizeof(c->self.cookie); i++)
+		h = (h ^ (c->self.cookie >> (8 * i) & 0xff)) * 0x100000001b3u;
+	for (const char *s = c->req.network; *s; s++)
+		h = (h ^ (uint8_t)*s) * 0x100000001b3u;
+	for (size_t i = 0; i < fl_addr_len(a); i++)
+		h = (h ^ a->b[i]) * 0x100000001b3u;
+	for (int i = 0; i < 6; i++)
+		m.b[i] = (uint8_t)(h >> (8 * i));
+	m.b[0] = (uint8_t)((m.b[0] & 0xfc) | 0x02);
+	return m;
+}
+
 int fl_host_sysctl(const char *value, struct fl_error *err, const char *fmt, ...)
 {
 	char name[128];
@@ -80,13 +97,13 @@ static int keep_accepting_ra(void *arg, const struct fl_link *l)
 
 int fl_enable_forwarding(struct fl_call *c, int family, struct fl_error *err)
 {
-	char now[16];
+	bool on = false;
 	int r;
 
+	if (!fl_forwarding_get(c->host, family, &on, NULL) && on)
+		return 0;
 	if (family == AF_INET)
 		return fl_host_sysctl("1", err, "net/ipv4/ip_forward");
-	if (!fl_sysctl_read("net/ipv6/conf/all/forwarding", now, sizeof(now), NULL) && !strcmp(now, "1"))
-		return 0;
 	/* A router ignores advertisements unless accept_ra is 2: ip-sysctl.rst. */
 	r = fl_links_each(c->host, keep_accepting_ra, NULL, err);
 	return r ? r : fl_host_sysctl("1", err, "net/ipv6/conf/all/forwarding");
@@ -112,7 +129,11 @@ static int set_inside(struct fl_call *c, struct fl_error *err, const char *key, 
 	return fl_sysctl_write(name, value, NULL, 0, err);
 }
 
-/* Neighbours learn a MAC that changed behind a known address: one gratuitous ARP, one unsolicited NA. */
+/*
+ * Neighbours learn a MAC that changed behind a known address: one gratuitous ARP, one unsolicited NA.
+ * Only for a MAC that somebody chose: ours follow the address (fl_mac_for_address), and the broadcast
+ * would go to every port of the bridge.
+ */
 static int sysctls_v4(struct fl_call *c, struct fl_error *err)
 {
 	int r = set_inside(c, err, "4:arp_notify", "1");
@@ -126,11 +147,11 @@ static int sysctls_v6(struct fl_call *c, struct fl_error *err)
 
 	if (r >= 0)
 		r = set_inside(c, err, "6:keep_addr_on_down", "1");
-	if (r >= 0)
+	if (r >= 0 && c->mac_chosen)
 		r = set_inside(c, err, "6:ndisc_notify", "1");
 	if (r >= 0)
 		r = set_inside(c, err, "6:accept_dad", "0");
-	return r < 0 ? r : sysctls_v4(c, err);
+	return r < 0 || !c->mac_chosen ? r : sysctls_v4(c, err);
 }
 
 static int sysctls_v6_dad(struct fl_call *c, struct fl_error *err)
@@ -293,9 +314,9 @@ int fl_join_interface(struct fl_call *c, int result_index, bool up, bool dad, st
 	}
 	for (size_t i = 0; i < c->ipam_result.n_routes && !r; i++)
 		r = fl_result_add_route(&c->result, &c->ipam_result.routes[i]) ? fl_error_oom(err) : 0;
-	if (!r && c->result.n_ips)
+	if (!r && c->result.n_ips && (j.v6 || c->mac_chosen))
 		r = fl_call_inside(c, !j.v6 ? sysctls_v4 : dad ? sysctls_v6_dad : sysctls_v6, err);
-	if (!r)
+	if (r >= 0)
 		r = send_join(&j, up, err);
 	return !r && c->dad_watch && up ? wait_dad(c, err) : r;
 }

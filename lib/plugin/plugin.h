@@ -60,6 +60,7 @@ struct fl_call {
 	uint32_t link_index;		 /* of net.link once network_create ran */
 	bool created_network;		 /* this call created the network's link: undone on failure */
 	bool check_host_ports;
+	bool mac_chosen;		 /* the caller named the MAC: neighbours may know another for the address */
 	bool idle;			 /* chained driver: nothing to do for this endpoint */
 	struct fl_prefix *used;		 /* prefixes that an automatic subnet must avoid; owned */
 	size_t n_used;
@@ -119,6 +120,11 @@ int fl_check_interface(struct fl_call *c, struct fl_error *err);
 /* Removes the endpoint's host link by recorded index. */
 int fl_endpoint_delete_link(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);
 /* The container's MAC: runtimeConfig.mac over args.cni.mac over CNI_ARGS MAC; zero if none asks. */
+/*
+ * A locally administered MAC that is the same whenever the address is given out again on this network of
+ * this host, so that no neighbour's cache is ever wrong and nothing needs to be announced.
+ */
+struct fl_mac fl_mac_for_address(const struct fl_call *c, const struct fl_addr *a);
 int fl_requested_mac(const struct fl_call *c, struct fl_mac *ret, struct fl_error *err);
 /* Writes a host sysctl only where it differs. */
 int fl_host_sysctl(const char *value, struct fl_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

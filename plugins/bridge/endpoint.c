@@ -67,13 +67,17 @@ int bridge_endpoint_create(struct fl_call *c, struct fl_error *err)
 	struct fl_link inside;
 	int r;
 
-	if (fl_mac_is_zero(&c->ep.mac))
-		c->ep.mac = fl_mac_random();
+	c->mac_chosen = !fl_mac_is_zero(&c->ep.mac);
+	if (!c->mac_chosen)
+		c->ep.mac = c->ep.n_addrs ? fl_mac_for_address(c, &c->ep.addrs[0].addr) : fl_mac_random();
 	spec.peer_mac = c->ep.mac;
 	r = fl_veth_create(c->host, &spec, err);
 	if (r == -EEXIST)
 		return fl_error_set(err, r, FL_ECODE_CONFLICT, "CNI_IFNAME: the sandbox %s has an interface %s already", c->req.netns,
 				    c->req.ifname);
+	if (r == -EXFULL)
+		return fl_error_set(err, r, FL_ECODE_EXHAUSTED, "bridge %s has 1,023 ports, the kernel's limit (BR_MAX_PORTS); use another network",
+				    conf->bridge);
 	if (r)
 		return r;
 	/* One question tells both indexes: the peer's IFLA_LINK is the host end. */

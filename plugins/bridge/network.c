@@ -187,7 +187,7 @@ int bridge_network_create(struct fl_call *c, struct fl_error *err)
 			r = ensure_gateways(c, err);
 	}
 	/* 127.0.0.1:PORT on the host is sent into the bridge with a loopback source before NAT. */
-	if (!r && c->ep.n_ports)
+	if (!r && c->ep.n_ports && !l.route_localnet)
 		r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", conf->bridge);
 	if (r >= 0)
 		r = fl_result_add_interface(&c->result, conf->bridge, &l.mac, NULL, l.mtu);

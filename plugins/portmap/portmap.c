@@ -98,7 +98,7 @@ static int prepare(struct fl_call *c, struct fl_error *err)
 		if (!r)
 			r = fl_enable_forwarding(c, a->family, err);
 		/* 127.0.0.1:PORT on the host leaves with a loopback source before NAT. */
-		if (r >= 0 && a->family == AF_INET && !c->net.no_hairpin_snat)
+		if (r >= 0 && a->family == AF_INET && !c->net.no_hairpin_snat && !l.route_localnet)
 			r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", l.name);
 		if (r < 0)
 			return r;

@@ -12,10 +12,6 @@ from support.cni import Cni, plugin_dir  # noqa: E402
 from support.lab import Lab  # noqa: E402
 
 
-def pytest_configure(config):
-    config.addinivalue_line("markers", "iptables: needs iptables-nft")
-
-
 def pytest_collection_modifyitems(items):
     if os.geteuid() != 0:
         for item in items:

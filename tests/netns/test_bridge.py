@@ -94,6 +94,13 @@ def test_address_is_usable_at_once(lab, cni):
                    if a["scope"] == "global")
 
 
+def test_first_forwarded_ipv6_packet_is_answered_at_once(lab, cni):
+    """The bridge asks for the neighbour from its link-local address, which must not be tentative for seconds."""
+    address = cni.add("bridge", configs.dual()).expect().addresses()[1]
+    lab.tcp_server("c1", "::", 80)
+    assert lab.probe("outside", address, 80, timeout=0.8).peer == "2001:db8::2"
+
+
 # ---- keys ----
 
 def test_l2_only(lab, cni):

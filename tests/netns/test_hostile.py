@@ -95,7 +95,7 @@ def test_the_neighbour_still_works(busy):
 def test_without_descriptors(busy):
     """An error object or success, never a signal, and nothing left behind."""
     before = snapshot.take(busy.lab, ["c1", "c2"])
-    busy.lab.write("/run/limited", f"#!/bin/sh\nexec prlimit --nofile=5 {busy.bindir}/bridge\n")
+    busy.lab.write("/run/limited", f"#!/bin/sh\nexec prlimit --nofile=5 {busy.executable('bridge')}\n")
     busy.lab.run(["chmod", "+x", "/run/limited"])
     outcome = busy.call("ADD", "bridge", BRIDGE, binary="/run/limited")
     if not outcome.ok:

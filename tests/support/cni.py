@@ -7,7 +7,7 @@
     chain = Chain(cni, {"cniVersion": ..., "name": ..., "plugins": [...]})
     chain.add("c1", capabilities={"portMappings": [...]})
 
-The executables come from $FAIRLEAD_PLUGIN_DIR, else from build/plugins of the tree.
+The executables come from $FAIRLEAD_PLUGIN_DIR, else from build/plugins of the tree, where each has a folder.
 """
 import copy
 import dataclasses
@@ -88,6 +88,10 @@ class Cni:
         self.lab = lab
         self.bindir = bindir or plugin_dir()
 
+    def executable(self, plugin):
+        path = os.path.join(self.bindir, plugin)
+        return os.path.join(path, plugin) if os.path.isdir(path) else path
+
     def call(self, command, plugin, config, container="c1", ifname="eth0", netns=_UNSET, args=None,
              path=_UNSET, env=None, binary=None, prefix=()):
         """One call.
@@ -107,7 +111,7 @@ class Cni:
         data = json.dumps(config) if isinstance(config, dict) else config
         if isinstance(data, str):
             data = data.encode("utf-8", "surrogatepass")
-        done = self.lab.run([*prefix, binary or os.path.join(self.bindir, plugin)], input=data or b"", env=variables,
+        done = self.lab.run([*prefix, binary or self.executable(plugin)], input=data or b"", env=variables,
                             check=False, text=False)
         return Outcome(plugin, command or "", done.returncode, done.stdout.decode(errors="replace"),
                        done.stderr.decode(errors="replace"))
