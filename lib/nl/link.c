@@ -188,7 +188,7 @@ int fl_links_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_link *)
 
 void fl_bridge_build(struct fl_req *q, const struct fl_bridge_spec *s)
 {
-	link_init(q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, true, true);
+	link_init(q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, false, false);
 	fl_req_str(q, IFLA_IFNAME, s->name);
 	if (!fl_mac_is_zero(&s->mac))
 		fl_req_put(q, IFLA_ADDRESS, s->mac.b, 6);

@@ -94,7 +94,7 @@ struct fl_bridge_spec {
 	bool vlan_filtering;
 	bool no_default_vlan; /* default_pvid 0 */
 };
-/* Created up. -EEXIST is reported like any other failure. */
+/* Created down, so that sysctls can be set before it has addresses. -EEXIST is reported like any other failure. */
 int fl_bridge_create(struct fl_nl *nl, const struct fl_bridge_spec *spec, struct fl_error *err);
 
 enum { FL_PORT_HAIRPIN = 1, FL_PORT_ISOLATED = 2 };

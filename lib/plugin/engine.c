@@ -167,6 +167,16 @@ static int settle_subnet(struct fl_call *c, struct fl_txn *t, struct fl_error *e
 	return r ? r : fl_ipam_use_subnet(&c->ipam, &subnet, err);
 }
 
+/* Before the record is written: a rebuild by another process makes elements from it. */
+static void choose_mac(struct fl_call *c)
+{
+	if (c->driver->flags & FL_DRIVER_CHAINED)
+		return;
+	c->mac_chosen = !fl_mac_is_zero(&c->ep.mac);
+	if (!c->mac_chosen)
+		c->ep.mac = c->ep.n_addrs ? fl_mac_for_address(c, &c->ep.addrs[0].addr) : fl_mac_random();
+}
+
 static int claim(struct fl_call *c, struct step *s, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -179,6 +189,8 @@ static int claim(struct fl_call *c, struct step *s, struct fl_error *err)
 		r = settle_subnet(c, t, err);
 	if (!r && c->ipam_mode == FL_IPAM_OWN)
 		r = fl_call_ipam_own(c, t, &gone, err);
+	if (!r)
+		choose_mac(c);
 	if (!r)
 		r = fl_ports_choose(c, t, err);
 	if (!r && c->ep.n_ports)
@@ -199,6 +211,7 @@ static int announce(struct fl_call *c, struct fl_error *err)
 
 	bare.ports = NULL;
 	bare.n_ports = 0;
+	bare.spoof_check = false;
 	if (!r)
 		r = fl_endpoint_put(t, &bare, err);
 	return r ? r : fl_txn_commit(&t, err);

@@ -40,8 +40,6 @@ static int take_endpoint(void *arg, const struct fl_endpoint *ep)
 	struct all *a = arg;
 	struct fl_endpoint copy = *ep;
 
-	if (ep->state == FL_STATE_DELETING)
-		return 0;
 	copy.ports = NULL;
 	if (ep->n_ports) {
 		copy.ports = malloc(ep->n_ports * sizeof(*ep->ports));

@@ -107,6 +107,8 @@ int fl_ports_parse(struct fl_call *c, struct fl_error *err)
 		r = convert((struct mapping *)raw.mappings.items + i, i, &p, err);
 		if (r)
 			break;
+		if (p.host.family == AF_INET6 && fl_addr_is_loopback(&p.host))
+			fprintf(stderr, "note: runtimeConfig.portMappings[%zu].hostIP: Linux does not route ::1; use 127.0.0.1\n", i);
 		if (c->ep.n_ports && continues(&c->ep.ports[c->ep.n_ports - 1], &p))
 			c->ep.ports[c->ep.n_ports - 1].count += p.count;
 		else

@@ -180,13 +180,14 @@ static int compare(const void *a, const void *b)
 
 static int read_valid(struct sweep *s, struct fl_error *err)
 {
-	const json_t *list = fl_json_get(s->c->req.config, "cni.dev/valid-attachments");
+	const json_t *list = json_object_get(s->c->req.config, "cni.dev/valid-attachments");
 	size_t n = json_array_size(list);
 
 	/* An absent list must never be read as "nothing is valid". */
 	if (!list)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "cni.dev/valid-attachments: expected a list of objects, found none");
-	if (!json_is_array(list))
+	/* null is how Go writes an empty list that was never made. */
+	if (!json_is_array(list) && !json_is_null(list))
 		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "cni.dev/valid-attachments: expected a list of objects, not %s",
 				    fl_json_kind(list));
 	s->valid = calloc(n + 1, sizeof(*s->valid));

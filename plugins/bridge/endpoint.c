@@ -67,9 +67,6 @@ int bridge_endpoint_create(struct fl_call *c, struct fl_error *err)
 	struct fl_link inside;
 	int r;
 
-	c->mac_chosen = !fl_mac_is_zero(&c->ep.mac);
-	if (!c->mac_chosen)
-		c->ep.mac = c->ep.n_addrs ? fl_mac_for_address(c, &c->ep.addrs[0].addr) : fl_mac_random();
 	spec.peer_mac = c->ep.mac;
 	r = fl_veth_create(c->host, &spec, err);
 	if (r == -EEXIST)

@@ -18,6 +18,18 @@ static bool wants_vlans(const struct bridge_conf *conf)
 	return conf->vlan || conf->trunk.n;
 }
 
+/* Before it is up. Without IPv6 in the kernel there are no such keys. */
+static int set_sysctls(const char *bridge, struct fl_error *err)
+{
+	/* Advertisements of a container must not configure the host. */
+	int r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_ra", bridge);
+
+	/* A tentative link-local address cannot ask for neighbours: the first packet would wait two seconds. */
+	if (r >= 0)
+		r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_dad", bridge);
+	return r < 0 && r != -ENOENT ? r : 0;
+}
+
 /* Its MAC is given: a bridge without one takes the lowest of its ports', and changes when they do. */
 static int make(struct fl_call *c, struct fl_link *l, struct fl_error *err)
 {
@@ -30,12 +42,12 @@ static int make(struct fl_call *c, struct fl_link *l, struct fl_error *err)
 	if (r && r != -EEXIST)
 		return r;
 	c->created_network = !r;
-	if (!r) {
-		/* Advertisements of a container must not configure the host. */
-		r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_ra", conf->bridge);
-		if (r < 0 && r != -ENOENT)
-			return r;
-	}
+	if (!r)
+		r = set_sysctls(conf->bridge, err);
+	else
+		r = 0;
+	if (r)
+		return r;
 	return fl_link_get(c->host, conf->bridge, l, err);
 }
 
@@ -186,8 +198,11 @@ int bridge_network_create(struct fl_call *c, struct fl_error *err)
 		if (!r)
 			r = ensure_gateways(c, err);
 	}
-	/* 127.0.0.1:PORT on the host is sent into the bridge with a loopback source before NAT. */
-	if (!r && c->ep.n_ports && !l.route_localnet)
+	/*
+	 * 127.0.0.1:PORT on the host is sent into the bridge with a loopback source before NAT. The skeleton's first
+	 * rule keeps everybody else from 127/8.
+	 */
+	if (!r && !l.route_localnet && (c->ep.n_ports || (conf->is_gateway && !conf->internal)))
 		r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", conf->bridge);
 	if (r >= 0)
 		r = fl_result_add_interface(&c->result, conf->bridge, &l.mac, NULL, l.mtu);

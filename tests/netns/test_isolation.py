@@ -13,6 +13,11 @@ def both(request, lab, cni):
     return cni
 
 
+def filtered(lab):
+    name = "net/bridge/bridge-nf-call-iptables"
+    return lab.exists(f"/proc/sys/{name}") and lab.sysctl(name) == "1"
+
+
 def serve(lab, *containers, port=80):
     for name in containers:
         lab.tcp_server(name, port=port)
@@ -77,7 +82,10 @@ def test_icc_off_leaves_published_ports(lab, both):
     attach(both, configs.publish(configs.bridge(icc=False), (8080, 80)), "c2")
     serve(lab, "c2")
     assert lab.reaches("outside", "192.0.2.1", 8080)
-    assert lab.reaches("c1", "192.0.2.1", 8080)
+    # Where bridged packets pass the host's rules, the kernel sends a translated packet straight back onto the
+    # bridge, and isolated ports stay isolated: docs/bridge.md, "Limits".
+    if not filtered(lab):
+        assert lab.reaches("c1", "192.0.2.1", 8080)
 
 
 def test_icc_on_is_the_default(lab, both):
