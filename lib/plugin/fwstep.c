@@ -86,6 +86,12 @@ int fl_fw_step(struct fl_call *c, const struct fl_fw_change *change, struct fl_e
 		r = fl_fw_rebuild_from_store(c, t, err);
 	if (!r)
 		r = fl_txn_commit(&t, err);
-	/* The rebuild has this call's record already; asking again also brings deletions. */
-	return r ? r : fl_fw_apply(c->fw, change, err);
+	if (r)
+		return r;
+	/*
+	 * The rebuild has this call's record already; asking again brings what is not in a record. Flushed once
+	 * more in between, it is the next operation's to mend.
+	 */
+	r = fl_fw_apply(c->fw, change, err);
+	return r == -ENOENT ? 0 : r;
 }
