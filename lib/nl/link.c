@@ -57,6 +57,8 @@ static void parse_linkinfo(const struct nlattr *info, struct fl_link *l)
 		nla_for_each_nested(b, (struct nlattr *)a, rest2)
 			if (nla_type(b) == IFLA_BR_VLAN_FILTERING)
 				l->vlan_filtering = nla_get_u8(b);
+			else if (nla_type(b) == IFLA_BR_VLAN_DEFAULT_PVID) /* only with the option: br_fill_info() */
+				l->knows_vlans = true;
 	}
 }
 
@@ -214,10 +216,7 @@ int fl_bridge_create(struct fl_nl *nl, const struct fl_bridge_spec *spec, struct
 	fl_bridge_build(&q, spec);
 	r = fl_nl_do(nl, &q, err, "bridge %s", spec->name);
 	if (r == -EOPNOTSUPP)
-		return fl_error_set(err, r, FL_ECODE_KERNEL,
-				    "bridge %s: this kernel has no %s (CONFIG_%s)", spec->name,
-				    spec->vlan_filtering ? "bridge VLAN filtering" : "bridges",
-				    spec->vlan_filtering ? "BRIDGE_VLAN_FILTERING" : "BRIDGE");
+		return fl_error_set(err, r, FL_ECODE_KERNEL, "bridge %s: this kernel has no bridges (CONFIG_BRIDGE)", spec->name);
 	return r;
 }
 

@@ -77,6 +77,7 @@ struct fl_link {
 	char kind[16];		/* "bridge", "veth", "" for a physical device */
 	struct fl_mac mac;
 	bool vlan_filtering;	/* bridges only */
+	bool knows_vlans;	/* bridges only: the kernel has CONFIG_BRIDGE_VLAN_FILTERING */
 	uint32_t promisc;	/* IFLA_PROMISCUITY */
 	bool route_localnet;	/* net.ipv4.conf.NAME.route_localnet */
 	unsigned port_flags;	/* FL_PORT_*, of a bridge's port */

@@ -18,6 +18,12 @@ static bool wants_vlans(const struct bridge_conf *conf)
 	return conf->vlan || conf->trunk.n;
 }
 
+static int no_vlans(const struct bridge_conf *conf, struct fl_error *err)
+{
+	return fl_error_set(err, EOPNOTSUPP, FL_ECODE_KERNEL,
+			    "%s: this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)", conf->vlan ? "vlan" : "vlanTrunk");
+}
+
 /* Before it is up. Without IPv6 in the kernel there are no such keys. */
 static int set_sysctls(const char *bridge, struct fl_error *err)
 {
@@ -39,6 +45,8 @@ static int make(struct fl_call *c, struct fl_link *l, struct fl_error *err)
 				       .no_default_vlan = wants_vlans(conf) && !conf->preserve_default_vlan };
 	int r = fl_bridge_create(c->host, &spec, err);
 
+	if (r == -EOPNOTSUPP && wants_vlans(conf))
+		return no_vlans(conf, err);
 	if (r && r != -EEXIST)
 		return r;
 	c->created_network = !r;
@@ -62,6 +70,8 @@ static int ensure_bridge(struct fl_call *c, struct fl_link *l, struct fl_error *
 		return r;
 	if (strcmp(l->kind, "bridge"))
 		return wrong_kind(l, err);
+	if (wants_vlans(conf) && !l->knows_vlans)
+		return no_vlans(conf, err);
 	if (wants_vlans(conf) && !l->vlan_filtering)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "bridge %s: vlan needs VLAN filtering on it, and it was created without: set it, or choose another bridge",
@@ -231,7 +241,9 @@ int bridge_status(struct fl_call *c, struct fl_error *err)
 
 	if (r == -ENODEV)
 		return 0;
-	if (r || !strcmp(l.kind, "bridge"))
+	if (!r && !strcmp(l.kind, "bridge"))
+		return wants_vlans(conf) && !l.knows_vlans ? no_vlans(conf, err) : 0;
+	if (r)
 		return r;
 	wrong_kind(&l, err);
 	err->code = FL_ECODE_NOT_AVAILABLE;

@@ -418,3 +418,20 @@ def test_two_first_adds_at_once_agree(lab, cni):
     for call in calls:
         call.result().expect()
     assert configs.addresses(lab, "net0") == ["10.1.0.1/24", "fd00:1::1/64"]
+
+
+# ---- what this kernel lacks ----
+
+@pytest.mark.parametrize("more", [{"vlan": 10}, {"vlanTrunk": [{"id": 10}, {"minID": 20, "maxID": 29}]}])
+def test_vlans_work_or_name_the_kernel_option(lab, cni, more):
+    config = configs.bridge(**more, isDefaultGateway=False, ipMasq=False)
+    outcome = cni.add("bridge", config)
+    if outcome.ok:
+        host = outcome.json["interfaces"][1]["name"]
+        assert host in lab.run(["bridge", "vlan", "show"]).stdout
+        return
+    outcome.refused(100, next(iter(more)), "CONFIG_BRIDGE_VLAN_FILTERING")
+    assert [entry["ifname"] for entry in lab.ip("link", netns="c1")] == ["lo"]
+    assert not configs.link(lab, "net0")
+    lab.run(["ip", "link", "add", "net0", "type", "bridge"])
+    cni.status("bridge", config).refused(50, "CONFIG_BRIDGE_VLAN_FILTERING")
