@@ -268,7 +268,7 @@ static void fill_file_system(const char *dir)
 
 	if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
 		_exit(77);
-	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	if (mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) ||
 	    mount("tmpfs", dir, "tmpfs", 0, "size=256k"))
 		_exit(77);
 	if (fl_store_open(dir, &s, NULL) || fl_txn_begin(s, true, &t, NULL))
