@@ -108,6 +108,8 @@ class Cni:
                      "CNI_NETNS": netns, "CNI_IFNAME": ifname, "CNI_ARGS": args, "CNI_PATH": path,
                      **_sanitizer_options(), **(env or {})}
         variables = {key: value for key, value in variables.items() if value is not None}
+        if prefix:      # the leak check attaches to the process, which a tracer prevents
+            variables["ASAN_OPTIONS"] = variables.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
         data = json.dumps(config) if isinstance(config, dict) else config
         if isinstance(data, str):
             data = data.encode("utf-8", "surrogatepass")
