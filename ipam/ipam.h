@@ -32,19 +32,20 @@ struct fl_range_set {
 
 struct fl_ipam_conf {
 	char type[FL_DRIVER_MAX];
-	char data_dir[256];	   /* "" = default */
-	char pool[512];		   /* key of the pool: network name, plus the dataDir if given */
+	char data_dir[256]; /* "" = default */
+	char pool[512];	    /* key of the pool: network name, plus the dataDir if given */
 	struct fl_range_set sets[FL_IPAM_SETS];
 	size_t n_sets;
-	struct fl_route *routes;   /* owned */
+	struct fl_route *routes; /* owned */
 	size_t n_routes;
-	struct fl_dns dns;	   /* from resolvConf */
+	struct fl_dns dns; /* from resolvConf */
 	struct fl_addr requests[FL_IPAM_REQUESTS];
 	char request_src[FL_IPAM_REQUESTS][24]; /* key that asked for it, for messages */
 	size_t n_requests;
-	struct fl_prefix *exclude; /* owned; of the whole pool, sorted, disjoint; never handed out */
+	struct fl_prefix
+		*exclude; /* owned; of the whole pool, sorted, disjoint; never handed out */
 	size_t n_exclude;
-	bool auto_subnet;	   /* "subnet": "auto": no set until fl_ipam_use_subnet() */
+	bool auto_subnet; /* "subnet": "auto": no set until fl_ipam_use_subnet() */
 };
 
 struct fl_ipam_address {
@@ -60,43 +61,51 @@ struct fl_ipam_result {
 /*
  * Reads `ipam` of a network configuration with everything that may ask for addresses: the object
  * itself, runtimeConfig.ipRanges (prepended) and runtimeConfig.ips, args.cni.ips, and CNI_ARGS' IP
- * (cni_args_ip, comma separated, or NULL). All rules and defaults of the reference's host-local. Pure,
- * except that resolvConf names a file to read. Messages name the path of the key
+ * (cni_args_ip, comma separated, or NULL). All rules and defaults of the reference's host-local.
+ * Pure, except that resolvConf names a file to read. Messages name the path of the key
  * ("ipam.ranges[0][1].rangeEnd: ..."). FL_ECODE_CONFIG / FL_ECODE_DECODE.
  */
-int fl_ipam_parse(json_t *config, const char *network, const char *cni_version, const char *cni_args_ip,
-		  struct fl_ipam_conf *ret, struct fl_error *err);
+int fl_ipam_parse(json_t *config, const char *network, const char *cni_version,
+		  const char *cni_args_ip, struct fl_ipam_conf *ret, struct fl_error *err);
 void fl_ipam_conf_clear(struct fl_ipam_conf *c);
-/* Appends a range set that is this whole subnet, with the defaults of a set in the configuration. */
-int fl_ipam_use_subnet(struct fl_ipam_conf *c, const struct fl_prefix *subnet, struct fl_error *err);
+/* Appends a range set that is this whole subnet, with the defaults of a set in the configuration.
+ */
+int fl_ipam_use_subnet(struct fl_ipam_conf *c, const struct fl_prefix *subnet,
+		       struct fl_error *err);
 #define FL_AUTOIPAM FL_CLEANUP(fl_ipam_conf_clear)
 
 /*
- * Gives one address per range set to (container, ifname), all or none. Addresses that the same owner
- * still holds in this pool are freed first: a retry of a failed ADD gets a clean start. On the first
- * use of a pool the reference's lease directory (data_dir or /var/lib/cni/networks, plus "/NAME") is
- * imported. `owner_driver` is the driver field of the endpoint record that owns the lease
+ * Gives one address per range set to (container, ifname), all or none. Addresses that the same
+ * owner still holds in this pool are freed first: a retry of a failed ADD gets a clean start. On
+ * the first use of a pool the reference's lease directory (data_dir or /var/lib/cni/networks, plus
+ * "/NAME") is imported. `owner_driver` is the driver field of the endpoint record that owns the
+ * lease
  * ("host-local" when called as an executable for a foreign plugin). -ENOSPC FL_ECODE_EXHAUSTED;
  * -EADDRINUSE FL_ECODE_CONFLICT with the owner's name for a requested address.
  */
-int fl_ipam_allocate(struct fl_txn *t, const struct fl_ipam_conf *conf, const struct fl_endpoint_id *owner,
-		     const struct fl_gone *gone, struct fl_ipam_result *ret, struct fl_error *err);
+int fl_ipam_allocate(struct fl_txn *t, const struct fl_ipam_conf *conf,
+		     const struct fl_endpoint_id *owner, const struct fl_gone *gone,
+		     struct fl_ipam_result *ret, struct fl_error *err);
 /* Frees what (container, ifname) holds in the pool; nothing held is success. Imports as above. */
-int fl_ipam_release(struct fl_txn *t, const char *pool, const struct fl_endpoint_id *owner, struct fl_error *err);
+int fl_ipam_release(struct fl_txn *t, const char *pool, const struct fl_endpoint_id *owner,
+		    struct fl_error *err);
 /* As the above for a configuration's pool (imports the lease directory on first use). */
-int fl_ipam_release_conf(struct fl_txn *t, const struct fl_ipam_conf *conf, const struct fl_endpoint_id *owner,
-			 struct fl_error *err);
+int fl_ipam_release_conf(struct fl_txn *t, const struct fl_ipam_conf *conf,
+			 const struct fl_endpoint_id *owner, struct fl_error *err);
 /* 1 when the owner holds a lease in the pool, 0 when not. A write transaction imports as above. */
-int fl_ipam_held(struct fl_txn *t, const char *pool, const struct fl_endpoint_id *owner, struct fl_error *err);
-/* 0 when each range set has a free address, else -ENOSPC naming the set (FL_ECODE_NOT_AVAILABLE). */
+int fl_ipam_held(struct fl_txn *t, const char *pool, const struct fl_endpoint_id *owner,
+		 struct fl_error *err);
+/* 0 when each range set has a free address, else -ENOSPC naming the set (FL_ECODE_NOT_AVAILABLE).
+ */
 int fl_ipam_status(struct fl_txn *t, const struct fl_ipam_conf *conf, struct fl_error *err);
 
 struct fl_attachment {
 	char *container, *ifname;
 };
-/* GC: frees each lease of the pool owned by driver `owner_driver` whose owner is not in the list. */
-int fl_ipam_gc(struct fl_txn *t, const char *pool, const char *owner_driver, const struct fl_attachment *valid,
-	       size_t n_valid, struct fl_error *err);
+/* GC: frees each lease of the pool owned by driver `owner_driver` whose owner is not in the list.
+ */
+int fl_ipam_gc(struct fl_txn *t, const char *pool, const char *owner_driver,
+	       const struct fl_attachment *valid, size_t n_valid, struct fl_error *err);
 
 /*
  * Picks a subnet from the pools that overlaps none of `used` (host routes, name servers, other
@@ -106,5 +115,6 @@ struct fl_default_pool {
 	struct fl_prefix base;
 	uint8_t size;
 };
-int fl_ipam_pick_subnet(const struct fl_default_pool *pools, size_t n_pools, const struct fl_prefix *used,
-			size_t n_used, struct fl_prefix *ret, struct fl_error *err);
+int fl_ipam_pick_subnet(const struct fl_default_pool *pools, size_t n_pools,
+			const struct fl_prefix *used, size_t n_used, struct fl_prefix *ret,
+			struct fl_error *err);

@@ -17,9 +17,10 @@ static int check_subnet(const struct fl_prefix *subnet, const char *path, struct
 	unsigned longest = fl_addr_bits(&subnet->addr) - 2;
 
 	if (fl_addr_is_v4mapped(&subnet->addr))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "%s.subnet: expected an IPv4 or IPv6 prefix, not the IPv4-mapped %s", path,
-				    fl_prefix_str(subnet, FL_PREFIX_BUF));
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"%s.subnet: expected an IPv4 or IPv6 prefix, not the IPv4-mapped %s", path,
+			fl_prefix_str(subnet, FL_PREFIX_BUF));
 	if (subnet->len > longest)
 		return fl_error_set(
 			err, EINVAL, FL_ECODE_CONFIG,

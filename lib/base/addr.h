@@ -25,7 +25,7 @@ struct fl_mac {
 	uint8_t b[6];
 };
 
-#define FL_ADDR_STR 46	/* INET6_ADDRSTRLEN */
+#define FL_ADDR_STR 46 /* INET6_ADDRSTRLEN */
 #define FL_PREFIX_STR (FL_ADDR_STR + 4)
 #define FL_MAC_STR 18
 

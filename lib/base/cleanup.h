@@ -14,11 +14,11 @@
 #define FL_CLEANUP(fn) __attribute__((cleanup(fn)))
 
 /* Defines fl_NAME_p(TYPE *) which calls FN on a variable that is not NULL. */
-#define FL_DEFINE_CLEANUP(type, fn)                                                               \
-	static inline void fn##_p(type *p)                                                        \
-	{                                                                                         \
-		if (*p)                                                                           \
-			fn(*p);                                                                   \
+#define FL_DEFINE_CLEANUP(type, fn)        \
+	static inline void fn##_p(type *p) \
+	{                                  \
+		if (*p)                    \
+			fn(*p);            \
 	}
 
 static inline void fl_free_p(void *p)
@@ -43,11 +43,11 @@ static inline void fl_fclose_p(FILE **f)
 #define FL_AUTOFCLOSE FL_CLEANUP(fl_fclose_p)
 
 /* Hands the pointer on and leaves NULL, so that the scope's end releases nothing. */
-#define fl_take_ptr(p)                                                                            \
-	({                                                                                        \
-		__auto_type fl_taken_ = (p);                                                      \
-		(p) = NULL;                                                                       \
-		fl_taken_;                                                                        \
+#define fl_take_ptr(p)                       \
+	({                                   \
+		__auto_type fl_taken_ = (p); \
+		(p) = NULL;                  \
+		fl_taken_;                   \
 	})
 
 static inline int fl_take_fd(int *fd)

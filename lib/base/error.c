@@ -11,7 +11,8 @@ static int negative(int err)
 	return err > 0 ? -err : err;
 }
 
-__attribute__((format(printf, 4, 0))) static void fill(struct fl_error *e, int err, enum fl_ecode code, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static void
+fill(struct fl_error *e, int err, enum fl_ecode code, const char *fmt, va_list ap)
 {
 	e->err = negative(err);
 	e->code = code;

@@ -19,30 +19,31 @@
  */
 enum fl_ecode {
 	FL_ECODE_NONE = 0,
-	FL_ECODE_VERSION = 1,	      /* incompatible CNI version */
-	FL_ECODE_UNSUPPORTED = 2,     /* unsupported field; the text has key and value */
+	FL_ECODE_VERSION = 1,	  /* incompatible CNI version */
+	FL_ECODE_UNSUPPORTED = 2, /* unsupported field; the text has key and value */
 	FL_ECODE_UNKNOWN_CONTAINER = 3,
-	FL_ECODE_ENV = 4,	      /* bad environment variable; the text names it */
+	FL_ECODE_ENV = 4, /* bad environment variable; the text names it */
 	FL_ECODE_IO = 5,
-	FL_ECODE_DECODE = 6,	      /* not JSON, or a value of the wrong JSON type */
-	FL_ECODE_CONFIG = 7,	      /* a value that the network configuration may not have */
-	FL_ECODE_NETNS = 8,	      /* the sandbox is the caller's own namespace */
+	FL_ECODE_DECODE = 6, /* not JSON, or a value of the wrong JSON type */
+	FL_ECODE_CONFIG = 7, /* a value that the network configuration may not have */
+	FL_ECODE_NETNS = 8,  /* the sandbox is the caller's own namespace */
 	FL_ECODE_TRY_AGAIN = 11,
-	FL_ECODE_NOT_AVAILABLE = 50,  /* STATUS: an ADD could not succeed */
-	FL_ECODE_LIMITED = 51,	      /* STATUS: and running containers may suffer too */
-	FL_ECODE_KERNEL = 100,	      /* a kernel call failed */
-	FL_ECODE_STORE = 101,	      /* the state directory cannot be used */
-	FL_ECODE_CONFLICT = 102,      /* address, port or name held by another endpoint */
-	FL_ECODE_EXHAUSTED = 103,     /* no free address or port in the range asked for */
-	FL_ECODE_CHECK = 104,	      /* CHECK found a difference */
-	FL_ECODE_PRIVILEGE = 105,     /* a capability is missing */
+	FL_ECODE_NOT_AVAILABLE = 50, /* STATUS: an ADD could not succeed */
+	FL_ECODE_LIMITED = 51,	     /* STATUS: and running containers may suffer too */
+	FL_ECODE_KERNEL = 100,	     /* a kernel call failed */
+	FL_ECODE_STORE = 101,	     /* the state directory cannot be used */
+	FL_ECODE_CONFLICT = 102,     /* address, port or name held by another endpoint */
+	FL_ECODE_EXHAUSTED = 103,    /* no free address or port in the range asked for */
+	FL_ECODE_CHECK = 104,	     /* CHECK found a difference */
+	FL_ECODE_PRIVILEGE = 105,    /* a capability is missing */
 };
 
 struct fl_error {
-	int err;		     /* negative errno, 0 while there is no error */
+	int err; /* negative errno, 0 while there is no error */
 	enum fl_ecode code;
 	char text[FL_ERROR_TEXT];    /* a sentence that names the object and the cause */
-	char details[FL_ERROR_TEXT]; /* optional: the kernel's extended ack, a foreign plugin's details */
+	char details[FL_ERROR_TEXT]; /* optional: the kernel's extended ack, a foreign plugin's
+					details */
 };
 
 /*

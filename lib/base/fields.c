@@ -19,14 +19,14 @@ struct slot {
 
 static int wrong_type(const struct slot *s, const char *expected, const json_t *v)
 {
-	return fl_error_set(s->err, EINVAL, FL_ECODE_DECODE, "%s: expected %s, not %s", s->path, expected,
-			    fl_json_kind(v));
+	return fl_error_set(s->err, EINVAL, FL_ECODE_DECODE, "%s: expected %s, not %s", s->path,
+			    expected, fl_json_kind(v));
 }
 
 static int wrong_value(const struct slot *s, const char *expected, const char *got)
 {
-	return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: expected %s, not \"%.64s\"", s->path,
-			    expected, got);
+	return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: expected %s, not \"%.64s\"",
+			    s->path, expected, got);
 }
 
 static int read_bool(const struct slot *s, const json_t *v)
@@ -51,8 +51,8 @@ static int read_int(const struct slot *s, const json_t *v)
 		return wrong_type(s, expected, v);
 	n = json_integer_value(v);
 	if (n < s->f->min || n > s->f->max)
-		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: expected %s, not %lld", s->path,
-				    expected, (long long)n);
+		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: expected %s, not %lld",
+				    s->path, expected, (long long)n);
 	*(int64_t *)s->to = n;
 	return 0;
 }
@@ -64,8 +64,9 @@ static int string_of(const struct slot *s, const json_t *v, const char *expected
 	if (!json_is_string(v))
 		return wrong_type(s, expected, v);
 	if (json_string_length(v) > max)
-		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: expected at most %zu bytes, not %zu",
-				    s->path, max, json_string_length(v));
+		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG,
+				    "%s: expected at most %zu bytes, not %zu", s->path, max,
+				    json_string_length(v));
 	*ret = json_string_value(v);
 	return 0;
 }
@@ -100,8 +101,8 @@ static int read_enum(const struct slot *s, const json_t *v)
 	int r;
 
 	for (size_t i = 0; s->f->names[i]; i++)
-		snprintf(expected + strlen(expected), sizeof(expected) - strlen(expected), "%s \"%s\"",
-			 i ? "," : "", s->f->names[i]);
+		snprintf(expected + strlen(expected), sizeof(expected) - strlen(expected),
+			 "%s \"%s\"", i ? "," : "", s->f->names[i]);
 	r = string_of(s, v, expected, &text);
 	if (r)
 		return r;
@@ -144,10 +145,13 @@ static int read_list(const struct slot *s, const json_t *v)
 	int r = 0;
 
 	if (!json_is_array(v))
-		return wrong_type(s, s->f->type == FL_FIELD_STRINGS ? "a list of strings" : "a list of objects", v);
+		return wrong_type(s,
+				  s->f->type == FL_FIELD_STRINGS ? "a list of strings"
+								 : "a list of objects",
+				  v);
 	if (n > max)
-		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG, "%s: expected at most %zu items, not %zu",
-				    s->path, max, n);
+		return fl_error_set(s->err, EINVAL, FL_ECODE_CONFIG,
+				    "%s: expected at most %zu items, not %zu", s->path, max, n);
 	if (!n)
 		return 0;
 	list->items = calloc(n, size);
@@ -155,7 +159,8 @@ static int read_list(const struct slot *s, const json_t *v)
 		return fl_error_oom(s->err);
 	for (; list->n < n && !r; list->n++) {
 		snprintf(path, sizeof(path), "%s[%zu]", s->path, list->n);
-		r = read_item(s, json_array_get(v, list->n), path, (char *)list->items + list->n * size);
+		r = read_item(s, json_array_get(v, list->n), path,
+			      (char *)list->items + list->n * size);
 	}
 	return r;
 }

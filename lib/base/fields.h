@@ -2,10 +2,10 @@
 /*
  * JSON objects into structs, by tables of fields. Pure.
  *
- * A table row names the key, the type, where the value goes and its bounds. Keys match exactly, else
- * ignoring ASCII case, as Go decodes them (containerd writes `HostPort`). null and absent keys leave
- * the struct as it was; unknown keys are ignored. Every message names the path of the key and what
- * was expected: "vlanTrunk[1].minID: expected an integer from 1 to 4094, not a string".
+ * A table row names the key, the type, where the value goes and its bounds. Keys match exactly,
+ * else ignoring ASCII case, as Go decodes them (containerd writes `HostPort`). null and absent keys
+ * leave the struct as it was; unknown keys are ignored. Every message names the path of the key and
+ * what was expected: "vlanTrunk[1].minID: expected an integer from 1 to 4094, not a string".
  *
  * Strings are borrowed: they live as long as the json_t they were read from.
  */
@@ -27,8 +27,8 @@ enum fl_field_type {
 	FL_FIELD_ENUM,	 /* int: index into the NULL-terminated `names`, any letter case */
 	FL_FIELD_OBJECT, /* sub-table `sub` decoded into a struct at the offset */
 	FL_FIELD_LIST,	 /* struct fl_list of structs of `size` bytes by `sub`; at most max items */
-	FL_FIELD_STRINGS,/* struct fl_list of const char *; at most max items */
-	FL_FIELD_JSON,	 /* json_t *, borrowed, any type */
+	FL_FIELD_STRINGS,     /* struct fl_list of const char *; at most max items */
+	FL_FIELD_JSON,	      /* json_t *, borrowed, any type */
 	FL_FIELD_JSON_OBJECT, /* json_t *, borrowed, must be an object */
 };
 
@@ -47,18 +47,18 @@ struct fl_field {
 	size_t size;
 };
 
-#define FL_F(key, type, st, member, ...)                                                          \
-	{                                                                                         \
-		key, FL_FIELD_##type, offsetof(st, member), __VA_ARGS__                           \
+#define FL_F(key, type, st, member, ...)                                \
+	{                                                               \
+		key, FL_FIELD_##type, offsetof(st, member), __VA_ARGS__ \
 	}
 
 /*
  * Decodes `obj` into `base`, which the caller has preset with defaults. `path` is put in front of
  * key names ("" or "ipam"). A value of the wrong JSON type is FL_ECODE_DECODE, one out of bounds
- * FL_ECODE_CONFIG; both -EINVAL. Lists already decoded are released on failure by fl_fields_clear().
+ * FL_ECODE_CONFIG; both -EINVAL. Lists already decoded are released on failure by
+ * fl_fields_clear().
  */
 int fl_fields_decode(const json_t *obj, const struct fl_field *table, const char *path, void *base,
 		     struct fl_error *err);
 /* Releases every list of the struct, nested ones included. */
 void fl_fields_clear(const struct fl_field *table, void *base);
-

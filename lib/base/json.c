@@ -9,7 +9,7 @@ json_t *fl_json_get(const json_t *obj, const char *key)
 	const char *k;
 
 	if (!v)
-		json_object_foreach((json_t *)obj, k, item)
+		json_object_foreach ((json_t *)obj, k, item)
 			if (!strcasecmp(k, key)) {
 				v = item;
 				break;

@@ -6,7 +6,8 @@
 
 #include <jansson.h>
 
-/* Member by exact key, else by the first key equal ignoring ASCII case; NULL when absent or null. */
+/* Member by exact key, else by the first key equal ignoring ASCII case; NULL when absent or null.
+ */
 json_t *fl_json_get(const json_t *obj, const char *key);
 /* "a boolean", "a string", ... for messages. */
 const char *fl_json_kind(const json_t *v);

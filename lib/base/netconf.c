@@ -58,7 +58,8 @@ int fl_dns_copy(struct fl_dns *dst, const struct fl_dns *src)
 	struct fl_dns d = { 0 };
 
 	if (copy_list(&d.nameservers, src->nameservers) || copy_list(&d.search, src->search) ||
-	    copy_list(&d.options, src->options) || (src->domain && !(d.domain = strdup(src->domain)))) {
+	    copy_list(&d.options, src->options) ||
+	    (src->domain && !(d.domain = strdup(src->domain)))) {
 		fl_dns_clear(&d);
 		return -ENOMEM;
 	}
@@ -87,11 +88,12 @@ int fl_dns_parse(const json_t *json, const char *path, struct fl_dns *ret, struc
 	int r;
 
 	if (!json_is_object(json))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an object, not %s", path,
-				    fl_json_kind(json));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an object, not %s",
+				    path, fl_json_kind(json));
 	r = fl_fields_decode(json, dns_fields, path, &raw, err);
 	if (!r) {
-		d.nameservers = raw.nameservers.n ? copy_n(raw.nameservers.items, raw.nameservers.n) : NULL;
+		d.nameservers =
+			raw.nameservers.n ? copy_n(raw.nameservers.items, raw.nameservers.n) : NULL;
 		d.search = raw.search.n ? copy_n(raw.search.items, raw.search.n) : NULL;
 		d.options = raw.options.n ? copy_n(raw.options.items, raw.options.n) : NULL;
 		d.domain = raw.domain ? strdup(raw.domain) : NULL;
@@ -119,28 +121,37 @@ static const struct fl_field route_fields[] = {
 	{ 0 },
 };
 
-static int parse_route(const json_t *json, const char *path, struct fl_route *ret, struct fl_error *err)
+static int parse_route(const json_t *json, const char *path, struct fl_route *ret,
+		       struct fl_error *err)
 {
 	struct raw_route raw = { .scope = -1 };
 	int r;
 
 	if (!json_is_object(json))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an object, not %s", path,
-				    fl_json_kind(json));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an object, not %s",
+				    path, fl_json_kind(json));
 	r = fl_fields_decode(json, route_fields, path, &raw, err);
 	if (r)
 		return r;
 	if (!fl_addr_is_set(&raw.dst.addr))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s.dst: expected a prefix such as \"0.0.0.0/0\"", path);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "%s.dst: expected a prefix such as \"0.0.0.0/0\"", path);
 	if (fl_addr_is_set(&raw.gw) && raw.gw.family != raw.dst.addr.family)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s.gw: %s is of another family than dst", path,
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "%s.gw: %s is of another family than dst", path,
 				    fl_addr_str(&raw.gw, FL_ADDR_BUF));
-	*ret = (struct fl_route){ fl_prefix_masked(&raw.dst), raw.gw, (uint32_t)raw.mtu, (uint32_t)raw.advmss,
-				  (uint32_t)raw.priority, (uint32_t)raw.table, (int)raw.scope };
+	*ret = (struct fl_route){ fl_prefix_masked(&raw.dst),
+				  raw.gw,
+				  (uint32_t)raw.mtu,
+				  (uint32_t)raw.advmss,
+				  (uint32_t)raw.priority,
+				  (uint32_t)raw.table,
+				  (int)raw.scope };
 	return 0;
 }
 
-int fl_routes_parse(const json_t *list, const char *path, struct fl_route **ret, size_t *ret_n, struct fl_error *err)
+int fl_routes_parse(const json_t *list, const char *path, struct fl_route **ret, size_t *ret_n,
+		    struct fl_error *err)
 {
 	size_t n = json_array_size(list);
 	FL_AUTOFREE struct fl_route *routes = NULL;
@@ -148,11 +159,13 @@ int fl_routes_parse(const json_t *list, const char *path, struct fl_route **ret,
 	int r = 0;
 
 	if (!json_is_array(list))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected a list of objects, not %s", path,
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "%s: expected a list of objects, not %s", path,
 				    fl_json_kind(list));
 	if (n > FL_ROUTES_MAX)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s: expected at most %d routes, not %zu", path,
-				    FL_ROUTES_MAX, n);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "%s: expected at most %d routes, not %zu", path, FL_ROUTES_MAX,
+				    n);
 	routes = calloc(n + 1, sizeof(*routes));
 	if (!routes)
 		return fl_error_oom(err);

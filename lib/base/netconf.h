@@ -16,7 +16,7 @@ struct fl_route {
 	struct fl_prefix dst; /* masked */
 	struct fl_addr gw;    /* of dst's family */
 	uint32_t mtu, advmss, priority, table;
-	int scope;	      /* RT_SCOPE_* */
+	int scope; /* RT_SCOPE_* */
 };
 
 struct fl_dns {
@@ -24,8 +24,10 @@ struct fl_dns {
 	char *domain;				 /* owned */
 };
 
-/* Reads a list of routes; `path` is put in front of keys in messages. FL_ECODE_DECODE or FL_ECODE_CONFIG. */
-int fl_routes_parse(const json_t *list, const char *path, struct fl_route **ret, size_t *ret_n, struct fl_error *err);
+/* Reads a list of routes; `path` is put in front of keys in messages. FL_ECODE_DECODE or
+ * FL_ECODE_CONFIG. */
+int fl_routes_parse(const json_t *list, const char *path, struct fl_route **ret, size_t *ret_n,
+		    struct fl_error *err);
 
 /* Reads {"nameservers", "search", "options", "domain"}; what *ret held is released on success. */
 int fl_dns_parse(const json_t *json, const char *path, struct fl_dns *ret, struct fl_error *err);

@@ -15,7 +15,8 @@ struct fl_strbuf {
 
 void fl_strbuf_add(struct fl_strbuf *b, const char *s);
 void fl_strbuf_addn(struct fl_strbuf *b, const void *s, size_t n);
-void fl_strbuf_addf(struct fl_strbuf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void fl_strbuf_addf(struct fl_strbuf *b, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 void fl_strbuf_clear(struct fl_strbuf *b);
 #define FL_AUTOSTRBUF FL_CLEANUP(fl_strbuf_clear)
 

@@ -128,7 +128,8 @@ int fl_conntrack_flush(const struct fl_endpoint *ep, bool and_addrs, struct fl_e
 	r = fl_nft_open(&nft, err);
 	if (r)
 		return r;
-	/* Flows that a published port brought here are answered by the address: one walk has them all. */
+	/* Flows that a published port brought here are answered by the address: one walk has them
+	 * all. */
 	if (and_addrs && ep->n_addrs)
 		r = flush_addrs(&nft, ep, err);
 	for (size_t i = 0; !and_addrs && !r && i < FL_ARRAY_SIZE(families); i++)

@@ -167,7 +167,8 @@ int fl_fw_apply(struct fl_fw *fw, const struct fl_fw_change *change, struct fl_e
 
 	if (r == -ENOMEM)
 		return fl_error_oom(err);
-	/* An endpoint without elements still asks whether the skeleton is there: this is how it comes back. */
+	/* An endpoint without elements still asks whether the skeleton is there: this is how it
+	 * comes back. */
 	if (r || (!del.n && !add.n && !change->add_endpoint && !change->add_network))
 		return r;
 	if (add.n || !del.n)
@@ -276,8 +277,8 @@ static int check_elem(void *arg, enum fl_fw_set_id set, const struct fl_nft_elem
 	if (!r && fl_nft_found_is(s, &found, e))
 		return 0;
 	fl_error_set(c->err, -ENOENT, FL_ECODE_CHECK, "nftables: %s { %s } of table %s %s %s",
-		     s->name, fl_fw_key_str(set, e, key, sizeof(key)),
-		     fl_nft_family_str(s->family), s->table, r ? "is missing" : "leads elsewhere");
+		     s->name, fl_fw_key_str(set, e, key, sizeof(key)), fl_nft_family_str(s->family),
+		     s->table, r ? "is missing" : "leads elsewhere");
 	return -ESTALE;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Intent to nftables. The ruleset is a fixed skeleton of rules (table `inet fairlead`); a network or
- * an endpoint adds and removes set and map elements only, which are a pure function of its record.
- * Nothing is read back. docs/nftables.md describes each set.
+ * Intent to nftables. The ruleset is a fixed skeleton of rules (table `inet fairlead`); a network
+ * or an endpoint adds and removes set and map elements only, which are a pure function of its
+ * record. Nothing is read back. docs/nftables.md describes each set.
  */
 #pragma once
 
@@ -22,7 +22,8 @@ FL_DEFINE_CLEANUP(struct fl_fw *, fl_fw_close)
 /* What changes in one atomic batch. NULL members are skipped. */
 struct fl_fw_change {
 	const struct fl_network *add_network;
-	const struct fl_network *add_endpoint_network; /* network of add_endpoint (flags, subnets) */
+	const struct fl_network
+		*add_endpoint_network; /* network of add_endpoint (flags, subnets) */
 	const struct fl_endpoint *add_endpoint;
 	const struct fl_network *del_endpoint_network;
 	const struct fl_endpoint *del_endpoint;
@@ -34,16 +35,16 @@ struct fl_fw_change {
 
 /*
  * Commits the change in one batch that asserts the skeleton's version. -ENOENT with no effect when
- * the skeleton is absent or of another version: the caller then rebuilds. Deleting is idempotent and
- * never takes another owner's element. -EEXIST (FL_ECODE_CONFLICT) when an added element's key is held
- * with other data.
+ * the skeleton is absent or of another version: the caller then rebuilds. Deleting is idempotent
+ * and never takes another owner's element. -EEXIST (FL_ECODE_CONFLICT) when an added element's key
+ * is held with other data.
  */
 int fl_fw_apply(struct fl_fw *fw, const struct fl_fw_change *change, struct fl_error *err);
 
 /*
  * Rebuilds skeleton and all elements in one batch: every network, and every endpoint that is not
- * `deleting` (networks are matched to endpoints by name and driver). Call it inside the store's write
- * transaction. Existing tables of another skeleton version are replaced.
+ * `deleting` (networks are matched to endpoints by name and driver). Call it inside the store's
+ * write transaction. Existing tables of another skeleton version are replaced.
  */
 int fl_fw_rebuild(struct fl_fw *fw, const struct fl_network *networks, size_t n_networks,
 		  const struct fl_endpoint *endpoints, size_t n_endpoints, struct fl_error *err);
@@ -55,18 +56,19 @@ int fl_fw_remove(struct fl_fw *fw, struct fl_error *err);
  * True (1) when every element of the endpoint (and network) is present; 0 with err filled
  * (FL_ECODE_CHECK, naming the set and key) when one is missing. Looks each element up by key.
  */
-int fl_fw_check(struct fl_fw *fw, const struct fl_network *net, const struct fl_endpoint *ep, struct fl_error *err);
+int fl_fw_check(struct fl_fw *fw, const struct fl_network *net, const struct fl_endpoint *ep,
+		struct fl_error *err);
 
 /*
- * A host whose iptables FORWARD policy is DROP: makes sure that the one native rule which accepts our
- * mark is in `ip filter FORWARD` (and `ip6 filter FORWARD`). Cheap when there is no such chain or its
- * policy is accept. Returns 1 when the rule was added, 0 when nothing was needed.
+ * A host whose iptables FORWARD policy is DROP: makes sure that the one native rule which accepts
+ * our mark is in `ip filter FORWARD` (and `ip6 filter FORWARD`). Cheap when there is no such chain
+ * or its policy is accept. Returns 1 when the rule was added, 0 when nothing was needed.
  */
 int fl_fw_admit_foreign_forward(struct fl_fw *fw, struct fl_error *err);
 
 /*
- * Flushes UDP conntrack entries whose original destination port is one of the endpoint's published UDP
- * ports (one filtered pass however many), and, with `and_addrs`, all entries to or from its addresses.
- * Does nothing without UDP ports and and_addrs false.
+ * Flushes UDP conntrack entries whose original destination port is one of the endpoint's published
+ * UDP ports (one filtered pass however many), and, with `and_addrs`, all entries to or from its
+ * addresses. Does nothing without UDP ports and and_addrs false.
  */
 int fl_conntrack_flush(const struct fl_endpoint *ep, bool and_addrs, struct fl_error *err);

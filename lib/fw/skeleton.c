@@ -15,19 +15,36 @@
 
 /* Hash tables, and interval sets: those of one field are trees, concatenations are pipapo. */
 #define HASH_SET(n, ...)                                                                          \
-	{ .family = NFPROTO_INET, .table = FL_FW_TABLE, .name = (n), .key = { __VA_ARGS__ } }
-#define INTERVAL_SET(n, ...)                                                                      \
-	{ .family = NFPROTO_INET, .table = FL_FW_TABLE, .name = (n), .interval = true,            \
-	  .key = { __VA_ARGS__ } }
-#define BRIDGE_SET(n, ...)                                                                        \
-	{ .family = NFPROTO_BRIDGE, .table = FL_FW_TABLE, .name = (n), .key = { __VA_ARGS__ } }
-#define HASH_MAP(n, k, ...)                                                                       \
-	{ .family = NFPROTO_INET, .table = FL_FW_TABLE, .name = (n), .key = KEY k,                \
-	  .data = { __VA_ARGS__ } }
-#define INTERVAL_MAP(n, k, ...)                                                                   \
-	{ .family = NFPROTO_INET, .table = FL_FW_TABLE, .name = (n), .interval = true,            \
-	  .key = KEY k, .data = { __VA_ARGS__ } }
-#define KEY(...) { __VA_ARGS__ }
+	{                                                                                         \
+		.family = NFPROTO_INET, .table = FL_FW_TABLE, .name = (n), .key = { __VA_ARGS__ } \
+	}
+#define INTERVAL_SET(n, ...)                                                                 \
+	{                                                                                    \
+		.family = NFPROTO_INET, .table = FL_FW_TABLE, .name = (n), .interval = true, \
+		.key = { __VA_ARGS__ }                                                       \
+	}
+#define BRIDGE_SET(n, ...)                                                   \
+	{                                                                    \
+		.family = NFPROTO_BRIDGE, .table = FL_FW_TABLE, .name = (n), \
+		.key = { __VA_ARGS__ }                                       \
+	}
+#define HASH_MAP(n, k, ...)                                                                        \
+	{                                                                                          \
+		.family = NFPROTO_INET, .table = FL_FW_TABLE, .name = (n), .key = KEY k, .data = { \
+			__VA_ARGS__                                                                \
+		}                                                                                  \
+	}
+#define INTERVAL_MAP(n, k, ...)                                                              \
+	{                                                                                    \
+		.family = NFPROTO_INET, .table = FL_FW_TABLE, .name = (n), .interval = true, \
+		.key = KEY k, .data = {                                                      \
+			__VA_ARGS__                                                          \
+		}                                                                            \
+	}
+#define KEY(...)            \
+	{                   \
+		__VA_ARGS__ \
+	}
 
 const struct fl_nft_set fl_fw_sets[FL_FW_SETS] = {
 	[FL_FW_BRIDGES] = HASH_SET("bridges", IFNAME),
@@ -92,38 +109,89 @@ static const struct fl_nft_chain bridge_chains[] = {
 /* The n-th 4-byte register; concatenations are loaded into consecutive ones. */
 #define R(n) (NFT_REG32_00 + (n))
 #define BYTE(v, n) (uint8_t)((v) >> 8 * (n))
-#define BYTES_BE(v) { BYTE(v, 3), BYTE(v, 2), BYTE(v, 1), BYTE(v, 0) }
+#define BYTES_BE(v)                                            \
+	{                                                      \
+		BYTE(v, 3), BYTE(v, 2), BYTE(v, 1), BYTE(v, 0) \
+	}
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define BYTES_HOST(v) { BYTE(v, 0), BYTE(v, 1), BYTE(v, 2), BYTE(v, 3) }
+#define BYTES_HOST(v)                                          \
+	{                                                      \
+		BYTE(v, 0), BYTE(v, 1), BYTE(v, 2), BYTE(v, 3) \
+	}
 #else
 #define BYTES_HOST(v) BYTES_BE(v)
 #endif
 
 /* Single expressions; `r` is the register. Values are compared as the kernel keeps them there. */
-#define META(k, r) { .op = FL_NFT_META, .key = NFT_META_##k, .reg = R(r) }
+#define META(k, r)                                                  \
+	{                                                           \
+		.op = FL_NFT_META, .key = NFT_META_##k, .reg = R(r) \
+	}
 #define PAYLOAD(b, o, l, r)                                                                       \
-	{ .op = FL_NFT_PAYLOAD, .key = NFT_PAYLOAD_##b##_HEADER, .offset = (o), .len = (l),       \
-	  .reg = R(r) }
-#define CMP(o, l, ...)                                                                            \
-	{ .op = FL_NFT_CMP, .key = NFT_CMP_##o, .reg = R(0), .len = (l), .value = __VA_ARGS__ }
-#define AND(m, v)                                                                                 \
-	{ .op = FL_NFT_BITWISE, .reg = R(0), .len = 4, .mask = BYTES_HOST(m),                     \
-	  .value = BYTES_HOST(v) }
-#define IN(s) { .op = FL_NFT_LOOKUP, .reg = R(0), .name = (s) }
-#define NOT_IN(s) { .op = FL_NFT_LOOKUP, .reg = R(0), .name = (s), .code = NFT_LOOKUP_F_INV }
-#define MAP(s) { .op = FL_NFT_LOOKUP, .reg = R(0), .name = (s), .map = true, .dreg = R(0) }
-#define VMAP(s)                                                                                   \
-	{ .op = FL_NFT_LOOKUP, .reg = R(0), .name = (s), .map = true, .dreg = NFT_REG_VERDICT }
-#define DROP { .op = FL_NFT_IMMEDIATE, .code = NF_DROP }
-#define ACCEPT { .op = FL_NFT_IMMEDIATE, .code = NF_ACCEPT }
-#define RETURN { .op = FL_NFT_IMMEDIATE, .code = NFT_RETURN }
-#define JUMP(c) { .op = FL_NFT_IMMEDIATE, .code = NFT_JUMP, .name = (c) }
-#define GOTO(c) { .op = FL_NFT_IMMEDIATE, .code = NFT_GOTO, .name = (c) }
-#define MASQUERADE { .op = FL_NFT_MASQ }
-#define MASQUERADE_RANDOM { .op = FL_NFT_MASQ, .code = NF_NAT_RANGE_PROTO_RANDOM_FULLY }
-#define NAT(t, f, p, c)                                                                           \
-	{ .op = FL_NFT_NAT, .key = NFT_NAT_##t, .family = (f), .reg = R(0), .dreg = (p),          \
-	  .code = (c) }
+	{                                                                                         \
+		.op = FL_NFT_PAYLOAD, .key = NFT_PAYLOAD_##b##_HEADER, .offset = (o), .len = (l), \
+		.reg = R(r)                                                                       \
+	}
+#define CMP(o, l, ...)                                                         \
+	{                                                                      \
+		.op = FL_NFT_CMP, .key = NFT_CMP_##o, .reg = R(0), .len = (l), \
+		.value = __VA_ARGS__                                           \
+	}
+#define AND(m, v)                                                                   \
+	{                                                                           \
+		.op = FL_NFT_BITWISE, .reg = R(0), .len = 4, .mask = BYTES_HOST(m), \
+		.value = BYTES_HOST(v)                                              \
+	}
+#define IN(s)                                                 \
+	{                                                     \
+		.op = FL_NFT_LOOKUP, .reg = R(0), .name = (s) \
+	}
+#define NOT_IN(s)                                                                       \
+	{                                                                               \
+		.op = FL_NFT_LOOKUP, .reg = R(0), .name = (s), .code = NFT_LOOKUP_F_INV \
+	}
+#define MAP(s)                                                                           \
+	{                                                                                \
+		.op = FL_NFT_LOOKUP, .reg = R(0), .name = (s), .map = true, .dreg = R(0) \
+	}
+#define VMAP(s)                                                             \
+	{                                                                   \
+		.op = FL_NFT_LOOKUP, .reg = R(0), .name = (s), .map = true, \
+		.dreg = NFT_REG_VERDICT                                     \
+	}
+#define DROP                                            \
+	{                                               \
+		.op = FL_NFT_IMMEDIATE, .code = NF_DROP \
+	}
+#define ACCEPT                                            \
+	{                                                 \
+		.op = FL_NFT_IMMEDIATE, .code = NF_ACCEPT \
+	}
+#define RETURN                                             \
+	{                                                  \
+		.op = FL_NFT_IMMEDIATE, .code = NFT_RETURN \
+	}
+#define JUMP(c)                                                       \
+	{                                                             \
+		.op = FL_NFT_IMMEDIATE, .code = NFT_JUMP, .name = (c) \
+	}
+#define GOTO(c)                                                       \
+	{                                                             \
+		.op = FL_NFT_IMMEDIATE, .code = NFT_GOTO, .name = (c) \
+	}
+#define MASQUERADE                \
+	{                         \
+		.op = FL_NFT_MASQ \
+	}
+#define MASQUERADE_RANDOM                                                  \
+	{                                                                  \
+		.op = FL_NFT_MASQ, .code = NF_NAT_RANGE_PROTO_RANDOM_FULLY \
+	}
+#define NAT(t, f, p, c)                                                                        \
+	{                                                                                      \
+		.op = FL_NFT_NAT, .key = NFT_NAT_##t, .family = (f), .reg = R(0), .dreg = (p), \
+		.code = (c)                                                                    \
+	}
 
 /* Matches, in nft(8)'s words. */
 #define IIFNAME META(IIFNAME, 0)
@@ -136,16 +204,18 @@ static const struct fl_nft_chain bridge_chains[] = {
 #define DADDR6(r) PAYLOAD(NETWORK, 24, 16, r)
 /* meta l4proto . th dport */
 #define PROTO_DPORT(r) META(L4PROTO, r), PAYLOAD(TRANSPORT, 2, 2, (r) + 1)
-#define CT_HAS(k, bits)                                                                           \
-	{ .op = FL_NFT_CT, .key = NFT_CT_##k, .reg = R(0) }, AND(bits, 0),                        \
+#define CT_HAS(k, bits)                                                    \
+	{ .op = FL_NFT_CT, .key = NFT_CT_##k, .reg = R(0) }, AND(bits, 0), \
 		CMP(NEQ, 4, BYTES_HOST(0))
 #define CT_DNAT CT_HAS(STATUS, IPS_DST_NAT)
 /* enum ip_conntrack_info: a state's bit is 1 << (state + 1) */
-#define CT_ESTABLISHED_RELATED                                                                    \
+#define CT_ESTABLISHED_RELATED \
 	CT_HAS(STATE, 1 << (IP_CT_ESTABLISHED + 1) | 1 << (IP_CT_RELATED + 1))
-#define TO_LOCAL                                                                                  \
-	{ .op = FL_NFT_FIB, .key = NFT_FIB_RESULT_ADDRTYPE, .code = NFTA_FIB_F_DADDR,             \
-	  .reg = R(0) },                                                                          \
+#define TO_LOCAL                          \
+	{ .op = FL_NFT_FIB,               \
+	  .key = NFT_FIB_RESULT_ADDRTYPE, \
+	  .code = NFTA_FIB_F_DADDR,       \
+	  .reg = R(0) },                  \
 		CMP(EQ, 4, BYTES_HOST(RTN_LOCAL))
 #define IS_L4(p) META(L4PROTO, 0), CMP(EQ, 1, { p })
 #define NOT_MULTICAST4                                                                            \
@@ -165,7 +235,16 @@ struct rule {
 	const struct fl_nft_expr *exprs;
 };
 
-#define RULE(c, ...) { (c), (const struct fl_nft_expr[]){ __VA_ARGS__, { .op = FL_NFT_END } } }
+#define RULE(c, ...)                              \
+	{                                         \
+		(c), (const struct fl_nft_expr[]) \
+		{                                 \
+			__VA_ARGS__,              \
+			{                         \
+				.op = FL_NFT_END  \
+			}                         \
+		}                                 \
+	}
 
 static const struct rule inet_rules[] = {
 	/* What route_localnet opens for 127.0.0.1:PORT, nobody but the host itself may use. */
@@ -249,8 +328,12 @@ static const struct rule bridge_rules[] = {
 
 /* iptables shows it as: -m mark --mark 0x100000/0x100000 -m comment --comment fairlead -j ACCEPT */
 static const struct fl_nft_expr admit_rule[] = {
-	META(MARK, 0), AND(FL_FW_MARK, 0), CMP(EQ, 4, BYTES_HOST(FL_FW_MARK)),
-	{ .op = FL_NFT_COUNTER }, ACCEPT, { .op = FL_NFT_END },
+	META(MARK, 0),
+	AND(FL_FW_MARK, 0),
+	CMP(EQ, 4, BYTES_HOST(FL_FW_MARK)),
+	{ .op = FL_NFT_COUNTER },
+	ACCEPT,
+	{ .op = FL_NFT_END },
 };
 
 void fl_fw_assert_skeleton(struct fl_nft_batch *b, uint8_t family)

@@ -26,8 +26,8 @@ void fl_netns_close(struct fl_netns *ns)
 }
 
 /*
- * Cookie of the namespace the thread is in; 0 before kernel 5.14. Any other failure is an error: the
- * cookie chooses the store, and a wrong one would be another host's.
+ * Cookie of the namespace the thread is in; 0 before kernel 5.14. Any other failure is an error:
+ * the cookie chooses the store, and a wrong one would be another host's.
  */
 static int current_cookie(uint64_t *ret, struct fl_error *err)
 {
@@ -38,7 +38,8 @@ static int current_cookie(uint64_t *ret, struct fl_error *err)
 	if (s < 0)
 		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot open a socket");
 	if (getsockopt(s, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) && errno != ENOPROTOOPT)
-		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot read the namespace's cookie");
+		return fl_error_errno(err, errno, FL_ECODE_KERNEL,
+				      "cannot read the namespace's cookie");
 	*ret = cookie;
 	return 0;
 }
@@ -50,10 +51,13 @@ static int open_file(const char *path, struct fl_netns *ns, struct fl_error *err
 	ns->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (ns->fd < 0 && (errno == EACCES || errno == EPERM))
 		return fl_error_errno(err, errno, FL_ECODE_PRIVILEGE,
-				      "cannot open the namespace %s (another user's needs CAP_SYS_PTRACE for a path in "
-				      "/proc, CAP_DAC_READ_SEARCH for one below a private folder)", path);
+				      "cannot open the namespace %s (another user's needs "
+				      "CAP_SYS_PTRACE for a path in "
+				      "/proc, CAP_DAC_READ_SEARCH for one below a private folder)",
+				      path);
 	if (ns->fd < 0)
-		return fl_error_errno(err, errno, FL_ECODE_ENV, "cannot open the namespace %s", path);
+		return fl_error_errno(err, errno, FL_ECODE_ENV, "cannot open the namespace %s",
+				      path);
 	if (fstat(ns->fd, &st))
 		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot stat %s", path);
 	ns->dev = st.st_dev;
@@ -75,7 +79,8 @@ int fl_netns_self(struct fl_netns *ret, struct fl_error *err)
 	return 0;
 }
 
-int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns *ret, struct fl_error *err)
+int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns *ret,
+		  struct fl_error *err)
 {
 	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
 	struct fl_error back = { 0 };
@@ -84,7 +89,8 @@ int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns
 	if (r)
 		return r;
 	if (ioctl(ns.fd, NS_GET_NSTYPE) != CLONE_NEWNET)
-		return fl_error_set(err, EINVAL, FL_ECODE_ENV, "%s is not a network namespace", path);
+		return fl_error_set(err, EINVAL, FL_ECODE_ENV, "%s is not a network namespace",
+				    path);
 	if (ns.dev == self->dev && ns.ino == self->ino) {
 		ns.cookie = self->cookie;
 	} else {
@@ -115,5 +121,6 @@ int fl_netns_enter(const struct fl_netns *ns, struct fl_error *err)
 	if (!setns(ns->fd, CLONE_NEWNET))
 		return 0;
 	return fl_error_errno(err, errno, errno == EPERM ? FL_ECODE_PRIVILEGE : FL_ECODE_KERNEL,
-			      "cannot enter the network namespace%s", errno == EPERM ? " (CAP_SYS_ADMIN is missing)" : "");
+			      "cannot enter the network namespace%s",
+			      errno == EPERM ? " (CAP_SYS_ADMIN is missing)" : "");
 }

@@ -31,7 +31,8 @@ int fl_netns_self(struct fl_netns *ret, struct fl_error *err);
  * Opens the path and reads the cookie (which enters it for a moment). -ENOENT: nothing there;
  * -EINVAL: not a network namespace; -EACCES names the missing capability.
  */
-int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns *ret, struct fl_error *err);
+int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns *ret,
+		  struct fl_error *err);
 bool fl_netns_same(const struct fl_netns *a, const struct fl_netns *b);
 
 /* Enters the namespace (this thread). Leave by entering the own again. */
@@ -42,6 +43,7 @@ int fl_netns_enter(const struct fl_netns *ns, struct fl_error *err);
  * name "net/ipv4/ip_forward". 1: written, 0: had it, -ENOENT: no such key. `old` (may be NULL) gets
  * the former value without its newline.
  */
-int fl_sysctl_write(const char *name, const char *value, char *old, size_t size, struct fl_error *err);
+int fl_sysctl_write(const char *name, const char *value, char *old, size_t size,
+		    struct fl_error *err);
 /* Value without its newline. */
 int fl_sysctl_read(const char *name, char *buf, size_t size, struct fl_error *err);

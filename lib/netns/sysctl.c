@@ -11,7 +11,8 @@ static int open_key(const char *name, int flags)
 {
 	char path[256];
 
-	if (snprintf(path, sizeof(path), "/proc/sys/%s", name) >= (int)sizeof(path) || strstr(path, "..")) {
+	if (snprintf(path, sizeof(path), "/proc/sys/%s", name) >= (int)sizeof(path) ||
+	    strstr(path, "..")) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
@@ -37,7 +38,8 @@ int fl_sysctl_read(const char *name, char *buf, size_t size, struct fl_error *er
 	return r ? fl_error_errno(err, r, FL_ECODE_KERNEL, "sysctl %s", name) : 0;
 }
 
-int fl_sysctl_write(const char *name, const char *value, char *old, size_t size, struct fl_error *err)
+int fl_sysctl_write(const char *name, const char *value, char *old, size_t size,
+		    struct fl_error *err)
 {
 	FL_AUTOCLOSE int fd = open_key(name, O_RDWR);
 	char now[64] = "";
@@ -50,6 +52,7 @@ int fl_sysctl_write(const char *name, const char *value, char *old, size_t size,
 	if (!strcmp(now, value))
 		return 0;
 	if (pwrite(fd, value, strlen(value), 0) < 0)
-		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "sysctl %s: write \"%s\"", name, value);
+		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "sysctl %s: write \"%s\"", name,
+				      value);
 	return 1;
 }

@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-#define ROOM_FIRST 16384 /* a typical batch without a second allocation */
+#define ROOM_FIRST 16384  /* a typical batch without a second allocation */
 #define ROOM_MESSAGE 4096 /* the largest message but element lists: a rule of 20 expressions */
 #define ROOM_ELEM 1024	  /* twice the largest element */
 #define LIST_MAX 49152	  /* an attribute is at most 65,535 bytes */
@@ -288,8 +288,7 @@ static struct nlmsghdr *elem_list(struct fl_nft_batch *b, uint16_t message,
 	struct nlmsghdr *nlh;
 	struct nlattr *nest;
 
-	if (b->list && b->list_set == set && b->list_type == message &&
-	    b->len - b->list < LIST_MAX)
+	if (b->list && b->list_set == set && b->list_type == message && b->len - b->list < LIST_MAX)
 		return room(b, ROOM_ELEM) ? open_message(b) : NULL;
 	nlh = begin(b, message, message == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, set->family);
 	if (!nlh)

@@ -46,9 +46,9 @@ static const char *string_attr(const struct nlmsghdr *nlh, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) == type)
-			return mnl_attr_get_str(attr);
+	mnl_attr_for_each(attr, nlh,
+			  sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) ==
+						       type) return mnl_attr_get_str(attr);
 	return "";
 }
 
@@ -58,10 +58,12 @@ static void find_key(const struct nlmsghdr *nlh, uint32_t offset, struct fl_nft_
 	const uint8_t *bad = (const uint8_t *)nlh + offset;
 	const struct nlattr *list, *elem, *value;
 
-	mnl_attr_for_each(list, nlh, sizeof(struct nfgenmsg)) {
+	mnl_attr_for_each(list, nlh, sizeof(struct nfgenmsg))
+	{
 		if (mnl_attr_get_type(list) != NFTA_SET_ELEM_LIST_ELEMENTS)
 			continue;
-		mnl_attr_for_each_nested(elem, list) {
+		mnl_attr_for_each_nested(elem, list)
+		{
 			if (bad < (const uint8_t *)elem ||
 			    bad >= (const uint8_t *)elem + elem->nla_len)
 				continue;

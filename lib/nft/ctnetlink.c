@@ -28,8 +28,9 @@ static void put_addr(struct nlmsghdr *nlh, bool src, const struct fl_addr *a)
 	bool v4 = a->family == AF_INET;
 
 	if (a->family)
-		mnl_attr_put(nlh, (uint16_t)(src ? (v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC)
-						 : (v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST)),
+		mnl_attr_put(nlh,
+			     (uint16_t)(src ? (v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC)
+					    : (v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST)),
 			     fl_addr_len(a), a->b);
 }
 
@@ -63,8 +64,8 @@ static uint32_t put_tuple(struct nlmsghdr *nlh, uint16_t type, const struct fl_a
 static void put_filter(struct nlmsghdr *nlh, const struct fl_ct_match *m)
 {
 	static const struct fl_addr none;
-	uint32_t orig = put_tuple(nlh, CTA_TUPLE_ORIG, &m->orig_src, &m->orig_dst, m->proto,
-				  m->dport);
+	uint32_t orig =
+		put_tuple(nlh, CTA_TUPLE_ORIG, &m->orig_src, &m->orig_dst, m->proto, m->dport);
 	uint32_t reply = put_tuple(nlh, CTA_TUPLE_REPLY, &m->reply_src, &none, 0, 0);
 	struct nlattr *nest = mnl_attr_nest_start(nlh, CTA_FILTER);
 
@@ -110,9 +111,8 @@ static void index_nested(const struct nlattr *nest, const struct nlattr **t, siz
 
 	if (!nest)
 		return;
-	mnl_attr_for_each_nested(attr, nest)
-		if (mnl_attr_get_type(attr) <= max)
-			t[mnl_attr_get_type(attr)] = attr;
+	mnl_attr_for_each_nested(attr, nest) if (mnl_attr_get_type(attr) <= max)
+		t[mnl_attr_get_type(attr)] = attr;
 }
 
 static void take_addr(const struct nlattr *v4, const struct nlattr *v6, struct fl_addr *ret)
@@ -180,9 +180,8 @@ static int take_entry(const struct nlmsghdr *nlh, void *arg)
 	struct fl_ct_entry e = { 0 };
 	struct collector *c = arg;
 
-	mnl_attr_for_each(attr, nlh, sizeof(*nfg))
-		if (mnl_attr_get_type(attr) <= CTA_MAX)
-			t[mnl_attr_get_type(attr)] = attr;
+	mnl_attr_for_each(attr, nlh, sizeof(*nfg)) if (mnl_attr_get_type(attr) <= CTA_MAX)
+		t[mnl_attr_get_type(attr)] = attr;
 	if (!t[CTA_TUPLE_ORIG] || !t[CTA_TUPLE_REPLY])
 		return 0;
 	take_tuple(t[CTA_TUPLE_ORIG], &e.orig_src, &e.orig_dst, &e);

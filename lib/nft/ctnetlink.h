@@ -30,8 +30,8 @@ typedef bool (*fl_ct_test)(const struct fl_ct_entry *entry, void *arg);
 
 /*
  * Dumps the entries of a family (0: both) and `proto` (0: of all; filtered by the kernel since 5.8,
- * so `test` looks at it too) and deletes those for which `test` is true. Entries that vanish meanwhile
- * are not an error.
+ * so `test` looks at it too) and deletes those for which `test` is true. Entries that vanish
+ * meanwhile are not an error.
  */
-int fl_ct_delete_if(struct fl_nft *nft, uint8_t family, uint8_t proto,
-		    fl_ct_test test, void *arg, struct fl_error *err);
+int fl_ct_delete_if(struct fl_nft *nft, uint8_t family, uint8_t proto, fl_ct_test test, void *arg,
+		    struct fl_error *err);

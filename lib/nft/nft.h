@@ -54,7 +54,7 @@ struct fl_nft_set {
 };
 
 /* Every field of a concatenation takes a multiple of 4 bytes, zero-padded. */
-size_t fl_nft_field_len(uint8_t type);	  /* the value itself */
+size_t fl_nft_field_len(uint8_t type); /* the value itself */
 size_t fl_nft_key_len(const struct fl_nft_set *set);
 size_t fl_nft_data_len(const struct fl_nft_set *set); /* 0 for sets and verdict maps */
 
@@ -105,27 +105,27 @@ struct fl_nft_expr {
 	int32_t code;	   /* verdict; LOOKUP, NAT, MASQ, FIB: flags */
 	uint8_t value[16]; /* CMP, BITWISE; as the register holds it */
 	uint8_t mask[4];
-	const char *name;  /* set or chain */
+	const char *name; /* set or chain */
 };
 
 /* What failed, for the layer that knows what the bytes mean. Points into the batch. */
 struct fl_nft_failure {
-	uint16_t message;  /* NFT_MSG_..., 0 for the batch as a whole */
-	const char *set;   /* NULL when it was no element message */
-	const uint8_t *key;/* NULL when the kernel did not say which element */
+	uint16_t message;   /* NFT_MSG_..., 0 for the batch as a whole */
+	const char *set;    /* NULL when it was no element message */
+	const uint8_t *key; /* NULL when the kernel did not say which element */
 	size_t key_len;
 };
 
 struct fl_nft_batch {
 	uint8_t *buf;
 	size_t len, cap;
-	size_t open;  /* offset of the message being written or the last one */
-	size_t list;  /* offset of the open element list, 0 for none */
+	size_t open; /* offset of the message being written or the last one */
+	size_t list; /* offset of the open element list, 0 for none */
 	const struct fl_nft_set *list_set;
 	uint16_t list_type;
-	uint32_t seq; /* of the last message; the batch's begin has 1 */
+	uint32_t seq;	/* of the last message; the batch's begin has 1 */
 	uint32_t genid; /* not 0: -ERESTART unless the ruleset is still of this generation */
-	int error;    /* first error of a builder call */
+	int error;	/* first error of a builder call */
 };
 
 void fl_nft_batch_clear(struct fl_nft_batch *b);

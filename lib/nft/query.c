@@ -17,18 +17,16 @@ static void index_attrs(const struct nlattr *nest, const struct nlattr **table, 
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, nest)
-		if (mnl_attr_get_type(attr) <= max)
-			table[mnl_attr_get_type(attr)] = attr;
+	mnl_attr_for_each_nested(attr, nest) if (mnl_attr_get_type(attr) <= max)
+		table[mnl_attr_get_type(attr)] = attr;
 }
 
 static void index_message(const struct nlmsghdr *nlh, const struct nlattr **table, size_t max)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg))
-		if (mnl_attr_get_type(attr) <= max)
-			table[mnl_attr_get_type(attr)] = attr;
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) <= max)
+		table[mnl_attr_get_type(attr)] = attr;
 }
 
 static void copy_value(const struct nlattr *nest, uint8_t *dst, size_t size)

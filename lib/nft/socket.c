@@ -61,7 +61,8 @@ void fl_nfnl_parse_ack(const struct nlmsghdr *nlh, struct fl_nfnl_ack *ret)
 		return;
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
 		skip += e->msg.nlmsg_len - (unsigned)sizeof(e->msg);
-	mnl_attr_for_each(attr, nlh, skip) {
+	mnl_attr_for_each(attr, nlh, skip)
+	{
 		uint16_t type = mnl_attr_get_type(attr);
 
 		if (type == NLMSGERR_ATTR_MSG && !mnl_attr_validate(attr, MNL_TYPE_NUL_STRING))

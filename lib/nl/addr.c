@@ -6,9 +6,12 @@
 #include <linux/netconf.h>
 #include <netlink/attr.h>
 
-static void addr_init(struct fl_req *q, int type, int flags, uint32_t index, const struct fl_prefix *p)
+static void addr_init(struct fl_req *q, int type, int flags, uint32_t index,
+		      const struct fl_prefix *p)
 {
-	struct ifaddrmsg ifa = { .ifa_family = p->addr.family, .ifa_prefixlen = p->len, .ifa_index = index };
+	struct ifaddrmsg ifa = { .ifa_family = p->addr.family,
+				 .ifa_prefixlen = p->len,
+				 .ifa_index = index };
 
 	fl_req_init(q, type, flags, &ifa, sizeof(ifa));
 	/* IPv4 wants LOCAL; without a peer both are the same address (rtnetlink(7)). */
@@ -32,7 +35,8 @@ void fl_ifaddr_build(struct fl_req *q, uint32_t index, const struct fl_prefix *p
 		fl_req_u32(q, IFA_FLAGS, flags);
 }
 
-int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t flags, struct fl_error *err)
+int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t flags,
+		  struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
 
@@ -60,8 +64,11 @@ static int each_addr(void *arg, const struct nlmsghdr *h)
 {
 	const struct ifaddrmsg *ifa = NLMSG_DATA(h);
 	const struct each *e = arg;
-	struct fl_ifaddr a = { .index = ifa->ifa_index, .flags = ifa->ifa_flags, .scope = ifa->ifa_scope };
-	const struct nlattr *at = (const struct nlattr *)((const char *)ifa + NLMSG_ALIGN(sizeof(*ifa)));
+	struct fl_ifaddr a = { .index = ifa->ifa_index,
+			       .flags = ifa->ifa_flags,
+			       .scope = ifa->ifa_scope };
+	const struct nlattr *at =
+		(const struct nlattr *)((const char *)ifa + NLMSG_ALIGN(sizeof(*ifa)));
 	int rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*ifa)));
 	size_t want = ifa->ifa_family == AF_INET ? 4 : 16;
 
@@ -81,8 +88,8 @@ static int each_addr(void *arg, const struct nlmsghdr *h)
 	return a.prefix.addr.family ? e->fn(e->arg, &a) : 0;
 }
 
-int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index, int (*fn)(void *arg, const struct fl_ifaddr *), void *arg,
-		    struct fl_error *err)
+int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index,
+		    int (*fn)(void *arg, const struct fl_ifaddr *), void *arg, struct fl_error *err)
 {
 	struct ifaddrmsg ifa = { .ifa_family = AF_UNSPEC, .ifa_index = index };
 	FL_AUTOREQ struct fl_req q = { 0 };
@@ -95,7 +102,8 @@ int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index, int (*fn)(void *arg, const
 static int take_forwarding(void *arg, const struct nlmsghdr *h)
 {
 	const struct netconfmsg *nc = NLMSG_DATA(h);
-	const struct nlattr *a = (const struct nlattr *)((const char *)nc + NLMSG_ALIGN(sizeof(*nc)));
+	const struct nlattr *a =
+		(const struct nlattr *)((const char *)nc + NLMSG_ALIGN(sizeof(*nc)));
 	int rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*nc)));
 
 	for (; nla_ok(a, rest); a = nla_next(a, &rest))

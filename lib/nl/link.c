@@ -16,7 +16,8 @@
 #define IFF_UP 1
 #endif
 
-static void link_init(struct fl_req *q, int type, int flags, uint32_t index, bool change_up, bool up)
+static void link_init(struct fl_req *q, int type, int flags, uint32_t index, bool change_up,
+		      bool up)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index };
 
@@ -34,7 +35,7 @@ static void parse_port(const struct nlattr *data, struct fl_link *l)
 	const struct nlattr *a;
 	int rest;
 
-	nla_for_each_nested(a, (struct nlattr *)data, rest) {
+	nla_for_each_nested (a, (struct nlattr *)data, rest) {
 		if (nla_type(a) == IFLA_BRPORT_MODE && nla_get_u8(a))
 			l->port_flags |= FL_PORT_HAIRPIN;
 		if (nla_type(a) == IFLA_BRPORT_ISOLATED && nla_get_u8(a))
@@ -47,17 +48,18 @@ static void parse_linkinfo(const struct nlattr *info, struct fl_link *l)
 	const struct nlattr *a, *b;
 	int rest, rest2;
 
-	nla_for_each_nested(a, (struct nlattr *)info, rest) {
+	nla_for_each_nested (a, (struct nlattr *)info, rest) {
 		if (nla_type(a) == IFLA_INFO_KIND)
 			fl_strcpy(l->kind, sizeof(l->kind), nla_data(a));
 		if (nla_type(a) == IFLA_INFO_SLAVE_DATA)
 			parse_port(a, l);
 		if (nla_type(a) != IFLA_INFO_DATA || strcmp(l->kind, "bridge"))
 			continue;
-		nla_for_each_nested(b, (struct nlattr *)a, rest2)
+		nla_for_each_nested (b, (struct nlattr *)a, rest2)
 			if (nla_type(b) == IFLA_BR_VLAN_FILTERING)
 				l->vlan_filtering = nla_get_u8(b);
-			else if (nla_type(b) == IFLA_BR_VLAN_DEFAULT_PVID) /* only with the option: br_fill_info() */
+			else if (nla_type(b) == IFLA_BR_VLAN_DEFAULT_PVID) /* only with the option:
+									      br_fill_info() */
 				l->knows_vlans = true;
 	}
 }
@@ -68,12 +70,14 @@ static void parse_af_spec(const struct nlattr *spec, struct fl_link *l)
 	const struct nlattr *family, *a;
 	int rest, rest2;
 
-	nla_for_each_nested(family, (struct nlattr *)spec, rest) {
+	nla_for_each_nested (family, (struct nlattr *)spec, rest) {
 		if (nla_type(family) != AF_INET)
 			continue;
-		nla_for_each_nested(a, (struct nlattr *)family, rest2)
-			if (nla_type(a) == IFLA_INET_CONF && nla_len(a) >= (int)(IPV4_DEVCONF_ROUTE_LOCALNET * sizeof(uint32_t)))
-				l->route_localnet = ((const uint32_t *)nla_data(a))[IPV4_DEVCONF_ROUTE_LOCALNET - 1];
+		nla_for_each_nested (a, (struct nlattr *)family, rest2)
+			if (nla_type(a) == IFLA_INET_CONF &&
+			    nla_len(a) >= (int)(IPV4_DEVCONF_ROUTE_LOCALNET * sizeof(uint32_t)))
+				l->route_localnet = ((const uint32_t *)nla_data(
+					a))[IPV4_DEVCONF_ROUTE_LOCALNET - 1];
 	}
 }
 
@@ -85,7 +89,9 @@ static bool parse_link(const struct nlmsghdr *h, struct fl_link *l)
 
 	if (h->nlmsg_type != RTM_NEWLINK)
 		return false;
-	*l = (struct fl_link){ .index = (uint32_t)ifi->ifi_index, .flags = ifi->ifi_flags, .peer_nsid = -1 };
+	*l = (struct fl_link){ .index = (uint32_t)ifi->ifi_index,
+			       .flags = ifi->ifi_flags,
+			       .peer_nsid = -1 };
 	a = (const struct nlattr *)((const char *)ifi + NLMSG_ALIGN(sizeof(*ifi)));
 	rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*ifi)));
 	for (; nla_ok(a, rest); a = nla_next(a, &rest)) {
@@ -133,7 +139,8 @@ static int take_link(void *arg, const struct nlmsghdr *h)
 	return parse_link(h, arg) ? 0 : -EBADMSG;
 }
 
-static int get_link(struct fl_nl *nl, const char *name, uint32_t index, struct fl_link *ret, struct fl_error *err)
+static int get_link(struct fl_nl *nl, const char *name, uint32_t index, struct fl_link *ret,
+		    struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
 	struct fl_link l = { 0 };
@@ -146,8 +153,10 @@ static int get_link(struct fl_nl *nl, const char *name, uint32_t index, struct f
 	fl_req_u32(&q, IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
 	r = fl_nl_ask(nl, &q, take_link, &l, err);
 	if (r == -ENODEV)
-		return name ? fl_error_set(err, r, FL_ECODE_KERNEL, "there is no interface \"%s\"", name)
-			    : fl_error_set(err, r, FL_ECODE_KERNEL, "there is no interface with index %u", index);
+		return name ? fl_error_set(err, r, FL_ECODE_KERNEL, "there is no interface \"%s\"",
+					   name)
+			    : fl_error_set(err, r, FL_ECODE_KERNEL,
+					   "there is no interface with index %u", index);
 	if (!r)
 		*ret = l;
 	return r;
@@ -176,7 +185,8 @@ static int each_link(void *arg, const struct nlmsghdr *h)
 	return parse_link(h, &l) ? e->fn(e->arg, &l) : 0;
 }
 
-int fl_links_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_link *), void *arg, struct fl_error *err)
+int fl_links_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_link *), void *arg,
+		  struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
 	struct each e = { fn, arg };
@@ -216,7 +226,9 @@ int fl_bridge_create(struct fl_nl *nl, const struct fl_bridge_spec *spec, struct
 	fl_bridge_build(&q, spec);
 	r = fl_nl_do(nl, &q, err, "bridge %s", spec->name);
 	if (r == -EOPNOTSUPP)
-		return fl_error_set(err, r, FL_ECODE_KERNEL, "bridge %s: this kernel has no bridges (CONFIG_BRIDGE)", spec->name);
+		return fl_error_set(err, r, FL_ECODE_KERNEL,
+				    "bridge %s: this kernel has no bridges (CONFIG_BRIDGE)",
+				    spec->name);
 	return r;
 }
 
@@ -258,7 +270,8 @@ int fl_veth_create(struct fl_nl *nl, const struct fl_veth_spec *s, struct fl_err
 	fl_veth_build(&q, s);
 	r = fl_nl_do(nl, &q, err, "veth pair %s and %s", s->name, s->peer);
 	if (r == -EOPNOTSUPP)
-		fl_error_set(err, r, FL_ECODE_KERNEL, "this kernel has no veth devices (CONFIG_VETH)");
+		fl_error_set(err, r, FL_ECODE_KERNEL,
+			     "this kernel has no veth devices (CONFIG_VETH)");
 	return r;
 }
 
@@ -277,19 +290,23 @@ int fl_link_set_up(struct fl_nl *nl, uint32_t index, bool up, struct fl_error *e
 	return fl_nl_do(nl, &q, err, "interface %u: set %s", index, up ? "up" : "down");
 }
 
-int fl_link_set_mac(struct fl_nl *nl, uint32_t index, const struct fl_mac *mac, struct fl_error *err)
+int fl_link_set_mac(struct fl_nl *nl, uint32_t index, const struct fl_mac *mac,
+		    struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
 
 	link_init(&q, RTM_NEWLINK, 0, index, false, false);
 	fl_req_put(&q, IFLA_ADDRESS, mac->b, 6);
-	return fl_nl_do(nl, &q, err, "interface %u: set MAC %s", index, fl_mac_str(mac, FL_MAC_BUF));
+	return fl_nl_do(nl, &q, err, "interface %u: set MAC %s", index,
+			fl_mac_str(mac, FL_MAC_BUF));
 }
 
 int fl_link_set_promisc(struct fl_nl *nl, uint32_t index, bool on, struct fl_error *err)
 {
-	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = (int)index,
-				 .ifi_change = IFF_PROMISC, .ifi_flags = on ? IFF_PROMISC : 0 };
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC,
+				 .ifi_index = (int)index,
+				 .ifi_change = IFF_PROMISC,
+				 .ifi_flags = on ? IFF_PROMISC : 0 };
 	FL_AUTOREQ struct fl_req q = { 0 };
 
 	fl_req_init(&q, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
@@ -341,7 +358,8 @@ int fl_link_del_index(struct fl_nl *nl, uint32_t index, struct fl_error *err)
 
 /* ---- VLANs of a port: AF_BRIDGE, IFLA_AF_SPEC ---- */
 
-void fl_vlan_build(struct fl_req *q, bool add, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n)
+void fl_vlan_build(struct fl_req *q, bool add, uint32_t index, bool self,
+		   const struct fl_vlan_range *v, size_t n)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE, .ifi_index = (int)index };
 
@@ -360,15 +378,16 @@ void fl_vlan_build(struct fl_req *q, bool add, uint32_t index, bool self, const 
 		}
 		info.flags |= BRIDGE_VLAN_INFO_RANGE_BEGIN;
 		fl_req_put(q, IFLA_BRIDGE_VLAN_INFO, &info, sizeof(info));
-		info.flags = (uint16_t)((info.flags & ~BRIDGE_VLAN_INFO_RANGE_BEGIN) | BRIDGE_VLAN_INFO_RANGE_END);
+		info.flags = (uint16_t)((info.flags & ~BRIDGE_VLAN_INFO_RANGE_BEGIN) |
+					BRIDGE_VLAN_INFO_RANGE_END);
 		info.vid = v[i].last;
 		fl_req_put(q, IFLA_BRIDGE_VLAN_INFO, &info, sizeof(info));
 	}
 	fl_req_end(q);
 }
 
-static int change_vlans(struct fl_nl *nl, bool add, uint32_t index, bool self, const struct fl_vlan_range *v,
-			size_t n, struct fl_error *err)
+static int change_vlans(struct fl_nl *nl, bool add, uint32_t index, bool self,
+			const struct fl_vlan_range *v, size_t n, struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
 	int r;
@@ -376,19 +395,20 @@ static int change_vlans(struct fl_nl *nl, bool add, uint32_t index, bool self, c
 	fl_vlan_build(&q, add, index, self, v, n);
 	r = fl_nl_do(nl, &q, err, "bridge port %u: %s VLANs", index, add ? "add" : "remove");
 	if (r == -EOPNOTSUPP)
-		fl_error_set(err, r, FL_ECODE_KERNEL,
-			     "this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)");
+		fl_error_set(
+			err, r, FL_ECODE_KERNEL,
+			"this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)");
 	return r;
 }
 
-int fl_vlan_add(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n,
-		struct fl_error *err)
+int fl_vlan_add(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v,
+		size_t n, struct fl_error *err)
 {
 	return change_vlans(nl, true, index, self, v, n, err);
 }
 
-int fl_vlan_del(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n,
-		struct fl_error *err)
+int fl_vlan_del(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v,
+		size_t n, struct fl_error *err)
 {
 	return change_vlans(nl, false, index, self, v, n, err);
 }

@@ -58,55 +58,58 @@ int fl_nl_do(struct fl_nl *nl, struct fl_req *q, struct fl_error *err, const cha
 	__attribute__((format(printf, 4, 5)));
 /*
  * Sends n requests in one system call and waits for the last one's ack; the kernel handles them in
- * order and does not stop at a failure. The first failure is reported, *ret_failed (may be NULL) is its index.
+ * order and does not stop at a failure. The first failure is reported, *ret_failed (may be NULL) is
+ * its index.
  */
-int fl_nl_do_all(struct fl_nl *nl, struct fl_req *const *q, const char *const *what, size_t n, size_t *ret_failed,
-		 struct fl_error *err);
+int fl_nl_do_all(struct fl_nl *nl, struct fl_req *const *q, const char *const *what, size_t n,
+		 size_t *ret_failed, struct fl_error *err);
 /* Sends and calls fn for each reply message (a dump or a single reply). A dump that was interrupted
  * (NLM_F_DUMP_INTR) is repeated by the caller: -EINTR. */
-int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const struct nlmsghdr *h), void *arg,
-	      struct fl_error *err);
+int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const struct nlmsghdr *h),
+	      void *arg, struct fl_error *err);
 
 /* ---- links ---- */
 struct fl_link {
 	uint32_t index, mtu, master, flags;
-	uint32_t peer;		/* IFLA_LINK: index of the peer or lower link, in `peer_nsid`'s namespace */
-	int32_t peer_nsid;	/* -1: the same namespace */
-	uint8_t operstate;	/* IF_OPER_* */
+	uint32_t peer; /* IFLA_LINK: index of the peer or lower link, in `peer_nsid`'s namespace */
+	int32_t peer_nsid; /* -1: the same namespace */
+	uint8_t operstate; /* IF_OPER_* */
 	char name[IFNAMSIZ];
-	char kind[16];		/* "bridge", "veth", "" for a physical device */
+	char kind[16]; /* "bridge", "veth", "" for a physical device */
 	struct fl_mac mac;
-	bool vlan_filtering;	/* bridges only */
-	bool knows_vlans;	/* bridges only: the kernel has CONFIG_BRIDGE_VLAN_FILTERING */
-	uint32_t promisc;	/* IFLA_PROMISCUITY */
-	bool route_localnet;	/* net.ipv4.conf.NAME.route_localnet */
-	unsigned port_flags;	/* FL_PORT_*, of a bridge's port */
+	bool vlan_filtering; /* bridges only */
+	bool knows_vlans;    /* bridges only: the kernel has CONFIG_BRIDGE_VLAN_FILTERING */
+	uint32_t promisc;    /* IFLA_PROMISCUITY */
+	bool route_localnet; /* net.ipv4.conf.NAME.route_localnet */
+	unsigned port_flags; /* FL_PORT_*, of a bridge's port */
 };
 
 /* -ENODEV when there is none. */
 int fl_link_get(struct fl_nl *nl, const char *name, struct fl_link *ret, struct fl_error *err);
 int fl_link_get_index(struct fl_nl *nl, uint32_t index, struct fl_link *ret, struct fl_error *err);
-int fl_links_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_link *), void *arg, struct fl_error *err);
+int fl_links_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_link *), void *arg,
+		  struct fl_error *err);
 
 struct fl_bridge_spec {
 	const char *name;
-	struct fl_mac mac;  /* zero: the kernel's choice, which then changes with its ports */
-	uint32_t mtu;	    /* 0: default */
+	struct fl_mac mac; /* zero: the kernel's choice, which then changes with its ports */
+	uint32_t mtu;	   /* 0: default */
 	bool vlan_filtering;
 	bool no_default_vlan; /* default_pvid 0 */
 };
-/* Created down, so that sysctls can be set before it has addresses. -EEXIST is reported like any other failure. */
+/* Created down, so that sysctls can be set before it has addresses. -EEXIST is reported like any
+ * other failure. */
 int fl_bridge_create(struct fl_nl *nl, const struct fl_bridge_spec *spec, struct fl_error *err);
 
 enum { FL_PORT_HAIRPIN = 1, FL_PORT_ISOLATED = 2 };
 
 struct fl_veth_spec {
-	const char *name;	/* host end */
-	const char *peer;	/* container end: final name */
-	int peer_netns_fd;	/* -1: same namespace */
+	const char *name;  /* host end */
+	const char *peer;  /* container end: final name */
+	int peer_netns_fd; /* -1: same namespace */
 	struct fl_mac mac, peer_mac;
-	uint32_t mtu;		/* both ends; 0: default */
-	uint32_t master;	/* of the host end; 0: none */
+	uint32_t mtu;	 /* both ends; 0: default */
+	uint32_t master; /* of the host end; 0: none */
 };
 /* One RTM_NEWLINK: both ends with name, MAC and MTU, the host end in its master and up. */
 int fl_veth_create(struct fl_nl *nl, const struct fl_veth_spec *spec, struct fl_error *err);
@@ -114,7 +117,8 @@ void fl_veth_build(struct fl_req *q, const struct fl_veth_spec *spec);
 void fl_bridge_build(struct fl_req *q, const struct fl_bridge_spec *spec);
 
 int fl_link_set_up(struct fl_nl *nl, uint32_t index, bool up, struct fl_error *err);
-int fl_link_set_mac(struct fl_nl *nl, uint32_t index, const struct fl_mac *mac, struct fl_error *err);
+int fl_link_set_mac(struct fl_nl *nl, uint32_t index, const struct fl_mac *mac,
+		    struct fl_error *err);
 int fl_link_set_promisc(struct fl_nl *nl, uint32_t index, bool on, struct fl_error *err);
 /* IFLA_PROTINFO of a bridge port: FL_PORT_* that are to be set. */
 int fl_link_set_port_flags(struct fl_nl *nl, uint32_t index, unsigned flags, struct fl_error *err);
@@ -129,11 +133,12 @@ struct fl_vlan_range {
 	bool pvid, untagged;
 };
 /* VLANs of a port, or of the bridge itself (self). Needs BRIDGE_VLAN_FILTERING. */
-int fl_vlan_add(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n,
-		struct fl_error *err);
-int fl_vlan_del(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n,
-		struct fl_error *err);
-void fl_vlan_build(struct fl_req *q, bool add, uint32_t index, bool self, const struct fl_vlan_range *v, size_t n);
+int fl_vlan_add(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v,
+		size_t n, struct fl_error *err);
+int fl_vlan_del(struct fl_nl *nl, uint32_t index, bool self, const struct fl_vlan_range *v,
+		size_t n, struct fl_error *err);
+void fl_vlan_build(struct fl_req *q, bool add, uint32_t index, bool self,
+		   const struct fl_vlan_range *v, size_t n);
 
 /* ---- addresses ---- */
 struct fl_ifaddr {
@@ -143,15 +148,19 @@ struct fl_ifaddr {
 	uint8_t scope;
 };
 /*
- * net.ipv4.conf.all.forwarding or net.ipv6.conf.all.forwarding, by RTM_GETNETCONF: opening a file of /proc/sys/net
- * takes longer with every namespace on the host, because they share one dentry hash chain a name.
+ * net.ipv4.conf.all.forwarding or net.ipv6.conf.all.forwarding, by RTM_GETNETCONF: opening a file
+ * of /proc/sys/net takes longer with every namespace on the host, because they share one dentry
+ * hash chain a name.
  */
 int fl_forwarding_get(struct fl_nl *nl, int family, bool *ret, struct fl_error *err);
-int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t flags, struct fl_error *err);
-int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, struct fl_error *err);
+int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t flags,
+		  struct fl_error *err);
+int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p,
+		  struct fl_error *err);
 void fl_ifaddr_build(struct fl_req *q, uint32_t index, const struct fl_prefix *p, uint32_t flags);
 /* Of one link, or of all when index is 0. */
-int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index, int (*fn)(void *arg, const struct fl_ifaddr *), void *arg,
+int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index,
+		    int (*fn)(void *arg, const struct fl_ifaddr *), void *arg,
 		    struct fl_error *err);
 
 /* ---- routes ---- */
@@ -164,10 +173,11 @@ struct fl_nlroute {
 int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
 void fl_route_build(struct fl_req *q, const struct fl_nlroute *r);
 /* Index of the interface through which the kernel would send to the address: RTM_GETROUTE. */
-int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif, struct fl_error *err);
+int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif,
+		    struct fl_error *err);
 /* Main-table and other unicast routes of a family, cached ones left out. */
-int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *), void *arg,
-		   struct fl_error *err);
+int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *),
+		   void *arg, struct fl_error *err);
 
 /* ---- who listens (NETLINK_SOCK_DIAG) ---- */
 struct fl_listener {
@@ -175,8 +185,10 @@ struct fl_listener {
 	uint16_t port;
 	struct fl_addr addr;
 };
-/* A socket that holds one of the ports port .. port + count - 1 (TCP: LISTEN; UDP: unconnected). 1 and *ret filled, 0: none. */
+/* A socket that holds one of the ports port .. port + count - 1 (TCP: LISTEN; UDP: unconnected). 1
+ * and *ret filled, 0: none. */
 int fl_port_listener(uint8_t proto, const struct fl_addr *host, uint16_t port, uint32_t count,
 		     struct fl_listener *ret, struct fl_error *err);
-/* Finds the process that holds a socket inode: 1, or 0 when /proc does not tell. comm has 16 bytes. */
+/* Finds the process that holds a socket inode: 1, or 0 when /proc does not tell. comm has 16 bytes.
+ */
 int fl_inode_owner(uint32_t inode, pid_t *ret_pid, char *comm);

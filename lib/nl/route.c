@@ -10,7 +10,9 @@ void fl_route_build(struct fl_req *q, const struct fl_nlroute *r)
 	struct rtmsg rt = {
 		.rtm_family = r->dst.addr.family,
 		.rtm_dst_len = r->dst.len,
-		.rtm_table = r->table && r->table < 256 ? (uint8_t)r->table : r->table ? RT_TABLE_UNSPEC : RT_TABLE_MAIN,
+		.rtm_table = r->table && r->table < 256 ? (uint8_t)r->table
+			     : r->table			? RT_TABLE_UNSPEC
+							: RT_TABLE_MAIN,
 		.rtm_protocol = r->protocol ? r->protocol : RTPROT_BOOT,
 		.rtm_scope = r->scope,
 		.rtm_type = r->type ? r->type : RTN_UNICAST,
@@ -88,9 +90,12 @@ static int each_route(void *arg, const struct nlmsghdr *h)
 {
 	const struct rtmsg *rt = NLMSG_DATA(h);
 	const struct each *e = arg;
-	struct fl_nlroute r = { .scope = rt->rtm_scope, .protocol = rt->rtm_protocol, .type = rt->rtm_type,
+	struct fl_nlroute r = { .scope = rt->rtm_scope,
+				.protocol = rt->rtm_protocol,
+				.type = rt->rtm_type,
 				.table = rt->rtm_table };
-	const struct nlattr *a = (const struct nlattr *)((const char *)rt + NLMSG_ALIGN(sizeof(*rt)));
+	const struct nlattr *a =
+		(const struct nlattr *)((const char *)rt + NLMSG_ALIGN(sizeof(*rt)));
 	int rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*rt)));
 
 	if (h->nlmsg_type != RTM_NEWROUTE || rt->rtm_flags & RTM_F_CLONED)
@@ -102,8 +107,8 @@ static int each_route(void *arg, const struct nlmsghdr *h)
 	return e->fn(e->arg, &r);
 }
 
-int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *), void *arg,
-		   struct fl_error *err)
+int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *),
+		   void *arg, struct fl_error *err)
 {
 	struct rtmsg rt = { .rtm_family = (uint8_t)family };
 	FL_AUTOREQ struct fl_req q = { 0 };
@@ -126,7 +131,8 @@ static int each_cloned(void *arg, const struct nlmsghdr *h)
 	return each_route(arg, h);
 }
 
-int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif, struct fl_error *err)
+int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif,
+		    struct fl_error *err)
 {
 	struct rtmsg rt = { .rtm_family = to->family, .rtm_dst_len = (uint8_t)fl_addr_bits(to) };
 	FL_AUTOREQ struct fl_req q = { 0 };

@@ -30,7 +30,8 @@ static bool holds(const struct inet_diag_msg *d, const struct wanted *w)
 
 	if (port < w->port || port - w->port >= (int)w->count)
 		return false;
-	return !fl_addr_is_set(host) || fl_addr_is_any(host) || fl_addr_is_any(&a) || fl_addr_eq(&a, host);
+	return !fl_addr_is_set(host) || fl_addr_is_any(host) || fl_addr_is_any(&a) ||
+	       fl_addr_eq(&a, host);
 }
 
 static int scan(int fd, const struct wanted *w, struct fl_listener *ret, bool *found)
@@ -54,20 +55,25 @@ static int scan(int fd, const struct wanted *w, struct fl_listener *ret, bool *f
 			if (*found || !holds(d, w))
 				continue;
 			*found = true;
-			*ret = (struct fl_listener){ d->idiag_inode, d->idiag_uid, ntohs(d->id.idiag_sport),
-						     fl_addr_make(d->idiag_family, d->id.idiag_src) };
+			*ret = (struct fl_listener){
+				d->idiag_inode, d->idiag_uid, ntohs(d->id.idiag_sport),
+				fl_addr_make(d->idiag_family, d->id.idiag_src)
+			};
 		}
 	}
 }
 
-static int ask_family(int fd, int family, const struct wanted *w, struct fl_listener *ret, bool *found)
+static int ask_family(int fd, int family, const struct wanted *w, struct fl_listener *ret,
+		      bool *found)
 {
 	struct {
 		struct nlmsghdr h;
 		struct inet_diag_req_v2 r;
 	} q = { .h = { sizeof(q), SOCK_DIAG_BY_FAMILY, NLM_F_REQUEST | NLM_F_DUMP, 1, 0 },
-		.r = { .sdiag_family = (uint8_t)family, .sdiag_protocol = w->proto,
-		       .idiag_states = 1u << (w->proto == IPPROTO_UDP ? STATE_CLOSE : STATE_LISTEN) } };
+		.r = { .sdiag_family = (uint8_t)family,
+		       .sdiag_protocol = w->proto,
+		       .idiag_states =
+			       1u << (w->proto == IPPROTO_UDP ? STATE_CLOSE : STATE_LISTEN) } };
 
 	/* The kernel filters dumps by the source port given here: inet_diag_dump_icsk(). */
 	q.r.id.idiag_sport = w->count == 1 ? htons(w->port) : 0;
@@ -85,15 +91,18 @@ int fl_port_listener(uint8_t proto, const struct fl_addr *host, uint16_t port, u
 	int r = 0;
 
 	if (fd < 0)
-		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot open a socket-diagnosis socket");
+		return fl_error_errno(err, errno, FL_ECODE_KERNEL,
+				      "cannot open a socket-diagnosis socket");
 	if (host->family != AF_INET6)
 		r = ask_family(fd, AF_INET, &w, ret, &found);
 	/* A wildcard IPv6 socket takes IPv4 connections too. */
 	if (!r && !found)
 		r = ask_family(fd, AF_INET6, &w, ret, &found);
-	/* ENOENT: this kernel has no diagnosis module for the protocol; nobody can be named then. */
+	/* ENOENT: this kernel has no diagnosis module for the protocol; nobody can be named then.
+	 */
 	if (r && r != -ENOENT)
-		return fl_error_errno(err, r, FL_ECODE_KERNEL, "cannot ask who listens on port %u", port);
+		return fl_error_errno(err, r, FL_ECODE_KERNEL, "cannot ask who listens on port %u",
+				      port);
 	return found;
 }
 

@@ -35,7 +35,8 @@ int fl_nl_open_groups(uint32_t groups, struct fl_nl **ret, struct fl_error *err)
 	nl->seq = 0;
 	nl->fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 	if (nl->fd < 0 || bind(nl->fd, (struct sockaddr *)&local, sizeof(local))) {
-		int r = fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot open a route netlink socket");
+		int r = fl_error_errno(err, errno, FL_ECODE_KERNEL,
+				       "cannot open a route netlink socket");
 
 		fl_nl_close(nl);
 		return r;
@@ -179,7 +180,8 @@ static int ack_error(const struct nlmsghdr *h, struct fl_error *err)
 	ext_ack(h, text, sizeof(text));
 	if (e->error == -EPERM)
 		fl_error_set(err, EPERM, FL_ECODE_PRIVILEGE,
-			     "the kernel refuses it (CAP_NET_ADMIN in the namespace's user namespace is needed)");
+			     "the kernel refuses it (CAP_NET_ADMIN in the namespace's user "
+			     "namespace is needed)");
 	else if (text[0])
 		fl_error_errno(err, e->error, FL_ECODE_KERNEL, "%s", text);
 	else
@@ -198,7 +200,8 @@ static int send_all(struct fl_nl *nl, struct fl_req *const *q, size_t n, struct 
 		struct nlmsghdr *h;
 
 		if (q[i]->failed || q[i]->depth)
-			return fl_error_set(err, ENOBUFS, FL_ECODE_KERNEL, "netlink request could not be built");
+			return fl_error_set(err, ENOBUFS, FL_ECODE_KERNEL,
+					    "netlink request could not be built");
 		h = nlmsg_hdr(q[i]->msg);
 		h->nlmsg_seq = ++nl->seq;
 		iov[m.msg_iovlen++] = (struct iovec){ h, NLMSG_ALIGN(h->nlmsg_len) };
@@ -217,9 +220,10 @@ static int receive(struct fl_nl *nl, ssize_t *ret, struct fl_error *err)
 	return 0;
 }
 
-/* The kernel answers a failed request whether or not it asked for an ack: only the last one asks. */
-int fl_nl_do_all(struct fl_nl *nl, struct fl_req *const *q, const char *const *what, size_t n, size_t *ret_failed,
-		 struct fl_error *err)
+/* The kernel answers a failed request whether or not it asked for an ack: only the last one asks.
+ */
+int fl_nl_do_all(struct fl_nl *nl, struct fl_req *const *q, const char *const *what, size_t n,
+		 size_t *ret_failed, struct fl_error *err)
 {
 	uint32_t first = nl->seq + 1;
 	bool done = !n;
@@ -227,13 +231,15 @@ int fl_nl_do_all(struct fl_nl *nl, struct fl_req *const *q, const char *const *w
 	int r, result = 0;
 
 	if (n > BATCH_MAX)
-		return fl_error_set(err, E2BIG, FL_ECODE_KERNEL, "more than %d requests at once", BATCH_MAX);
+		return fl_error_set(err, E2BIG, FL_ECODE_KERNEL, "more than %d requests at once",
+				    BATCH_MAX);
 	if (n && !q[n - 1]->failed)
 		nlmsg_hdr(q[n - 1]->msg)->nlmsg_flags |= NLM_F_ACK;
 	r = n ? send_all(nl, q, n, err) : 0;
 	while (!r && !done) {
 		r = receive(nl, &len, err);
-		for (struct nlmsghdr *h = (void *)nl->buf; !r && NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+		for (struct nlmsghdr *h = (void *)nl->buf; !r && NLMSG_OK(h, len);
+		     h = NLMSG_NEXT(h, len)) {
 			uint32_t index = h->nlmsg_seq - first;
 
 			if (h->nlmsg_type != NLMSG_ERROR || index >= n)
@@ -265,8 +271,8 @@ int fl_nl_do(struct fl_nl *nl, struct fl_req *q, struct fl_error *err, const cha
 	return r;
 }
 
-int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const struct nlmsghdr *h), void *arg,
-	      struct fl_error *err)
+int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const struct nlmsghdr *h),
+	      void *arg, struct fl_error *err)
 {
 	bool dump, done = false, interrupted = false;
 	int r, result = 0;
@@ -280,7 +286,8 @@ int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const str
 		r = receive(nl, &len, err);
 		if (r)
 			return r;
-		for (struct nlmsghdr *h = (void *)nl->buf; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len)) {
+		for (struct nlmsghdr *h = (void *)nl->buf; NLMSG_OK(h, len);
+		     h = NLMSG_NEXT(h, len)) {
 			if (h->nlmsg_seq != nl->seq)
 				continue;
 			interrupted |= dump && h->nlmsg_flags & NLM_F_DUMP_INTR;
@@ -296,6 +303,7 @@ int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const str
 		}
 	}
 	if (interrupted && !result)
-		return fl_error_set(err, EINTR, FL_ECODE_TRY_AGAIN, "the kernel's tables changed while they were read");
+		return fl_error_set(err, EINTR, FL_ECODE_TRY_AGAIN,
+				    "the kernel's tables changed while they were read");
 	return result;
 }

@@ -17,7 +17,8 @@ static int hold(const char *link)
 
 	if (s < 0)
 		return -errno;
-	if (!bind(s, (struct sockaddr *)&a, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)))
+	if (!bind(s, (struct sockaddr *)&a,
+		  (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n)))
 		return s;
 	n = -errno;
 	close(s);

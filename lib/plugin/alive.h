@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Is the process that makes an endpoint still at it? A name in the abstract socket space of the host
- * namespace is held from before the record is written until the process ends, however it ends; it
- * is seen from every pid namespace, and the kernel gives it up for a killed process.
+ * Is the process that makes an endpoint still at it? A name in the abstract socket space of the
+ * host namespace is held from before the record is written until the process ends, however it ends;
+ * it is seen from every pid namespace, and the kernel gives it up for a killed process.
  */
 #pragma once
 

@@ -25,9 +25,11 @@ static const struct verb {
 	enum fl_version since;
 	int (*run)(struct fl_call *c, struct fl_error *err);
 } verbs[] = {
-	[FL_VERB_ADD] = { "ADD", NEED_CONTAINER | NEED_NETNS | NEED_IFNAME, FL_V010, fl_engine_add },
+	[FL_VERB_ADD] = { "ADD", NEED_CONTAINER | NEED_NETNS | NEED_IFNAME, FL_V010,
+			  fl_engine_add },
 	[FL_VERB_DEL] = { "DEL", NEED_CONTAINER | NEED_IFNAME, FL_V010, fl_engine_del },
-	[FL_VERB_CHECK] = { "CHECK", NEED_CONTAINER | NEED_NETNS | NEED_IFNAME, FL_V040, fl_engine_check },
+	[FL_VERB_CHECK] = { "CHECK", NEED_CONTAINER | NEED_NETNS | NEED_IFNAME, FL_V040,
+			    fl_engine_check },
 	[FL_VERB_GC] = { "GC", 0, FL_V110, fl_engine_gc },
 	[FL_VERB_STATUS] = { "STATUS", 0, FL_V110, fl_engine_status },
 	[FL_VERB_VERSION] = { "VERSION", 0, FL_V010, NULL },
@@ -47,8 +49,10 @@ static int find_verb(const char *name, enum fl_verb *ret, struct fl_error *err)
 			*ret = (enum fl_verb)i;
 			return 0;
 		}
-	return fl_error_set(err, EINVAL, FL_ECODE_ENV,
-			    "CNI_COMMAND: expected ADD, DEL, CHECK, GC, STATUS or VERSION, not \"%.64s\"", name);
+	return fl_error_set(
+		err, EINVAL, FL_ECODE_ENV,
+		"CNI_COMMAND: expected ADD, DEL, CHECK, GC, STATUS or VERSION, not \"%.64s\"",
+		name);
 }
 
 static int check_present(const struct fl_request *q, struct fl_error *err)
@@ -64,11 +68,13 @@ static int check_present(const struct fl_request *q, struct fl_error *err)
 		strcat(list, ",CNI_IFNAME");
 	if (!*list)
 		return 0;
-	return fl_error_set(err, EINVAL, FL_ECODE_ENV, "required env variables [%s] missing", list + 1);
+	return fl_error_set(err, EINVAL, FL_ECODE_ENV, "required env variables [%s] missing",
+			    list + 1);
 }
 
 /* One pair of CNI_ARGS. Keys that are not ours belong to another plugin of the chain. */
-static void take_arg(struct fl_request *q, const char *key, size_t key_len, const char *value, size_t len)
+static void take_arg(struct fl_request *q, const char *key, size_t key_len, const char *value,
+		     size_t len)
 {
 	if (key_len == 3 && !strncmp(key, "MAC", 3))
 		snprintf(q->args_mac, sizeof(q->args_mac), "%.*s", (int)len, value);
@@ -87,7 +93,8 @@ int fl_cni_args(const char *args, struct fl_request *q, struct fl_error *err)
 		eq = memchr(p, '=', (size_t)(end - p));
 		if (!eq || memchr(eq + 1, '=', (size_t)(end - eq - 1)))
 			return fl_error_set(err, EINVAL, FL_ECODE_ENV,
-					    "CNI_ARGS: expected KEY=VALUE pairs separated by ';', found \"%.*s\"",
+					    "CNI_ARGS: expected KEY=VALUE pairs separated by ';', "
+					    "found \"%.*s\"",
 					    (int)(end - p > 64 ? 64 : end - p), p);
 		take_arg(q, p, (size_t)(eq - p), eq + 1, (size_t)(end - eq - 1));
 	}
@@ -108,13 +115,18 @@ static int read_env(struct fl_request *q, struct fl_error *err)
 		return r;
 	if (verbs[q->verb].need & NEED_CONTAINER && !fl_name_valid(q->container, FL_NAME_MAX))
 		return fl_error_set(err, EINVAL, FL_ECODE_ENV,
-				    "CNI_CONTAINERID: invalid characters in containerID, or longer than %d: expected a letter or digit, "
-				    "then letters, digits, '_', '.', '-'; not \"%.64s\"", FL_NAME_MAX, q->container);
+				    "CNI_CONTAINERID: invalid characters in containerID, or longer "
+				    "than %d: expected a letter or digit, "
+				    "then letters, digits, '_', '.', '-'; not \"%.64s\"",
+				    FL_NAME_MAX, q->container);
 	if (verbs[q->verb].need & NEED_IFNAME && !fl_ifname_valid(q->ifname))
 		return fl_error_set(err, EINVAL, FL_ECODE_ENV,
-				    "CNI_IFNAME: expected 1 to 15 bytes without '/', ':' and spaces, not \"%.64s\"", q->ifname);
+				    "CNI_IFNAME: expected 1 to 15 bytes without '/', ':' and "
+				    "spaces, not \"%.64s\"",
+				    q->ifname);
 	if (strlen(q->netns) >= sizeof(((struct fl_endpoint *)0)->netns))
-		return fl_error_set(err, ENAMETOOLONG, FL_ECODE_ENV, "CNI_NETNS: expected a path of at most 255 bytes");
+		return fl_error_set(err, ENAMETOOLONG, FL_ECODE_ENV,
+				    "CNI_NETNS: expected a path of at most 255 bytes");
 	return verbs[q->verb].need ? fl_cni_args(q->args, q, err) : 0;
 }
 
@@ -128,12 +140,14 @@ static int read_stdin(struct fl_strbuf *b, struct fl_error *err)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return fl_error_errno(err, errno, FL_ECODE_IO, "cannot read the configuration from stdin");
+			return fl_error_errno(err, errno, FL_ECODE_IO,
+					      "cannot read the configuration from stdin");
 		if (!n)
 			break;
 		fl_strbuf_addn(b, chunk, (size_t)n);
 		if (b->len > STDIN_MAX)
-			return fl_error_set(err, EFBIG, FL_ECODE_IO, "the configuration on stdin is larger than %u bytes",
+			return fl_error_set(err, EFBIG, FL_ECODE_IO,
+					    "the configuration on stdin is larger than %u bytes",
 					    STDIN_MAX);
 	}
 	return b->failed ? fl_error_oom(err) : 0;
@@ -145,10 +159,13 @@ static int parse_config(const struct fl_strbuf *b, json_t **ret, struct fl_error
 	json_t *config = json_loadb(b->s ? b->s : "", b->len, 0, &je);
 
 	if (!config)
-		return fl_error_set(err, EBADMSG, FL_ECODE_DECODE, "the configuration on stdin is not JSON: line %d, column %d: %s",
-				    je.line, je.column, je.text);
+		return fl_error_set(
+			err, EBADMSG, FL_ECODE_DECODE,
+			"the configuration on stdin is not JSON: line %d, column %d: %s", je.line,
+			je.column, je.text);
 	if (!json_is_object(config)) {
-		fl_error_set(err, EBADMSG, FL_ECODE_DECODE, "the configuration on stdin: expected an object, not %s",
+		fl_error_set(err, EBADMSG, FL_ECODE_DECODE,
+			     "the configuration on stdin: expected an object, not %s",
 			     fl_json_kind(config));
 		json_decref(config);
 		return -EBADMSG;
@@ -157,12 +174,14 @@ static int parse_config(const struct fl_strbuf *b, json_t **ret, struct fl_error
 	return 0;
 }
 
-static int config_string(const json_t *config, const char *key, const char *absent, const char **ret, struct fl_error *err)
+static int config_string(const json_t *config, const char *key, const char *absent,
+			 const char **ret, struct fl_error *err)
 {
 	const json_t *v = fl_json_get(config, key);
 
 	if (v && !json_is_string(v))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected a string, not %s", key, fl_json_kind(v));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected a string, not %s",
+				    key, fl_json_kind(v));
 	*ret = v ? json_string_value(v) : absent;
 	return 0;
 }
@@ -184,16 +203,21 @@ static int check_version(struct fl_request *q, const char *text, struct fl_error
 	size_t len;
 
 	if (fl_cni_version(text, &q->version)) {
-		fl_error_set(err, EPROTONOSUPPORT, FL_ECODE_VERSION, "incompatible CNI versions: cniVersion \"%.32s\" is not supported", text);
-		len = (size_t)snprintf(details, sizeof(details), "config is \"%.32s\", plugin supports [", text);
+		fl_error_set(err, EPROTONOSUPPORT, FL_ECODE_VERSION,
+			     "incompatible CNI versions: cniVersion \"%.32s\" is not supported",
+			     text);
+		len = (size_t)snprintf(details, sizeof(details),
+				       "config is \"%.32s\", plugin supports [", text);
 		for (int i = 0; i < FL_VERSIONS; i++)
-			len += (size_t)snprintf(details + len, sizeof(details) - len, "%s\"%s\"", i ? " " : "", fl_version_names[i]);
+			len += (size_t)snprintf(details + len, sizeof(details) - len, "%s\"%s\"",
+						i ? " " : "", fl_version_names[i]);
 		snprintf(details + len, sizeof(details) - len, "]");
 		fl_error_details(err, details);
 		return -EPROTONOSUPPORT;
 	}
 	if (q->version < v->since)
-		return fl_error_set(err, EPROTONOSUPPORT, FL_ECODE_VERSION, "config version does not allow %s: cniVersion %s, needs %s",
+		return fl_error_set(err, EPROTONOSUPPORT, FL_ECODE_VERSION,
+				    "config version does not allow %s: cniVersion %s, needs %s",
 				    v->name, text, fl_version_names[v->since]);
 	return 0;
 }
@@ -207,7 +231,9 @@ static int read_config(struct fl_request *q, struct fl_error *err)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "name: missing network name");
 	if (!r && !fl_name_valid(q->network, FL_NAME_MAX))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "name: invalid characters found in network name, or longer than %d: \"%.64s\"", FL_NAME_MAX, q->network);
+				    "name: invalid characters found in network name, or longer "
+				    "than %d: \"%.64s\"",
+				    FL_NAME_MAX, q->network);
 	if (!r)
 		r = config_string(q->config, "cniVersion", "0.1.0", &version, err);
 	if (!r)
@@ -215,7 +241,8 @@ static int read_config(struct fl_request *q, struct fl_error *err)
 	if (!r)
 		r = config_string(q->config, "type", "", &type, err);
 	if (!r && strchr(type, '/'))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "type: expected a name without '/', not \"%.64s\"", type);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "type: expected a name without '/', not \"%.64s\"", type);
 	return r;
 }
 
@@ -225,7 +252,8 @@ static void print(json_t *obj)
 	putchar('\n');
 }
 
-/* The engine's last step before an ADD counts as done: without a result the caller knows of nothing. */
+/* The engine's last step before an ADD counts as done: without a result the caller knows of
+ * nothing. */
 static int print_result(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *out = NULL;
@@ -246,8 +274,10 @@ static int read_prev(struct fl_call *c, struct fl_error *err)
 	enum fl_version v = c->req.version;
 	int r;
 
-	/* DEL goes by its record: a prevResult that cannot be read must not keep it from working. */
-	if (!prev || c->req.verb == FL_VERB_DEL || c->req.verb == FL_VERB_GC || c->req.verb == FL_VERB_STATUS)
+	/* DEL goes by its record: a prevResult that cannot be read must not keep it from working.
+	 */
+	if (!prev || c->req.verb == FL_VERB_DEL || c->req.verb == FL_VERB_GC ||
+	    c->req.verb == FL_VERB_STATUS)
 		return 0;
 	if (json_is_object(prev)) {
 		r = config_string(prev, "cniVersion", NULL, &text, err);
@@ -255,7 +285,8 @@ static int read_prev(struct fl_call *c, struct fl_error *err)
 			return fl_error_prefix(err, "prevResult");
 	}
 	if (text && fl_cni_version(text, &v))
-		return fl_error_set(err, EINVAL, FL_ECODE_VERSION, "prevResult.cniVersion: \"%.32s\" is not supported", text);
+		return fl_error_set(err, EINVAL, FL_ECODE_VERSION,
+				    "prevResult.cniVersion: \"%.32s\" is not supported", text);
 	r = fl_result_parse(prev, v, "prevResult", &c->prev, err);
 	c->has_prev = !r;
 	return r;
@@ -283,7 +314,8 @@ static int print_error(const struct fl_call *c, const struct fl_error *e)
 	FL_AUTOJSON json_t *obj = json_object();
 	bool known = c->req.version < FL_VERSIONS;
 
-	json_object_set_new(obj, "cniVersion", json_string(known ? fl_version_names[c->req.version] : NEWEST));
+	json_object_set_new(obj, "cniVersion",
+			    json_string(known ? fl_version_names[c->req.version] : NEWEST));
 	json_object_set_new(obj, "code", json_integer(e->code ? (int)e->code : FL_ECODE_KERNEL));
 	/* Bytes of strangers may not be UTF-8: then the text is replaced, never the object lost. */
 	if (json_object_set_new(obj, "msg", json_string(e->text)))
@@ -317,10 +349,12 @@ static int print_version(void)
 
 static int print_about(const struct fl_driver *d)
 {
-	fprintf(stderr, "%s: %s (fairlead %s)\nCNI protocol versions supported:", d->type, d->about, FAIRLEAD_VERSION);
+	fprintf(stderr, "%s: %s (fairlead %s)\nCNI protocol versions supported:", d->type, d->about,
+		FAIRLEAD_VERSION);
 	for (int i = 0; i < FL_VERSIONS; i++)
 		fprintf(stderr, "%s %s", i ? "," : "", fl_version_names[i]);
-	fprintf(stderr, "\nA container runtime runs it with CNI_COMMAND and its companions set and a network configuration on stdin.\n");
+	fprintf(stderr, "\nA container runtime runs it with CNI_COMMAND and its companions set and "
+			"a network configuration on stdin.\n");
 	return 0;
 }
 
@@ -335,8 +369,13 @@ static void seed_hash(void)
 
 int fl_cni_main(const struct fl_driver *driver)
 {
-	struct fl_call c = { .driver = driver, .self = FL_NETNS_NONE, .sandbox = FL_NETNS_NONE,
-			     .emit = print_result, .req = { .version = FL_VERSIONS, .container = "", .netns = "", .ifname = "" } };
+	struct fl_call c = {
+		.driver = driver,
+		.self = FL_NETNS_NONE,
+		.sandbox = FL_NETNS_NONE,
+		.emit = print_result,
+		.req = { .version = FL_VERSIONS, .container = "", .netns = "", .ifname = "" }
+	};
 	struct fl_strbuf in = { 0 };
 	struct fl_error err = { 0 };
 	const char *command = env("CNI_COMMAND");

@@ -26,19 +26,23 @@ static int find(const char *path, const char *type, char *buf, size_t size, stru
 	struct stat st;
 
 	if (!*type || strchr(type, '/') || !strcmp(type, ".") || !strcmp(type, ".."))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "ipam.type: expected a name without '/', not \"%.64s\"", type);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "ipam.type: expected a name without '/', not \"%.64s\"", type);
 	for (const char *end, *p = path; *p; p = *end ? end + 1 : end) {
 		end = strchrnul(p, ':');
-		if (end == p || snprintf(buf, size, "%.*s/%s", (int)(end - p), p, type) >= (int)size)
+		if (end == p ||
+		    snprintf(buf, size, "%.*s/%s", (int)(end - p), p, type) >= (int)size)
 			continue;
 		if (!stat(buf, &st) && S_ISREG(st.st_mode))
 			return 0;
 	}
 	return fl_error_set(err, ENOENT, FL_ECODE_CONFIG,
-			    "ipam.type: there is no executable \"%s\" in CNI_PATH \"%s\"", type, path);
+			    "ipam.type: there is no executable \"%s\" in CNI_PATH \"%s\"", type,
+			    path);
 }
 
-static int spawn(const char *file, const char *command, int in, int out, pid_t *ret, struct fl_error *err)
+static int spawn(const char *file, const char *command, int in, int out, pid_t *ret,
+		 struct fl_error *err)
 {
 	char setting[32], *argv[] = { (char *)file, NULL };
 	posix_spawn_file_actions_t actions;
@@ -102,14 +106,18 @@ static int foreign_error(const char *type, const char *command, json_t *obj, str
 	json_t *code = fl_json_get(obj, "code");
 
 	if (!msg)
-		return fl_error_set(err, EIO, FL_ECODE_IO, "IPAM plugin %s failed in %s without an error object", type, command);
-	fl_error_set(err, EIO, json_is_integer(code) ? (enum fl_ecode)json_integer_value(code) : FL_ECODE_IO, "%s", msg);
+		return fl_error_set(err, EIO, FL_ECODE_IO,
+				    "IPAM plugin %s failed in %s without an error object", type,
+				    command);
+	fl_error_set(err, EIO,
+		     json_is_integer(code) ? (enum fl_ecode)json_integer_value(code) : FL_ECODE_IO,
+		     "%s", msg);
 	fl_error_details(err, json_string_value(fl_json_get(obj, "details")));
 	return -EIO;
 }
 
-static int run(const char *file, const char *command, const char *text, struct fl_strbuf *out, int *status,
-	       struct fl_error *err)
+static int run(const char *file, const char *command, const char *text, struct fl_strbuf *out,
+	       int *status, struct fl_error *err)
 {
 	int in[2] = { -1, -1 }, back[2] = { -1, -1 };
 	pid_t pid = -1;
@@ -135,7 +143,8 @@ static int run(const char *file, const char *command, const char *text, struct f
 	return r;
 }
 
-int fl_delegate(const struct fl_call *c, const char *type, const char *command, json_t **ret, struct fl_error *err)
+int fl_delegate(const struct fl_call *c, const char *type, const char *command, json_t **ret,
+		struct fl_error *err)
 {
 	FL_AUTOFREE char *text = json_dumps(c->req.config, JSON_COMPACT);
 	FL_AUTOSTRBUF struct fl_strbuf out = { 0 };

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The one way in which an endpoint goes: DEL, GC, the rollback of a failed ADD and the clean start of
- * a retried one. By the record alone, in an order that can be cut anywhere and run again:
- * mark `deleting`; nftables; kernel objects; conntrack; foreign IPAM; the record with its leases and ports.
+ * The one way in which an endpoint goes: DEL, GC, the rollback of a failed ADD and the clean start
+ * of a retried one. By the record alone, in an order that can be cut anywhere and run again: mark
+ * `deleting`; nftables; kernel objects; conntrack; foreign IPAM; the record with its leases and
+ * ports.
  */
-#include "plugin/internal.h"
 #include "plugin/alive.h"
+#include "plugin/internal.h"
 
 #include <errno.h>
 #include <string.h>
@@ -32,10 +33,11 @@ static int take_living(void *arg, const struct fl_network *net)
 }
 
 /*
- * The network's last endpoint went: its elements and record go inside the write transaction, so that
- * an ADD that revives the network cannot come in between.
+ * The network's last endpoint went: its elements and record go inside the write transaction, so
+ * that an ADD that revives the network cannot come in between.
  */
-static int forget_network(struct fl_call *c, struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_error *err)
+static int forget_network(struct fl_call *c, struct fl_txn *t, const struct fl_endpoint_id *id,
+			  struct fl_error *err)
 {
 	struct fl_network net;
 	struct living others = { .dying = &net };
@@ -45,7 +47,10 @@ static int forget_network(struct fl_call *c, struct fl_txn *t, const struct fl_e
 		return r == -ENOENT ? 0 : r;
 	r = fl_networks_each(t, take_living, &others, err);
 	if (!r)
-		r = fl_fw_apply(c->fw, &(struct fl_fw_change){ .del_network = &net, .others = others.nets, .n_others = others.n },
+		r = fl_fw_apply(c->fw,
+				&(struct fl_fw_change){ .del_network = &net,
+							.others = others.nets,
+							.n_others = others.n },
 				err);
 	free(others.nets);
 	if (r && r != -ENOENT)
@@ -53,7 +58,8 @@ static int forget_network(struct fl_call *c, struct fl_txn *t, const struct fl_e
 	return fl_network_del(t, id->network, id->driver, err);
 }
 
-static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct fl_network *net, bool *has_net, struct fl_error *err)
+static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct fl_network *net,
+		bool *has_net, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	struct fl_endpoint copy = *ep;
@@ -91,7 +97,11 @@ int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct 
 	int r = mark(c, ep, &net, &has_net, err);
 
 	if (!r)
-		r = fl_fw_step(c, &(struct fl_fw_change){ .del_endpoint = ep, .del_endpoint_network = has_net ? &net : NULL }, err);
+		r = fl_fw_step(
+			c,
+			&(struct fl_fw_change){ .del_endpoint = ep,
+						.del_endpoint_network = has_net ? &net : NULL },
+			err);
 	if (!r && c->driver->endpoint_delete)
 		r = c->driver->endpoint_delete(c, ep, err);
 	if (!r)
@@ -109,8 +119,8 @@ bool fl_owner_gone(void *arg, const struct fl_endpoint *owner)
 
 	if (!*owner->link || fl_alive_check(owner->link))
 		return false;
-	r = owner->ifindex ? fl_link_get_index(c->host, owner->ifindex, &link, NULL) :
-			     fl_link_get(c->host, owner->link, &link, NULL);
+	r = owner->ifindex ? fl_link_get_index(c->host, owner->ifindex, &link, NULL)
+			   : fl_link_get(c->host, owner->link, &link, NULL);
 	if (r != -ENODEV)
 		return false;
 	copy.ports = owner->n_ports ? malloc(owner->n_ports * sizeof(*copy.ports)) : NULL;

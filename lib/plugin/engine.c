@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* ADD: an endpoint from nothing, or nothing. */
-#include "plugin/internal.h"
 #include "plugin/alive.h"
+#include "plugin/internal.h"
 
 #include "base/strbuf.h"
 
@@ -34,12 +34,14 @@ static int need_prev(const struct fl_call *c, struct fl_error *err)
 /* Results before 0.3.0 are made of addresses. Said before anything is touched. */
 static int need_address(const struct fl_call *c, struct fl_error *err)
 {
-	bool none = c->driver->flags & FL_DRIVER_NO_ADDRESS || (c->driver->flags & FL_DRIVER_IPAM && c->ipam_mode == FL_IPAM_NONE);
+	bool none = c->driver->flags & FL_DRIVER_NO_ADDRESS ||
+		    (c->driver->flags & FL_DRIVER_IPAM && c->ipam_mode == FL_IPAM_NONE);
 
 	if (!none || c->req.verb != FL_VERB_ADD || c->req.version >= FL_V030)
 		return 0;
 	return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-			    "cniVersion: a result of %s needs an IP address, and this network has none; use 0.3.1 or later",
+			    "cniVersion: a result of %s needs an IP address, and this network has "
+			    "none; use 0.3.1 or later",
 			    fl_version_names[c->req.version]);
 }
 
@@ -56,7 +58,9 @@ int fl_engine_decode(struct fl_call *c, struct fl_error *err)
 	fl_strcpy(c->net.name, sizeof(c->net.name), c->req.network);
 	fl_strcpy(c->net.driver, sizeof(c->net.driver), d->type);
 	if (check && !json_is_boolean(check))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "checkHostPorts: expected true or false, not %s", fl_json_kind(check));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "checkHostPorts: expected true or false, not %s",
+				    fl_json_kind(check));
 	c->check_host_ports = json_is_true(check);
 	c->conf = calloc(1, d->conf_size ? d->conf_size : 1);
 	if (!c->conf)
@@ -120,17 +124,22 @@ static int clear_prior(struct fl_call *c, struct fl_error *err)
 	if (r)
 		return r == -ENOENT ? 0 : r;
 	if (prior.state == FL_STATE_CREATING && *prior.link && fl_alive_check(prior.link))
-		return fl_error_set(err, EBUSY, FL_ECODE_TRY_AGAIN, "another ADD of container %s, interface %s is under way",
+		return fl_error_set(err, EBUSY, FL_ECODE_TRY_AGAIN,
+				    "another ADD of container %s, interface %s is under way",
 				    prior.id.container, prior.id.ifname);
-	if (prior.state == FL_STATE_READY && prior.ifindex && !(c->driver->flags & FL_DRIVER_CHAINED) &&
-	    prior.cookie == c->sandbox.cookie && !fl_link_get_index(c->host, prior.ifindex, &link, NULL))
+	if (prior.state == FL_STATE_READY && prior.ifindex &&
+	    !(c->driver->flags & FL_DRIVER_CHAINED) && prior.cookie == c->sandbox.cookie &&
+	    !fl_link_get_index(c->host, prior.ifindex, &link, NULL))
 		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
-				    "container %s is attached to network %s as %s already (host interface %s); DEL it first",
-				    prior.id.container, prior.id.network, prior.id.ifname, prior.link);
+				    "container %s is attached to network %s as %s already (host "
+				    "interface %s); DEL it first",
+				    prior.id.container, prior.id.network, prior.id.ifname,
+				    prior.link);
 	return fl_endpoint_destroy(c, &prior, err);
 }
 
-static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network *old, bool *has_old, struct fl_error *err)
+static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network *old, bool *has_old,
+			 struct fl_error *err)
 {
 	int r = fl_network_get(t, c->net.name, c->net.driver, old, err);
 
@@ -174,7 +183,8 @@ static void choose_mac(struct fl_call *c)
 		return;
 	c->mac_chosen = !fl_mac_is_zero(&c->ep.mac);
 	if (!c->mac_chosen)
-		c->ep.mac = c->ep.n_addrs ? fl_mac_for_address(c, &c->ep.addrs[0].addr) : fl_mac_random();
+		c->ep.mac = c->ep.n_addrs ? fl_mac_for_address(c, &c->ep.addrs[0].addr)
+					  : fl_mac_random();
 }
 
 static int claim(struct fl_call *c, struct step *s, struct fl_error *err)
@@ -230,7 +240,8 @@ static int conclude(struct fl_call *c, struct fl_error *err)
 	c->ep.state = FL_STATE_READY;
 	if (!r)
 		r = fl_endpoint_put(t, &c->ep, err);
-	if (!r && !c->net.ready && !fl_network_get(t, c->net.name, c->net.driver, &now, err) && fl_network_same(&now, &c->net)) {
+	if (!r && !c->net.ready && !fl_network_get(t, c->net.name, c->net.driver, &now, err) &&
+	    fl_network_same(&now, &c->net)) {
 		now.ready = true;
 		r = fl_network_put(t, &now, err);
 	}
@@ -253,7 +264,10 @@ static int program(struct fl_call *c, struct step *s, struct fl_error *err)
 	int r = 0;
 
 	for (size_t i = 0; i < c->n_evicted && !r; i++)
-		r = fl_fw_step(c, &(struct fl_fw_change){ .del_endpoint = &c->evicted[i], .del_endpoint_network = &c->net }, err);
+		r = fl_fw_step(c,
+			       &(struct fl_fw_change){ .del_endpoint = &c->evicted[i],
+						       .del_endpoint_network = &c->net },
+			       err);
 	if (!r)
 		r = fl_fw_step(c, &change, err);
 	if (!r && (c->net.masquerade || c->ep.n_ports))
@@ -371,7 +385,8 @@ static int add_lease(struct fl_call *c, struct fl_error *err)
 	c->result = c->ipam_result;
 	c->ipam_result = (struct fl_result){ 0 };
 	r = c->emit(c, err);
-	if (r && !fl_txn_begin(c->store, true, &t, NULL) && !fl_ipam_release_conf(t, &c->ipam, &c->ep.id, NULL))
+	if (r && !fl_txn_begin(c->store, true, &t, NULL) &&
+	    !fl_ipam_release_conf(t, &c->ipam, &c->ep.id, NULL))
 		fl_txn_commit(&t, NULL);
 	return r;
 }

@@ -89,8 +89,8 @@ int fl_fw_step(struct fl_call *c, const struct fl_fw_change *change, struct fl_e
 	if (r)
 		return r;
 	/*
-	 * The rebuild has this call's record already; asking again brings what is not in a record. Flushed once
-	 * more in between, it is the next operation's to mend.
+	 * The rebuild has this call's record already; asking again brings what is not in a record.
+	 * Flushed once more in between, it is the next operation's to mend.
 	 */
 	r = fl_fw_apply(c->fw, change, err);
 	return r == -ENOENT ? 0 : r;

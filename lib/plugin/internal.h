@@ -22,14 +22,18 @@ int fl_ports_check_host(const struct fl_call *c, struct fl_error *err);
 unsigned fl_endpoint_families(const struct fl_endpoint *ep);
 
 /* delegate.c: a foreign IPAM executable. stdout is returned as JSON (NULL when empty). */
-int fl_delegate(const struct fl_call *c, const char *type, const char *command, json_t **ret, struct fl_error *err);
+int fl_delegate(const struct fl_call *c, const char *type, const char *command, json_t **ret,
+		struct fl_error *err);
 
 /* ipam.c: whichever IPAM the configuration names. */
 int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err);
-int fl_call_ipam_own(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone, struct fl_error *err);
-/* subnet.c: what the host uses (routes, name servers), read before the transaction; then a free one. */
+int fl_call_ipam_own(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone,
+		     struct fl_error *err);
+/* subnet.c: what the host uses (routes, name servers), read before the transaction; then a free
+ * one. */
 int fl_call_used_prefixes(struct fl_call *c, struct fl_error *err);
-int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret, struct fl_error *err);
+int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret,
+			struct fl_error *err);
 int fl_call_ipam_foreign(struct fl_call *c, struct fl_error *err);
 
 /* fwstep.c: batches and the rebuild when the skeleton is missing. */

@@ -14,15 +14,19 @@ int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err)
 	if (!ipam)
 		return 0;
 	if (!json_is_object(ipam))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "ipam: expected an object, not %s", fl_json_kind(ipam));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "ipam: expected an object, not %s", fl_json_kind(ipam));
 	type = fl_json_get(ipam, "type");
 	if (type && !json_is_string(type))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "ipam.type: expected a string, not %s", fl_json_kind(type));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "ipam.type: expected a string, not %s", fl_json_kind(type));
 	c->ipam_type = type ? json_string_value(type) : "";
 	if (!*c->ipam_type && !(c->driver->flags & FL_DRIVER_IS_IPAM))
 		return 0;
 	if (strchr(c->ipam_type, '/') || strlen(c->ipam_type) >= FL_DRIVER_MAX)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "ipam.type: expected a name without '/', not \"%.64s\"", c->ipam_type);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "ipam.type: expected a name without '/', not \"%.64s\"",
+				    c->ipam_type);
 	if (strcmp(c->ipam_type, "host-local") && !(c->driver->flags & FL_DRIVER_IS_IPAM)) {
 		c->ipam_mode = FL_IPAM_FOREIGN;
 		return 0;
@@ -37,7 +41,8 @@ static int take_addresses(struct fl_call *c, struct fl_error *err)
 	const struct fl_result *r = &c->ipam_result;
 
 	if (r->n_ips > FL_ENDPOINT_ADDRS)
-		return fl_error_set(err, E2BIG, FL_ECODE_CONFIG, "IPAM plugin %s gave %zu addresses; at most %d are supported",
+		return fl_error_set(err, E2BIG, FL_ECODE_CONFIG,
+				    "IPAM plugin %s gave %zu addresses; at most %d are supported",
 				    c->ipam_type, r->n_ips, FL_ENDPOINT_ADDRS);
 	c->ep.n_addrs = 0;
 	for (size_t i = 0; i < r->n_ips; i++)
@@ -45,7 +50,8 @@ static int take_addresses(struct fl_call *c, struct fl_error *err)
 	return 0;
 }
 
-int fl_call_ipam_own(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone, struct fl_error *err)
+int fl_call_ipam_own(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone,
+		     struct fl_error *err)
 {
 	struct fl_ipam_result got = { 0 };
 	int r = fl_ipam_allocate(t, &c->ipam, &c->ep.id, gone, &got, err);
@@ -75,7 +81,8 @@ int fl_call_ipam_foreign(struct fl_call *c, struct fl_error *err)
 	if (r)
 		return r;
 	if (!json)
-		return fl_error_set(err, EBADMSG, FL_ECODE_DECODE, "IPAM plugin %s printed no result", c->ipam_type);
+		return fl_error_set(err, EBADMSG, FL_ECODE_DECODE,
+				    "IPAM plugin %s printed no result", c->ipam_type);
 	text = json_is_object(json) ? json_string_value(fl_json_get(json, "cniVersion")) : NULL;
 	for (int i = 0; text && i < FL_VERSIONS; i++)
 		if (!strcmp(text, fl_version_names[i]))
@@ -84,6 +91,7 @@ int fl_call_ipam_foreign(struct fl_call *c, struct fl_error *err)
 	if (r)
 		return fl_error_prefix(err, "result of IPAM plugin %s", c->ipam_type);
 	if (!c->ipam_result.n_ips)
-		return fl_error_set(err, ENODATA, FL_ECODE_CONFIG, "IPAM plugin %s returned no IP address", c->ipam_type);
+		return fl_error_set(err, ENODATA, FL_ECODE_CONFIG,
+				    "IPAM plugin %s returned no IP address", c->ipam_type);
 	return take_addresses(c, err);
 }

@@ -24,14 +24,17 @@ json_t *fl_config_get(const struct fl_call *c, const char *a, const char *b, con
 	return v;
 }
 
-static int take_mac(const char *key, const char *text, enum fl_ecode code, struct fl_mac *ret, struct fl_error *err)
+static int take_mac(const char *key, const char *text, enum fl_ecode code, struct fl_mac *ret,
+		    struct fl_error *err)
 {
 	struct fl_mac m;
 
 	if (!text || !*text)
 		return 0;
 	if (fl_mac_parse(text, &m) || m.b[0] & 1 || fl_mac_is_zero(&m))
-		return fl_error_set(err, EINVAL, code, "%s: expected a unicast MAC address such as \"02:00:00:00:00:01\", not \"%.64s\"",
+		return fl_error_set(err, EINVAL, code,
+				    "%s: expected a unicast MAC address such as "
+				    "\"02:00:00:00:00:01\", not \"%.64s\"",
 				    key, text);
 	*ret = m;
 	return 0;
@@ -39,14 +42,18 @@ static int take_mac(const char *key, const char *text, enum fl_ecode code, struc
 
 int fl_requested_mac(const struct fl_call *c, struct fl_mac *ret, struct fl_error *err)
 {
-	const json_t *args = fl_config_get(c, "args", "cni", "mac"), *rc = fl_config_get(c, "runtimeConfig", "mac", NULL);
+	const json_t *args = fl_config_get(c, "args", "cni", "mac"),
+		     *rc = fl_config_get(c, "runtimeConfig", "mac", NULL);
 	struct fl_mac m = { 0 };
 	int r = take_mac("CNI_ARGS: MAC", c->req.args_mac, FL_ECODE_ENV, &m, err);
 
 	if (!r && args && !json_is_string(args))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "args.cni.mac: expected a string, not %s", fl_json_kind(args));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "args.cni.mac: expected a string, not %s", fl_json_kind(args));
 	if (!r && rc && !json_is_string(rc))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "runtimeConfig.mac: expected a string, not %s", fl_json_kind(rc));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "runtimeConfig.mac: expected a string, not %s",
+				    fl_json_kind(rc));
 	if (!r)
 		r = take_mac("args.cni.mac", json_string_value(args), FL_ECODE_CONFIG, &m, err);
 	if (!r)
@@ -125,14 +132,15 @@ static int set_inside(struct fl_call *c, struct fl_error *err, const char *key, 
 {
 	char name[128];
 
-	snprintf(name, sizeof(name), "net/%s/conf/%s/%s", strchr(key, '6') ? "ipv6" : "ipv4", c->req.ifname, strchr(key, ':') + 1);
+	snprintf(name, sizeof(name), "net/%s/conf/%s/%s", strchr(key, '6') ? "ipv6" : "ipv4",
+		 c->req.ifname, strchr(key, ':') + 1);
 	return fl_sysctl_write(name, value, NULL, 0, err);
 }
 
 /*
- * Neighbours learn a MAC that changed behind a known address: one gratuitous ARP, one unsolicited NA.
- * Only for a MAC that somebody chose: ours follow the address (fl_mac_for_address), and the broadcast
- * would go to every port of the bridge.
+ * Neighbours learn a MAC that changed behind a known address: one gratuitous ARP, one unsolicited
+ * NA. Only for a MAC that somebody chose: ours follow the address (fl_mac_for_address), and the
+ * broadcast would go to every port of the bridge.
  */
 static int sysctls_v4(struct fl_call *c, struct fl_error *err)
 {
@@ -201,7 +209,9 @@ static int wait_dad(struct fl_call *c, struct fl_error *err)
 		if (r)
 			return r;
 		if (fl_addr_is_set(&d.failed.addr))
-			return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT, "%s: another host uses the address %s (duplicate address detection)",
+			return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT,
+					    "%s: another host uses the address %s (duplicate "
+					    "address detection)",
 					    c->req.ifname, fl_prefix_str(&d.failed, FL_PREFIX_BUF));
 		if (!d.tentative)
 			return 0;
@@ -209,15 +219,20 @@ static int wait_dad(struct fl_call *c, struct fl_error *err)
 		if (r < 0)
 			return r;
 		if (!r)
-			return fl_error_set(err, ETIMEDOUT, FL_ECODE_KERNEL, "%s: duplicate address detection did not end within %d ms",
-					    c->req.ifname, DAD_TIMEOUT_MS);
+			return fl_error_set(
+				err, ETIMEDOUT, FL_ECODE_KERNEL,
+				"%s: duplicate address detection did not end within %d ms",
+				c->req.ifname, DAD_TIMEOUT_MS);
 	}
 }
 
-static struct fl_req *next(struct joining *j, struct fl_error *err, const char *what, const char *object)
+static struct fl_req *next(struct joining *j, struct fl_error *err, const char *what,
+			   const char *object)
 {
 	if (j->n == REQS) {
-		fl_error_set(err, E2BIG, FL_ECODE_CONFIG, "more addresses and routes than one interface may have here (%d)", REQS);
+		fl_error_set(err, E2BIG, FL_ECODE_CONFIG,
+			     "more addresses and routes than one interface may have here (%d)",
+			     REQS);
 		return NULL;
 	}
 	snprintf(j->what[j->n], sizeof(j->what[0]), "%s: %s %s", j->c->req.ifname, what, object);
@@ -242,7 +257,8 @@ static int put_address(struct joining *j, const struct fl_prefix *p, struct fl_e
 
 	if (!q)
 		return -E2BIG;
-	fl_ifaddr_build(q, j->c->inside_index, p, p->addr.family == AF_INET6 && !j->dad ? IFA_F_NODAD : 0);
+	fl_ifaddr_build(q, j->c->inside_index, p,
+			p->addr.family == AF_INET6 && !j->dad ? IFA_F_NODAD : 0);
 	return 0;
 }
 
@@ -256,9 +272,14 @@ static const struct fl_addr *gateway_of(const struct fl_call *c, int family)
 
 static int put_route(struct joining *j, const struct fl_route *r, struct fl_error *err)
 {
-	const struct fl_addr *gw = fl_addr_is_set(&r->gw) ? &r->gw : gateway_of(j->c, r->dst.addr.family);
-	struct fl_nlroute route = { .dst = r->dst, .oif = j->c->inside_index, .table = r->table, .priority = r->priority,
-				    .mtu = r->mtu, .advmss = r->advmss };
+	const struct fl_addr *gw =
+		fl_addr_is_set(&r->gw) ? &r->gw : gateway_of(j->c, r->dst.addr.family);
+	struct fl_nlroute route = { .dst = r->dst,
+				    .oif = j->c->inside_index,
+				    .table = r->table,
+				    .priority = r->priority,
+				    .mtu = r->mtu,
+				    .advmss = r->advmss };
 	struct fl_req *q;
 
 	if (j->n == REQS) {
@@ -313,7 +334,8 @@ int fl_join_interface(struct fl_call *c, int result_index, bool up, bool dad, st
 		j.v6 |= c->ipam_result.ips[i].address.addr.family == AF_INET6;
 	}
 	for (size_t i = 0; i < c->ipam_result.n_routes && !r; i++)
-		r = fl_result_add_route(&c->result, &c->ipam_result.routes[i]) ? fl_error_oom(err) : 0;
+		r = fl_result_add_route(&c->result, &c->ipam_result.routes[i]) ? fl_error_oom(err)
+									       : 0;
 	if (!r && c->result.n_ips && (j.v6 || c->mac_chosen))
 		r = fl_call_inside(c, !j.v6 ? sysctls_v4 : dad ? sysctls_v6_dad : sysctls_v6, err);
 	if (r >= 0)
@@ -356,10 +378,11 @@ static int see_route(void *arg, const struct fl_nlroute *r)
 	return 0;
 }
 
-static int missing(struct fl_call *c, const char *what, const struct fl_prefix *p, struct fl_error *err)
+static int missing(struct fl_call *c, const char *what, const struct fl_prefix *p,
+		   struct fl_error *err)
 {
-	return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s: %s %s is missing on %s", c->req.container, what,
-			    fl_prefix_str(p, FL_PREFIX_BUF), c->req.ifname);
+	return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s: %s %s is missing on %s",
+			    c->req.container, what, fl_prefix_str(p, FL_PREFIX_BUF), c->req.ifname);
 }
 
 int fl_check_interface(struct fl_call *c, struct fl_error *err)
@@ -368,13 +391,17 @@ int fl_check_interface(struct fl_call *c, struct fl_error *err)
 	int r = fl_link_get(c->inside, c->req.ifname, &l, err);
 
 	if (r)
-		return fl_error_set(err, r, FL_ECODE_CHECK, "container %s: interface %s is missing", c->req.container, c->req.ifname);
+		return fl_error_set(err, r, FL_ECODE_CHECK, "container %s: interface %s is missing",
+				    c->req.container, c->req.ifname);
 	for (size_t i = 0; i < c->prev.n_interfaces; i++) {
 		const struct fl_result_interface *in = &c->prev.interfaces[i];
 
-		if (in->sandbox && !strcmp(in->name, c->req.ifname) && in->mac[0] && strcasecmp(in->mac, fl_mac_str(&l.mac, FL_MAC_BUF)))
-			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s: %s has MAC %s, the result says %s",
-					    c->req.container, c->req.ifname, fl_mac_str(&l.mac, FL_MAC_BUF), in->mac);
+		if (in->sandbox && !strcmp(in->name, c->req.ifname) && in->mac[0] &&
+		    strcasecmp(in->mac, fl_mac_str(&l.mac, FL_MAC_BUF)))
+			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+					    "container %s: %s has MAC %s, the result says %s",
+					    c->req.container, c->req.ifname,
+					    fl_mac_str(&l.mac, FL_MAC_BUF), in->mac);
 	}
 	for (uint32_t i = 0; i < c->ep.n_addrs; i++) {
 		struct seen s = { .want = &c->ep.addrs[i] };

@@ -4,9 +4,9 @@
  * line. Dialects (CNI here), the store, IPAM, nftables, rollback and privileges are this library's;
  * a driver never sees which dialect called it.
  *
- * Order of an ADD: validate; one transaction writes the endpoint as `creating` with lease and ports;
- * network_create, endpoint_create, join; one nftables batch; one transaction marks it `ready`. A
- * failure anywhere runs the same deletion as DEL, by the record.
+ * Order of an ADD: validate; one transaction writes the endpoint as `creating` with lease and
+ * ports; network_create, endpoint_create, join; one nftables batch; one transaction marks it
+ * `ready`. A failure anywhere runs the same deletion as DEL, by the record.
  */
 #pragma once
 
@@ -18,7 +18,14 @@
 #include "plugin/result.h"
 #include "store/store.h"
 
-enum fl_verb { FL_VERB_ADD, FL_VERB_DEL, FL_VERB_CHECK, FL_VERB_GC, FL_VERB_STATUS, FL_VERB_VERSION };
+enum fl_verb {
+	FL_VERB_ADD,
+	FL_VERB_DEL,
+	FL_VERB_CHECK,
+	FL_VERB_GC,
+	FL_VERB_STATUS,
+	FL_VERB_VERSION
+};
 
 enum fl_ipam_mode { FL_IPAM_NONE, FL_IPAM_OWN, FL_IPAM_FOREIGN };
 
@@ -26,10 +33,10 @@ enum fl_ipam_mode { FL_IPAM_NONE, FL_IPAM_OWN, FL_IPAM_FOREIGN };
 struct fl_request {
 	enum fl_verb verb;
 	const char *container, *netns, *ifname; /* "" where absent */
-	const char *path;		 /* plugin search path, ':' separated */
-	const char *args;		 /* CNI_ARGS as given */
-	char args_mac[18], args_ip[512]; /* the keys of CNI_ARGS that concern us */
-	json_t *config;			 /* whole configuration, borrowed */
+	const char *path;			/* plugin search path, ':' separated */
+	const char *args;			/* CNI_ARGS as given */
+	char args_mac[18], args_ip[512];	/* the keys of CNI_ARGS that concern us */
+	json_t *config;				/* whole configuration, borrowed */
 	const char *network;
 	enum fl_version version;
 };
@@ -37,59 +44,60 @@ struct fl_request {
 struct fl_call {
 	struct fl_request req;
 	const struct fl_driver *driver;
-	void *conf;			 /* driver's struct, decoded by its field table */
+	void *conf; /* driver's struct, decoded by its field table */
 
-	struct fl_netns self, sandbox;	 /* sandbox.fd < 0: not given or gone */
-	struct fl_nl *host, *inside;	 /* route sockets in either; inside only with a sandbox */
-	struct fl_nl *dad_watch;	 /* hears of addresses inside, while duplicates are looked for */
+	struct fl_netns self, sandbox; /* sandbox.fd < 0: not given or gone */
+	struct fl_nl *host, *inside;   /* route sockets in either; inside only with a sandbox */
+	struct fl_nl *dad_watch; /* hears of addresses inside, while duplicates are looked for */
 	struct fl_store *store;
 	struct fl_fw *fw;
 
 	enum fl_ipam_mode ipam_mode;
 	struct fl_ipam_conf ipam;
 	const char *ipam_type;
-	struct fl_result ipam_result;	 /* addresses, routes, dns that IPAM gave */
+	struct fl_result ipam_result; /* addresses, routes, dns that IPAM gave */
 
-	struct fl_result prev;		 /* prevResult */
+	struct fl_result prev; /* prevResult */
 	bool has_prev;
-	struct fl_result result;	 /* what the driver and the engine fill */
+	struct fl_result result; /* what the driver and the engine fill */
 
-	struct fl_network net;		 /* intent from validate; as stored afterwards */
+	struct fl_network net; /* intent from validate; as stored afterwards */
 	struct fl_endpoint ep;
-	uint32_t inside_index;		 /* of the interface in the sandbox */
-	uint32_t link_index;		 /* of net.link once network_create ran */
-	bool created_network;		 /* this call created the network's link: undone on failure */
+	uint32_t inside_index; /* of the interface in the sandbox */
+	uint32_t link_index;   /* of net.link once network_create ran */
+	bool created_network;  /* this call created the network's link: undone on failure */
 	bool check_host_ports;
-	bool mac_chosen;		 /* the caller named the MAC: neighbours may know another for the address */
-	bool idle;			 /* chained driver: nothing to do for this endpoint */
-	struct fl_prefix *used;		 /* prefixes that an automatic subnet must avoid; owned */
+	bool mac_chosen; /* the caller named the MAC: neighbours may know another for the address */
+	bool idle;	 /* chained driver: nothing to do for this endpoint */
+	struct fl_prefix *used; /* prefixes that an automatic subnet must avoid; owned */
 	size_t n_used;
-	struct fl_dns dns;		 /* configuration's dns, over IPAM's */
+	struct fl_dns dns; /* configuration's dns, over IPAM's */
 	/* The dialect's: hands c->result to the caller. Runs once, after all that can fail. */
 	int (*emit)(struct fl_call *c, struct fl_error *err);
-	struct fl_endpoint *evicted;	 /* owners found gone by this call's transaction */
+	struct fl_endpoint *evicted; /* owners found gone by this call's transaction */
 	size_t n_evicted;
 };
 
 enum {
-	FL_DRIVER_STATELESS = 1,  /* never opens store or nftables; endpoint ops only */
-	FL_DRIVER_CHAINED = 2,	  /* needs prevResult for ADD and CHECK; owns no interface */
-	FL_DRIVER_IPAM = 4,	  /* runs IPAM */
-	FL_DRIVER_PORTS = 8,	  /* publishes runtimeConfig.portMappings */
-	FL_DRIVER_IS_IPAM = 16,	  /* an IPAM executable: allocate is its ADD */
+	FL_DRIVER_STATELESS = 1,   /* never opens store or nftables; endpoint ops only */
+	FL_DRIVER_CHAINED = 2,	   /* needs prevResult for ADD and CHECK; owns no interface */
+	FL_DRIVER_IPAM = 4,	   /* runs IPAM */
+	FL_DRIVER_PORTS = 8,	   /* publishes runtimeConfig.portMappings */
+	FL_DRIVER_IS_IPAM = 16,	   /* an IPAM executable: allocate is its ADD */
 	FL_DRIVER_NO_ADDRESS = 32, /* never has an address: results before 0.3.0 cannot be made */
 };
 
 struct fl_driver {
-	const char *type;	  /* name of the executable */
-	const char *about;	  /* one line */
+	const char *type;  /* name of the executable */
+	const char *about; /* one line */
 	unsigned flags;
 	const struct fl_field *fields;
 	size_t conf_size;
 
 	/* Checks the decoded configuration and fills call->net, call->ep intent. No I/O. */
 	int (*validate)(struct fl_call *c, struct fl_error *err);
-	/* Ensures the network's kernel objects. Idempotent; races with itself in other processes. */
+	/* Ensures the network's kernel objects. Idempotent; races with itself in other processes.
+	 */
 	int (*network_create)(struct fl_call *c, struct fl_error *err);
 	/* Undoes what this call's network_create made (c->created_network). */
 	void (*network_undo)(struct fl_call *c);
@@ -98,7 +106,8 @@ struct fl_driver {
 	/* Addresses, routes and sysctls inside; fills c->result. */
 	int (*join)(struct fl_call *c, struct fl_error *err);
 	/* Deletes by the record `ep` and nothing else. Absent objects are success. */
-	int (*endpoint_delete)(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);
+	int (*endpoint_delete)(struct fl_call *c, const struct fl_endpoint *ep,
+			       struct fl_error *err);
 	int (*check)(struct fl_call *c, struct fl_error *err);
 	int (*status)(struct fl_call *c, struct fl_error *err);
 };
@@ -109,7 +118,8 @@ int fl_plugin_main(const struct fl_driver *driver);
 /* ---- for drivers ---- */
 
 /* Runs fn with the thread in the sandbox, and comes back. */
-int fl_call_inside(struct fl_call *c, int (*fn)(struct fl_call *c, struct fl_error *err), struct fl_error *err);
+int fl_call_inside(struct fl_call *c, int (*fn)(struct fl_call *c, struct fl_error *err),
+		   struct fl_error *err);
 /*
  * The usual join: addresses, interface up, routes, gateway defaults, sysctls. Fills
  * c->result.ips and routes from c->ipam_result, with the interface index given.
@@ -121,13 +131,15 @@ int fl_check_interface(struct fl_call *c, struct fl_error *err);
 int fl_endpoint_delete_link(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);
 /* The container's MAC: runtimeConfig.mac over args.cni.mac over CNI_ARGS MAC; zero if none asks. */
 /*
- * A locally administered MAC that is the same whenever the address is given out again on this network of
- * this host, so that no neighbour's cache is ever wrong and nothing needs to be announced.
+ * A locally administered MAC that is the same whenever the address is given out again on this
+ * network of this host, so that no neighbour's cache is ever wrong and nothing needs to be
+ * announced.
  */
 struct fl_mac fl_mac_for_address(const struct fl_call *c, const struct fl_addr *a);
 int fl_requested_mac(const struct fl_call *c, struct fl_mac *ret, struct fl_error *err);
 /* Writes a host sysctl only where it differs. */
-int fl_host_sysctl(const char *value, struct fl_error *err, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int fl_host_sysctl(const char *value, struct fl_error *err, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
 /* IPv6 forwarding without the host losing its own default route: accept_ra 1 becomes 2 first. */
 int fl_enable_forwarding(struct fl_call *c, int family, struct fl_error *err);
 

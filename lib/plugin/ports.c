@@ -28,15 +28,17 @@ struct runtime {
 };
 
 static const struct fl_field runtime_fields[] = {
-	FL_F("portMappings", LIST, struct runtime, mappings, .max = FL_PORTS_MAX, .sub = mapping_fields,
-	     .size = sizeof(struct mapping)),
+	FL_F("portMappings", LIST, struct runtime, mappings, .max = FL_PORTS_MAX,
+	     .sub = mapping_fields, .size = sizeof(struct mapping)),
 	{ 0 },
 };
 
-static int bad(struct fl_error *err, size_t i, const char *key, const char *expected, const char *got)
+static int bad(struct fl_error *err, size_t i, const char *key, const char *expected,
+	       const char *got)
 {
-	return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "runtimeConfig.portMappings[%zu].%s: expected %s, not \"%.64s\"", i, key,
-			    expected, got);
+	return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+			    "runtimeConfig.portMappings[%zu].%s: expected %s, not \"%.64s\"", i,
+			    key, expected, got);
 }
 
 static int count_of(const struct mapping *m, size_t i, uint32_t *ret, struct fl_error *err)
@@ -46,29 +48,38 @@ static int count_of(const struct mapping *m, size_t i, uint32_t *ret, struct fl_
 	if (m->host_port_end) {
 		if (m->host_port_end < m->host_port || !m->host_port)
 			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-					    "runtimeConfig.portMappings[%zu].hostPortEnd: expected a port from hostPort (%lld) on, not %lld",
-					    i, (long long)m->host_port, (long long)m->host_port_end);
+					    "runtimeConfig.portMappings[%zu].hostPortEnd: expected "
+					    "a port from hostPort (%lld) on, not %lld",
+					    i, (long long)m->host_port,
+					    (long long)m->host_port_end);
 		if (m->range && n != m->host_port_end - m->host_port + 1)
 			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-					    "runtimeConfig.portMappings[%zu]: range and hostPortEnd contradict each other", i);
+					    "runtimeConfig.portMappings[%zu]: range and "
+					    "hostPortEnd contradict each other",
+					    i);
 		n = m->host_port_end - m->host_port + 1;
 	}
 	if (m->host_port + n - 1 > 65535 || m->container_port + n - 1 > 65535)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "runtimeConfig.portMappings[%zu]: the range of %lld ports passes 65535", i, (long long)n);
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"runtimeConfig.portMappings[%zu]: the range of %lld ports passes 65535", i,
+			(long long)n);
 	*ret = (uint32_t)n;
 	return 0;
 }
 
 static int convert(const struct mapping *m, size_t i, struct fl_port *ret, struct fl_error *err)
 {
-	struct fl_port p = { .proto = IPPROTO_TCP, .host_port = (uint16_t)m->host_port,
+	struct fl_port p = { .proto = IPPROTO_TCP,
+			     .host_port = (uint16_t)m->host_port,
 			     .container_port = (uint16_t)m->container_port };
 	int r;
 
 	if (!m->container_port)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "runtimeConfig.portMappings[%zu].containerPort: expected an integer from 1 to 65535, found none", i);
+				    "runtimeConfig.portMappings[%zu].containerPort: expected an "
+				    "integer from 1 to 65535, found none",
+				    i);
 	if (m->protocol && *m->protocol && fl_proto_parse(m->protocol, &p.proto))
 		return bad(err, i, "protocol", "\"tcp\", \"udp\" or \"sctp\"", m->protocol);
 	if (m->host_ip && *m->host_ip && fl_addr_parse(m->host_ip, &p.host))
@@ -83,7 +94,8 @@ static int convert(const struct mapping *m, size_t i, struct fl_port *ret, struc
 static bool continues(const struct fl_port *last, const struct fl_port *p)
 {
 	return last->host_port && last->proto == p->proto && fl_addr_eq(&last->host, &p->host) &&
-	       last->host_port + last->count == p->host_port && last->container_port + last->count == p->container_port;
+	       last->host_port + last->count == p->host_port &&
+	       last->container_port + last->count == p->container_port;
 }
 
 int fl_ports_parse(struct fl_call *c, struct fl_error *err)
@@ -96,7 +108,8 @@ int fl_ports_parse(struct fl_call *c, struct fl_error *err)
 	if (!rc || !(c->driver->flags & FL_DRIVER_PORTS))
 		return 0;
 	if (!json_is_object(rc))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "runtimeConfig: expected an object, not %s", fl_json_kind(rc));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "runtimeConfig: expected an object, not %s", fl_json_kind(rc));
 	r = fl_fields_decode(rc, runtime_fields, "runtimeConfig", &raw, err);
 	if (!r && raw.mappings.n) {
 		c->ep.ports = calloc(raw.mappings.n, sizeof(*c->ep.ports));
@@ -108,7 +121,10 @@ int fl_ports_parse(struct fl_call *c, struct fl_error *err)
 		if (r)
 			break;
 		if (p.host.family == AF_INET6 && fl_addr_is_loopback(&p.host))
-			fprintf(stderr, "note: runtimeConfig.portMappings[%zu].hostIP: Linux does not route ::1; use 127.0.0.1\n", i);
+			fprintf(stderr,
+				"note: runtimeConfig.portMappings[%zu].hostIP: Linux does not "
+				"route ::1; use 127.0.0.1\n",
+				i);
 		if (c->ep.n_ports && continues(&c->ep.ports[c->ep.n_ports - 1], &p))
 			c->ep.ports[c->ep.n_ports - 1].count += p.count;
 		else
@@ -176,9 +192,11 @@ static int choose(struct fl_call *c, struct fl_txn *t, struct fl_port *p, struct
 		sscanf(range, "%u %u", &first, &last);
 	fl_sysctl_read("net/ipv4/ip_local_reserved_ports", ch.reserved, sizeof(ch.reserved), NULL);
 	if (getrandom(&offset, sizeof(offset), 0) != sizeof(offset) || last < first || last > 65535)
-		return fl_error_set(err, ERANGE, FL_ECODE_KERNEL, "net.ipv4.ip_local_port_range is \"%s\"", range);
-	r = fl_ports_find_free(t, p->proto, &p->host, fl_endpoint_families(&c->ep), p->count, (uint16_t)first, (uint16_t)last,
-			       offset % (last - first + 1), is_reserved, &ch, &p->host_port, err);
+		return fl_error_set(err, ERANGE, FL_ECODE_KERNEL,
+				    "net.ipv4.ip_local_port_range is \"%s\"", range);
+	r = fl_ports_find_free(t, p->proto, &p->host, fl_endpoint_families(&c->ep), p->count,
+			       (uint16_t)first, (uint16_t)last, offset % (last - first + 1),
+			       is_reserved, &ch, &p->host_port, err);
 	return r;
 }
 
@@ -205,7 +223,8 @@ static int report(struct fl_call *c, const struct fl_port *p)
 
 int fl_ports_choose(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
 {
-	/* A port chosen for one mapping is claimed only at the end: set aside what is chosen so far. */
+	/* A port chosen for one mapping is claimed only at the end: set aside what is chosen so
+	 * far. */
 	for (uint32_t i = 0; i < c->ep.n_ports; i++) {
 		struct fl_port *p = &c->ep.ports[i];
 		int r;
@@ -221,14 +240,16 @@ int fl_ports_choose(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
 			for (uint32_t k = 0; k < c->ep.n_ports && !clash; k++) {
 				const struct fl_port *q = &c->ep.ports[k];
 
-				clash = k != i && q->host_port && q->proto == p->proto && q->host_port < p->host_port + p->count &&
+				clash = k != i && q->host_port && q->proto == p->proto &&
+					q->host_port < p->host_port + p->count &&
 					p->host_port < q->host_port + q->count;
 			}
 			if (!clash)
 				break;
 			p->host_port = 0;
 			if (tries == 64)
-				return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_EXHAUSTED, "no free host port was found");
+				return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_EXHAUSTED,
+						    "no free host port was found");
 		}
 		if (report(c, p))
 			return fl_error_oom(err);
@@ -245,18 +266,23 @@ int fl_ports_check_host(const struct fl_call *c, struct fl_error *err)
 		char comm[16] = "";
 		pid_t pid = 0;
 
-		if (!p->host_port || fl_port_listener(p->proto, &p->host, p->host_port, p->count, &l, NULL) != 1)
+		if (!p->host_port ||
+		    fl_port_listener(p->proto, &p->host, p->host_port, p->count, &l, NULL) != 1)
 			continue;
 		if (!c->check_host_ports) {
-			fprintf(stderr, "note: a host process listens on %s port %u too; connections to it now reach the container\n",
+			fprintf(stderr,
+				"note: a host process listens on %s port %u too; connections to it "
+				"now reach the container\n",
 				fl_proto_str(p->proto), l.port);
 			continue;
 		}
 		if (fl_inode_owner(l.inode, &pid, comm))
 			return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT,
-					    "%s port %u is held by the host process %s (pid %d); stop it or publish another port",
+					    "%s port %u is held by the host process %s (pid %d); "
+					    "stop it or publish another port",
 					    fl_proto_str(p->proto), l.port, comm, (int)pid);
-		return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT, "%s port %u is held by a host process of user %u",
+		return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT,
+				    "%s port %u is held by a host process of user %u",
 				    fl_proto_str(p->proto), l.port, l.uid);
 	}
 	return 0;

@@ -33,8 +33,8 @@ static char *copy_or_null(const char *s)
 	return s && *s ? strdup(s) : NULL;
 }
 
-int fl_result_add_interface(struct fl_result *r, const char *name, const struct fl_mac *mac, const char *sandbox,
-			    uint32_t mtu)
+int fl_result_add_interface(struct fl_result *r, const char *name, const struct fl_mac *mac,
+			    const char *sandbox, uint32_t mtu)
 {
 	struct fl_result_interface *i;
 
@@ -97,9 +97,10 @@ struct raw_list {
 };
 
 static const struct fl_field result_fields[] = {
-	FL_F("interfaces", LIST, struct raw_list, interfaces, .max = FL_RESULT_INTERFACES, .sub = interface_fields,
-	     .size = sizeof(struct raw_interface)),
-	FL_F("ips", LIST, struct raw_list, ips, .max = FL_RESULT_IPS, .sub = ip_fields, .size = sizeof(struct raw_ip)),
+	FL_F("interfaces", LIST, struct raw_list, interfaces, .max = FL_RESULT_INTERFACES,
+	     .sub = interface_fields, .size = sizeof(struct raw_interface)),
+	FL_F("ips", LIST, struct raw_list, ips, .max = FL_RESULT_IPS, .sub = ip_fields,
+	     .size = sizeof(struct raw_ip)),
 	FL_F("routes", JSON, struct raw_list, routes_json),
 	FL_F("dns", JSON_OBJECT, struct raw_list, dns),
 	{ 0 },
@@ -110,7 +111,8 @@ static int sub_path(char *buf, size_t size, const char *path, const char *key)
 	return snprintf(buf, size, "%s%s%s", path, *path ? "." : "", key);
 }
 
-static int parse_tail(const struct raw_list *raw, const char *path, struct fl_result *ret, struct fl_error *err)
+static int parse_tail(const struct raw_list *raw, const char *path, struct fl_result *ret,
+		      struct fl_error *err)
 {
 	char full[128];
 	int r = 0;
@@ -126,7 +128,8 @@ static int parse_tail(const struct raw_list *raw, const char *path, struct fl_re
 	return r;
 }
 
-static int parse_new(const json_t *json, const char *path, struct fl_result *ret, struct fl_error *err)
+static int parse_new(const json_t *json, const char *path, struct fl_result *ret,
+		     struct fl_error *err)
 {
 	struct raw_list raw = { 0 };
 	int r = fl_fields_decode(json, result_fields, path, &raw, err);
@@ -135,7 +138,8 @@ static int parse_new(const json_t *json, const char *path, struct fl_result *ret
 		const struct raw_interface *in = (struct raw_interface *)raw.interfaces.items + i;
 		struct fl_result_interface *to = &ret->interfaces[ret->n_interfaces++];
 
-		*to = (struct fl_result_interface){ .mtu = (uint32_t)in->mtu, .sandbox = copy_or_null(in->sandbox),
+		*to = (struct fl_result_interface){ .mtu = (uint32_t)in->mtu,
+						    .sandbox = copy_or_null(in->sandbox),
 						    .socket_path = copy_or_null(in->socket_path),
 						    .pci_id = copy_or_null(in->pci_id) };
 		fl_strcpy(to->name, sizeof(to->name), in->name ? in->name : "");
@@ -146,17 +150,22 @@ static int parse_new(const json_t *json, const char *path, struct fl_result *ret
 
 		if (!fl_addr_is_set(&in->address.addr)) {
 			r = fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-					 "%s%sips[%zu].address: expected a prefix such as \"10.1.0.2/16\", found none",
+					 "%s%sips[%zu].address: expected a prefix such as "
+					 "\"10.1.0.2/16\", found none",
 					 path, *path ? "." : "", i);
 			break;
 		}
 		if (in->interface_given && (size_t)in->interface >= raw.interfaces.n) {
-			r = fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s%sips[%zu].interface: expected an index below %zu, not %lld",
-					 path, *path ? "." : "", i, raw.interfaces.n, (long long)in->interface);
+			r = fl_error_set(
+				err, EINVAL, FL_ECODE_CONFIG,
+				"%s%sips[%zu].interface: expected an index below %zu, not %lld",
+				path, *path ? "." : "", i, raw.interfaces.n,
+				(long long)in->interface);
 			break;
 		}
-		ret->ips[ret->n_ips++] = (struct fl_result_ip){ in->address, in->gateway,
-							        in->interface_given ? (int)in->interface : -1 };
+		ret->ips[ret->n_ips++] =
+			(struct fl_result_ip){ in->address, in->gateway,
+					       in->interface_given ? (int)in->interface : -1 };
 	}
 	if (!r)
 		r = parse_tail(&raw, path, ret, err);
@@ -177,7 +186,8 @@ static const struct fl_field old_fields[] = {
 	{ 0 },
 };
 
-static int parse_old_family(const json_t *obj, const char *path, struct fl_result *ret, struct fl_error *err)
+static int parse_old_family(const json_t *obj, const char *path, struct fl_result *ret,
+			    struct fl_error *err)
 {
 	struct fl_route *routes = NULL;
 	struct raw_old raw = { 0 };
@@ -188,8 +198,8 @@ static int parse_old_family(const json_t *obj, const char *path, struct fl_resul
 	if (!obj)
 		return 0;
 	if (!json_is_object(obj))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an object, not %s", path,
-				    fl_json_kind(obj));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an object, not %s",
+				    path, fl_json_kind(obj));
 	r = fl_fields_decode(obj, old_fields, path, &raw, err);
 	if (r || !fl_addr_is_set(&raw.ip.addr))
 		return r;
@@ -205,7 +215,8 @@ static int parse_old_family(const json_t *obj, const char *path, struct fl_resul
 	return r;
 }
 
-static int parse_old(const json_t *json, const char *path, struct fl_result *ret, struct fl_error *err)
+static int parse_old(const json_t *json, const char *path, struct fl_result *ret,
+		     struct fl_error *err)
 {
 	const json_t *dns = fl_json_get(json, "dns");
 	char full[128];
@@ -222,13 +233,14 @@ static int parse_old(const json_t *json, const char *path, struct fl_result *ret
 	return r;
 }
 
-int fl_result_parse(const json_t *json, enum fl_version version, const char *path, struct fl_result *ret,
-		    struct fl_error *err)
+int fl_result_parse(const json_t *json, enum fl_version version, const char *path,
+		    struct fl_result *ret, struct fl_error *err)
 {
 	if (!json_is_object(json))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an object, not %s", path,
-				    fl_json_kind(json));
-	return version < FL_V030 ? parse_old(json, path, ret, err) : parse_new(json, path, ret, err);
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an object, not %s",
+				    path, fl_json_kind(json));
+	return version < FL_V030 ? parse_old(json, path, ret, err)
+				 : parse_new(json, path, ret, err);
 }
 
 /* ---- writing ---- */
@@ -345,10 +357,12 @@ static json_t *ip_json(const struct fl_result_ip *ip, enum fl_version v)
 	json_t *obj = json_object();
 
 	if (v < FL_V100)
-		json_object_set_new(obj, "version", json_string(ip->address.addr.family == AF_INET ? "4" : "6"));
+		json_object_set_new(obj, "version",
+				    json_string(ip->address.addr.family == AF_INET ? "4" : "6"));
 	if (ip->interface >= 0)
 		json_object_set_new(obj, "interface", json_integer(ip->interface));
-	json_object_set_new(obj, "address", json_string(fl_prefix_str(&ip->address, FL_PREFIX_BUF)));
+	json_object_set_new(obj, "address",
+			    json_string(fl_prefix_str(&ip->address, FL_PREFIX_BUF)));
 	if (fl_addr_is_set(&ip->gateway))
 		json_object_set_new(obj, "gateway", addr_json(&ip->gateway));
 	return obj;
@@ -381,7 +395,8 @@ static void new_json(const struct fl_result *r, enum fl_version v, json_t *obj)
 		json_object_update(obj, r->extra);
 }
 
-int fl_result_json(const struct fl_result *r, enum fl_version version, json_t **ret, struct fl_error *err)
+int fl_result_json(const struct fl_result *r, enum fl_version version, json_t **ret,
+		   struct fl_error *err)
 {
 	FL_AUTOJSON json_t *obj = json_object();
 

@@ -17,9 +17,9 @@ extern const char *const fl_version_names[FL_VERSIONS + 1]; /* NULL-terminated *
 #define FL_RESULT_IPS 64
 
 struct fl_result_interface {
-	char name[128];	 /* foreign plugins name devices that are no links here */
+	char name[128]; /* foreign plugins name devices that are no links here */
 	char mac[64];
-	char *sandbox;	 /* owned; NULL on the host */
+	char *sandbox;		    /* owned; NULL on the host */
 	char *socket_path, *pci_id; /* owned, NULL when absent */
 	uint32_t mtu;
 };
@@ -38,7 +38,8 @@ struct fl_result {
 	struct fl_route *routes; /* owned */
 	size_t n_routes;
 	struct fl_dns dns;
-	json_t *extra; /* owned, may be NULL: further members of the object, as fairlead adds them */
+	json_t *extra; /* owned, may be NULL: further members of the object, as fairlead adds them
+			*/
 };
 
 void fl_result_clear(struct fl_result *r);
@@ -48,15 +49,16 @@ void fl_result_clear(struct fl_result *r);
  * Reads a result of the given version. `path` is put in front of keys in messages ("prevResult").
  * FL_ECODE_DECODE or FL_ECODE_CONFIG.
  */
-int fl_result_parse(const json_t *json, enum fl_version version, const char *path, struct fl_result *ret,
-		    struct fl_error *err);
+int fl_result_parse(const json_t *json, enum fl_version version, const char *path,
+		    struct fl_result *ret, struct fl_error *err);
 /*
- * The JSON object of the version. Down-conversion as the reference does it: before 0.3.0 one address
- * per family; mtu, socketPath and pciID from 1.0.0 on. -ENOMEM.
+ * The JSON object of the version. Down-conversion as the reference does it: before 0.3.0 one
+ * address per family; mtu, socketPath and pciID from 1.0.0 on. -ENOMEM.
  */
-int fl_result_json(const struct fl_result *r, enum fl_version version, json_t **ret, struct fl_error *err);
+int fl_result_json(const struct fl_result *r, enum fl_version version, json_t **ret,
+		   struct fl_error *err);
 
 /* Appends an interface; returns its index or -ENOSPC. sandbox may be NULL and is copied. */
-int fl_result_add_interface(struct fl_result *r, const char *name, const struct fl_mac *mac, const char *sandbox,
-			    uint32_t mtu);
+int fl_result_add_interface(struct fl_result *r, const char *name, const struct fl_mac *mac,
+			    const char *sandbox, uint32_t mtu);
 int fl_result_add_route(struct fl_result *r, const struct fl_route *route);

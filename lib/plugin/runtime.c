@@ -21,9 +21,12 @@ static const json_t *alias_list(const struct fl_call *c, const json_t *v, const 
 static int check_alias(const json_t *v, const char *path, size_t i, struct fl_error *err)
 {
 	if (!json_is_string(v))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s[%zu]: expected a string, not %s", path, i, fl_json_kind(v));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "%s[%zu]: expected a string, not %s", path, i, fl_json_kind(v));
 	if (!json_string_length(v) || json_string_length(v) > ALIAS_MAX)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s[%zu]: expected a name of 1 to %d bytes", path, i, ALIAS_MAX);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "%s[%zu]: expected a name of 1 to %d bytes", path, i,
+				    ALIAS_MAX);
 	return 0;
 }
 
@@ -36,7 +39,9 @@ static int parse_aliases(struct fl_call *c, const json_t *v, struct fl_error *er
 	if (!list)
 		return 0;
 	if (!json_is_array(list))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected a list of strings, not %s", path, fl_json_kind(list));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "%s: expected a list of strings, not %s", path,
+				    fl_json_kind(list));
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		int r = check_alias(json_array_get(list, i), path, i, err);
 
@@ -49,18 +54,21 @@ static int parse_aliases(struct fl_call *c, const json_t *v, struct fl_error *er
 	if (!text)
 		return fl_error_oom(err);
 	if (strlen(text) >= sizeof(c->ep.aliases))
-		return fl_error_set(err, E2BIG, FL_ECODE_CONFIG, "%s: expected at most %zu bytes in all, not %zu", path,
+		return fl_error_set(err, E2BIG, FL_ECODE_CONFIG,
+				    "%s: expected at most %zu bytes in all, not %zu", path,
 				    sizeof(c->ep.aliases) - 1, strlen(text));
 	memcpy(c->ep.aliases, text, strlen(text) + 1);
 	return 0;
 }
 
-static int take_list(const json_t *from, const char *key, const char *as, json_t *to, struct fl_error *err)
+static int take_list(const json_t *from, const char *key, const char *as, json_t *to,
+		     struct fl_error *err)
 {
 	json_t *v = fl_json_get(from, key);
 
 	if (v && !json_is_array(v))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "runtimeConfig.dns.%s: expected a list of strings, not %s", key,
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "runtimeConfig.dns.%s: expected a list of strings, not %s", key,
 				    fl_json_kind(v));
 	if (v && json_array_size(v))
 		json_object_set(to, as, v);
@@ -74,13 +82,16 @@ static int parse_dns(struct fl_call *c, const json_t *v, struct fl_error *err)
 	int r;
 
 	if (!json_is_object(v))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "runtimeConfig.dns: expected an object, not %s", fl_json_kind(v));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "runtimeConfig.dns: expected an object, not %s",
+				    fl_json_kind(v));
 	r = take_list(v, "servers", "nameservers", dns, err);
 	if (!r)
 		r = take_list(v, "searches", "search", dns, err);
 	if (!r)
 		r = take_list(v, "options", "options", dns, err);
-	return r || !json_object_size(dns) ? r : fl_dns_parse(dns, "runtimeConfig.dns", &c->dns, err);
+	return r || !json_object_size(dns) ? r
+					   : fl_dns_parse(dns, "runtimeConfig.dns", &c->dns, err);
 }
 
 int fl_runtime_parse(struct fl_call *c, struct fl_error *err)
@@ -91,7 +102,8 @@ int fl_runtime_parse(struct fl_call *c, struct fl_error *err)
 	if (!rc)
 		return 0;
 	if (!json_is_object(rc))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "runtimeConfig: expected an object, not %s", fl_json_kind(rc));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "runtimeConfig: expected an object, not %s", fl_json_kind(rc));
 	v = fl_json_get(rc, "aliases");
 	if (v)
 		r = parse_aliases(c, v, err);

@@ -20,7 +20,9 @@ static int check_caps(cap_t caps, struct fl_error *err)
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(needed); i++)
 		if (!cap_get_flag(caps, needed[i].cap, CAP_EFFECTIVE, &has) && has != CAP_SET)
-			return fl_error_set(err, EPERM, FL_ECODE_PRIVILEGE, "%s is missing: it is needed %s", needed[i].name, needed[i].why);
+			return fl_error_set(err, EPERM, FL_ECODE_PRIVILEGE,
+					    "%s is missing: it is needed %s", needed[i].name,
+					    needed[i].why);
 	return 0;
 }
 
@@ -33,7 +35,8 @@ int fl_session_drop(struct fl_error *err)
 	for (size_t i = 0; i < FL_ARRAY_SIZE(needed); i++)
 		keep[i] = needed[i].cap;
 	if (!caps || cap_set_flag(caps, CAP_PERMITTED, FL_ARRAY_SIZE(keep), keep, CAP_SET) ||
-	    cap_set_flag(caps, CAP_EFFECTIVE, FL_ARRAY_SIZE(keep), keep, CAP_SET) || cap_set_proc(caps))
+	    cap_set_flag(caps, CAP_EFFECTIVE, FL_ARRAY_SIZE(keep), keep, CAP_SET) ||
+	    cap_set_proc(caps))
 		r = fl_error_errno(err, errno, FL_ECODE_PRIVILEGE, "cannot drop capabilities");
 	cap_free(caps);
 	return r;
@@ -63,8 +66,10 @@ static int open_sandbox(struct fl_call *c, struct fl_error *err)
 	}
 	if (override && (!strcmp(override, "1") || !strcmp(override, "true")))
 		return 0;
-	return fl_error_set(err, EINVAL, FL_ECODE_NETNS,
-			    "CNI_NETNS: %s is the plugin's own network namespace; a container's was expected", c->req.netns);
+	return fl_error_set(
+		err, EINVAL, FL_ECODE_NETNS,
+		"CNI_NETNS: %s is the plugin's own network namespace; a container's was expected",
+		c->req.netns);
 }
 
 int fl_session_open(struct fl_call *c, struct fl_error *err)
@@ -89,7 +94,9 @@ int fl_session_store(struct fl_call *c, struct fl_error *err)
 	int r;
 
 	if (configured && !json_is_string(configured))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "stateDir: expected a string, not %s", fl_json_kind(configured));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "stateDir: expected a string, not %s",
+				    fl_json_kind(configured));
 	r = fl_store_dir(json_string_value(configured), c->self.cookie, dir, sizeof(dir), err);
 	return r ? r : fl_store_open(dir, &c->store, err);
 }
@@ -111,7 +118,8 @@ int fl_session_inside(struct fl_call *c, struct fl_error *err)
 	return r ? r : b;
 }
 
-int fl_call_inside(struct fl_call *c, int (*fn)(struct fl_call *c, struct fl_error *err), struct fl_error *err)
+int fl_call_inside(struct fl_call *c, int (*fn)(struct fl_call *c, struct fl_error *err),
+		   struct fl_error *err)
 {
 	struct fl_error back = { 0 };
 	int r = fl_netns_enter(&c->sandbox, err), b;

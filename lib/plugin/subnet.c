@@ -45,7 +45,8 @@ static int use_name_servers(struct fl_call *c)
 	int r = 0;
 
 	while (f && !r && fgets(line, sizeof(line), f))
-		if (sscanf(line, " nameserver %63s", text) == 1 && !fl_prefix_parse_lenient(text, &p))
+		if (sscanf(line, " nameserver %63s", text) == 1 &&
+		    !fl_prefix_parse_lenient(text, &p))
 			r = use(c, &p);
 	return r;
 }
@@ -59,11 +60,13 @@ int fl_call_used_prefixes(struct fl_call *c, struct fl_error *err)
 	return r == -ENOMEM ? fl_error_oom(err) : r;
 }
 
-int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret, struct fl_error *err)
+int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret,
+			struct fl_error *err)
 {
 	int r = fl_networks_each(t, use_network, c, err);
 
 	if (r == -ENOMEM)
 		return fl_error_oom(err);
-	return r ? r : fl_ipam_pick_subnet(pools, FL_ARRAY_SIZE(pools), c->used, c->n_used, ret, err);
+	return r ? r
+		 : fl_ipam_pick_subnet(pools, FL_ARRAY_SIZE(pools), c->used, c->n_used, ret, err);
 }

@@ -24,13 +24,14 @@ static int same_interface(void *arg, const struct fl_endpoint *ep)
 {
 	struct other *o = arg;
 
-	o->found = ep->cookie && ep->cookie == o->c->sandbox.cookie && !strcmp(ep->id.ifname, o->c->req.ifname);
+	o->found = ep->cookie && ep->cookie == o->c->sandbox.cookie &&
+		   !strcmp(ep->id.ifname, o->c->req.ifname);
 	return o->found;
 }
 
 /*
- * No record: the second DEL, a foreign plugin's container, or one from before a reboot. The path may
- * lead to another container's sandbox by now, whose interface is not ours to remove.
+ * No record: the second DEL, a foreign plugin's container, or one from before a reboot. The path
+ * may lead to another container's sandbox by now, whose interface is not ours to remove.
  */
 static int del_unknown(struct fl_call *c, struct fl_error *err)
 {
@@ -83,14 +84,17 @@ int fl_engine_del(struct fl_call *c, struct fl_error *err)
 	if (!r)
 		r = fl_engine_open(c, err);
 	if (r || stateless(c))
-		return r ? r : c->driver->endpoint_delete ? c->driver->endpoint_delete(c, &c->ep, err) : 0;
+		return r			    ? r
+		       : c->driver->endpoint_delete ? c->driver->endpoint_delete(c, &c->ep, err)
+						    : 0;
 	if (c->ipam_mode == FL_IPAM_FOREIGN)
 		r = fl_delegate(c, c->ipam_type, "DEL", NULL, err);
 	if (!r)
 		r = fl_txn_begin(c->store, false, &t, err);
 	if (r)
 		return r;
-	found = c->driver->flags & FL_DRIVER_IS_IPAM ? -ENOENT : fl_endpoint_get(t, &c->ep.id, &ep, err);
+	found = c->driver->flags & FL_DRIVER_IS_IPAM ? -ENOENT
+						     : fl_endpoint_get(t, &c->ep.id, &ep, err);
 	fl_txn_abort(fl_take_ptr(t));
 	if (found == -ENOENT)
 		return del_unknown(c, err);
@@ -114,15 +118,21 @@ static int load_own(struct fl_call *c, struct fl_error *err)
 	if (!r)
 		r = fl_network_get(t, id.network, id.driver, &net, err);
 	if (r == -ENOENT)
-		return fl_error_set(err, r, FL_ECODE_CHECK, "container %s, interface %s: no record of an attachment to network %s",
-				    id.container, id.ifname, id.network);
+		return fl_error_set(
+			err, r, FL_ECODE_CHECK,
+			"container %s, interface %s: no record of an attachment to network %s",
+			id.container, id.ifname, id.network);
 	if (!r)
 		c->net = net;
 	if (!r && c->ep.state != FL_STATE_READY)
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s, interface %s: the last ADD or DEL was not finished",
-				    id.container, id.ifname);
+		return fl_error_set(
+			err, EUCLEAN, FL_ECODE_CHECK,
+			"container %s, interface %s: the last ADD or DEL was not finished",
+			id.container, id.ifname);
 	if (!r && c->ep.cookie != c->sandbox.cookie)
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "CNI_NETNS: %s is not the sandbox that was attached", c->req.netns);
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "CNI_NETNS: %s is not the sandbox that was attached",
+				    c->req.netns);
 	return r;
 }
 
@@ -146,8 +156,10 @@ int fl_engine_check(struct fl_call *c, struct fl_error *err)
 		if (!r)
 			r = fl_ipam_held(t, c->ipam.pool, &c->ep.id, err);
 		if (!r)
-			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s, interface %s: its address lease is missing",
-					    c->req.container, c->req.ifname);
+			return fl_error_set(
+				err, EUCLEAN, FL_ECODE_CHECK,
+				"container %s, interface %s: its address lease is missing",
+				c->req.container, c->req.ifname);
 		r = r < 0 ? r : fl_txn_commit(&t, err);
 	}
 	if (!r && c->driver->check)
@@ -185,23 +197,29 @@ static int read_valid(struct sweep *s, struct fl_error *err)
 
 	/* An absent list must never be read as "nothing is valid". */
 	if (!list)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "cni.dev/valid-attachments: expected a list of objects, found none");
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"cni.dev/valid-attachments: expected a list of objects, found none");
 	/* null is how Go writes an empty list that was never made. */
 	if (!json_is_array(list) && !json_is_null(list))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "cni.dev/valid-attachments: expected a list of objects, not %s",
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "cni.dev/valid-attachments: expected a list of objects, not %s",
 				    fl_json_kind(list));
 	s->valid = calloc(n + 1, sizeof(*s->valid));
 	if (!s->valid)
 		return fl_error_oom(err);
 	for (; s->n_valid < n; s->n_valid++) {
 		const json_t *item = json_array_get(list, s->n_valid);
-		const char *id = json_is_object(item) ? json_string_value(fl_json_get(item, "containerID")) : NULL;
+		const char *id = json_is_object(item)
+					 ? json_string_value(fl_json_get(item, "containerID"))
+					 : NULL;
 		const char *ifname = id ? json_string_value(fl_json_get(item, "ifname")) : NULL;
 
 		/* A list that cannot be read must never make a living container stale. */
 		if (!ifname)
 			return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
-					    "cni.dev/valid-attachments[%zu]: expected an object with the strings containerID and ifname",
+					    "cni.dev/valid-attachments[%zu]: expected an object "
+					    "with the strings containerID and ifname",
 					    s->n_valid);
 		s->valid[s->n_valid] = (struct fl_attachment){ (char *)id, (char *)ifname };
 	}
@@ -299,7 +317,8 @@ int fl_engine_gc(struct fl_call *c, struct fl_error *err)
 		if (!r)
 			sweep_leases(&s);
 		if (!r && s.errors.len)
-			r = fl_error_set(err, EIO, FL_ECODE_KERNEL, "GC of network %s: %s", c->req.network, s.errors.s);
+			r = fl_error_set(err, EIO, FL_ECODE_KERNEL, "GC of network %s: %s",
+					 c->req.network, s.errors.s);
 	}
 	free(s.valid);
 	free(s.stale);
@@ -317,7 +336,9 @@ int fl_engine_status(struct fl_call *c, struct fl_error *err)
 	if (!r)
 		r = fl_engine_open(c, err);
 	if (!r && c->ipam_mode == FL_IPAM_FOREIGN)
-		return fl_delegate(c, c->ipam_type, "STATUS", NULL, err) ?: c->driver->status ? c->driver->status(c, err) : 0;
+		return fl_delegate(c, c->ipam_type, "STATUS", NULL, err)
+			       ?: c->driver->status ? c->driver->status(c, err)
+						    : 0;
 	if (!r && c->ipam_mode == FL_IPAM_OWN) {
 		r = fl_txn_begin(c->store, false, &t, err);
 		if (!r)

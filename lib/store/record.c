@@ -389,8 +389,7 @@ static int decode(const struct member *table, const char *what, const char *json
 	if (!json_is_object(obj))
 		return fl_error_set(err, EBADMSG, FL_ECODE_STORE, "state: %s record: %s", what,
 				    obj ? "expected an object" : je.text);
-	json_object_foreach(obj, key, v)
-	{
+	json_object_foreach (obj, key, v) {
 		m = find_member(table, key);
 		if (!m)
 			return bad(err, what, key, "is unknown");

@@ -16,7 +16,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FL_NAME_MAX 200	  /* network names and container ids: keys of the store stay under 511 bytes */
+#define FL_NAME_MAX \
+	200 /* network names and container ids: keys of the store stay under 511 bytes */
 #define FL_DRIVER_MAX 32
 #define FL_ENDPOINT_ADDRS 16
 #define FL_NETWORK_SUBNETS 16
@@ -29,39 +30,39 @@ enum fl_state { FL_STATE_CREATING, FL_STATE_READY, FL_STATE_DELETING };
 struct fl_endpoint_id {
 	char network[FL_NAME_MAX + 1];
 	char container[FL_NAME_MAX + 1];
-	char ifname[IFNAMSIZ];	       /* inside the sandbox */
-	char driver[FL_DRIVER_MAX];    /* plugin type: several plugins of a chain share the rest */
+	char ifname[IFNAMSIZ];	    /* inside the sandbox */
+	char driver[FL_DRIVER_MAX]; /* plugin type: several plugins of a chain share the rest */
 };
 
 /* One published port or equal-length range: host port + i reaches container port + i. */
 struct fl_port {
-	uint8_t proto;		 /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
-	struct fl_addr host;	 /* unset: every address of the host, both families */
-	uint16_t host_port;	 /* never 0 in a record */
+	uint8_t proto;	     /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	struct fl_addr host; /* unset: every address of the host, both families */
+	uint16_t host_port;  /* never 0 in a record */
 	uint16_t container_port;
-	uint32_t count;		 /* 1 .. 65536; neither end passes 65535 */
+	uint32_t count; /* 1 .. 65536; neither end passes 65535 */
 };
 
 struct fl_endpoint {
 	struct fl_endpoint_id id;
 	enum fl_origin origin;
 	enum fl_state state;
-	char link[IFNAMSIZ];	 /* host end of the pair, "" when there is none */
-	uint32_t ifindex;	 /* of that link, 0 until it exists */
-	char netns[256];	 /* path as the runtime gave it: a way in, not an identity */
-	uint64_t cookie;	 /* the sandbox's SO_NETNS_COOKIE; 0 where the kernel has none */
-	uint64_t dev, ino;	 /* of the namespace file, for kernels without cookies */
+	char link[IFNAMSIZ]; /* host end of the pair, "" when there is none */
+	uint32_t ifindex;    /* of that link, 0 until it exists */
+	char netns[256];     /* path as the runtime gave it: a way in, not an identity */
+	uint64_t cookie;     /* the sandbox's SO_NETNS_COOKIE; 0 where the kernel has none */
+	uint64_t dev, ino;   /* of the namespace file, for kernels without cookies */
 	struct fl_mac mac;
 	struct fl_prefix addrs[FL_ENDPOINT_ADDRS];
 	uint32_t n_addrs;
-	struct fl_port *ports;	 /* owned */
+	struct fl_port *ports; /* owned */
 	uint32_t n_ports;
-	bool spoof_check;	 /* only frames from `mac` may enter the bridge at `link` */
-	bool snat_hairpin;	 /* portmap: masquerade what comes back to its own subnet */
-	char ipam[FL_DRIVER_MAX];/* IPAM type that gave the addresses, "" for none */
-	char pool[512];		 /* pool of the addresses when IPAM is in-process, else "" */
-	char aliases[1024];	 /* names that were asked for: a JSON list, "" for none */
-	char undo[512];		 /* driver's own memo for deletion (compact JSON), "" for none */
+	bool spoof_check;	  /* only frames from `mac` may enter the bridge at `link` */
+	bool snat_hairpin;	  /* portmap: masquerade what comes back to its own subnet */
+	char ipam[FL_DRIVER_MAX]; /* IPAM type that gave the addresses, "" for none */
+	char pool[512];		  /* pool of the addresses when IPAM is in-process, else "" */
+	char aliases[1024];	  /* names that were asked for: a JSON list, "" for none */
+	char undo[512];		  /* driver's own memo for deletion (compact JSON), "" for none */
 };
 
 enum fl_gateway_mode { FL_GATEWAY_NAT, FL_GATEWAY_ROUTED };
@@ -70,17 +71,19 @@ struct fl_network {
 	char name[FL_NAME_MAX + 1];
 	char driver[FL_DRIVER_MAX];
 	enum fl_origin origin;
-	bool ready;		 /* its nftables elements were committed as they stand here */
-	char link[IFNAMSIZ];	 /* bridge, or the host interface that leads to the containers; "" none */
-	bool internal;		 /* no route out, no NAT */
-	bool no_icc;		 /* endpoints do not reach each other */
-	bool isolate;		 /* other fairlead networks do not reach it, nor it them */
-	bool guarded;		 /* from outside only published ports are reached */
+	bool ready;	     /* its nftables elements were committed as they stand here */
+	char link[IFNAMSIZ]; /* bridge, or the host interface that leads to the containers; "" none
+			      */
+	bool internal;	     /* no route out, no NAT */
+	bool no_icc;	     /* endpoints do not reach each other */
+	bool isolate;	     /* other fairlead networks do not reach it, nor it them */
+	bool guarded;	     /* from outside only published ports are reached */
 	bool masquerade;
-	bool hairpin_all;	 /* masquerade every DNATed connection (portmap's masqAll) */
-	bool no_hairpin_snat;	 /* portmap's snat: false */
+	bool hairpin_all;     /* masquerade every DNATed connection (portmap's masqAll) */
+	bool no_hairpin_snat; /* portmap's snat: false */
 	enum fl_gateway_mode gateway_mode;
-	struct fl_addr snat[2];	 /* source address for traffic out, [0] IPv4, [1] IPv6; unset: masquerade */
+	struct fl_addr
+		snat[2]; /* source address for traffic out, [0] IPv4, [1] IPv6; unset: masquerade */
 	struct fl_prefix subnets[FL_NETWORK_SUBNETS]; /* masked */
 	uint32_t n_subnets;
 };
@@ -104,5 +107,5 @@ bool fl_network_add_subnet(struct fl_network *net, const struct fl_prefix *p);
 
 /* Known protocol, no port 0, and neither range passes 65535. */
 bool fl_port_valid(const struct fl_port *p);
-const char *fl_proto_str(uint8_t proto);		  /* "tcp", "udp", "sctp" */
-int fl_proto_parse(const char *s, uint8_t *ret);	  /* any letter case; -EINVAL */
+const char *fl_proto_str(uint8_t proto);	 /* "tcp", "udp", "sctp" */
+int fl_proto_parse(const char *s, uint8_t *ret); /* any letter case; -EINVAL */

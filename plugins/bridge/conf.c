@@ -8,7 +8,9 @@
 #define DEFAULT_BRIDGE "cni0"
 #define VLAN_MAX 4094
 
-static const char *const gateway_modes[] = { [FL_GATEWAY_NAT] = "nat", [FL_GATEWAY_ROUTED] = "routed", NULL };
+static const char *const gateway_modes[] = {
+	[FL_GATEWAY_NAT] = "nat", [FL_GATEWAY_ROUTED] = "routed", NULL
+};
 /* Accepted for the reference's sake; there is one backend here. */
 static const char *const masq_backends[] = { "", "nftables", "iptables", NULL };
 
@@ -30,7 +32,8 @@ const struct fl_field bridge_fields[] = {
 	FL_F("hairpinMode", BOOL, struct bridge_conf, hairpin),
 	FL_F("promiscMode", BOOL, struct bridge_conf, promisc),
 	FL_F("vlan", INT, struct bridge_conf, vlan, 0, VLAN_MAX),
-	FL_F("vlanTrunk", LIST, struct bridge_conf, trunk, .max = VLAN_MAX, .sub = trunk_fields, .size = sizeof(struct vlan_trunk)),
+	FL_F("vlanTrunk", LIST, struct bridge_conf, trunk, .max = VLAN_MAX, .sub = trunk_fields,
+	     .size = sizeof(struct vlan_trunk)),
 	FL_F("preserveDefaultVlan", TRI, struct bridge_conf, preserve_default_vlan),
 	FL_F("macspoofchk", BOOL, struct bridge_conf, spoof_check),
 	FL_F("enabledad", TRI, struct bridge_conf, dad),
@@ -56,12 +59,16 @@ static int check_trunk(const struct bridge_conf *conf, struct fl_error *err)
 
 	for (size_t i = 0; i < conf->trunk.n; i++) {
 		if (!t[i].id && !t[i].min && !t[i].max)
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "vlanTrunk[%zu]: expected id, or minID and maxID", i);
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "vlanTrunk[%zu]: expected id, or minID and maxID", i);
 		if (!t[i].min != !t[i].max)
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "vlanTrunk[%zu]: expected minID and maxID together", i);
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "vlanTrunk[%zu]: expected minID and maxID together", i);
 		if (t[i].min > t[i].max)
-			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "vlanTrunk[%zu].minID: expected at most maxID (%lld), not %lld", i,
-					    (long long)t[i].max, (long long)t[i].min);
+			return fl_error_set(
+				err, EINVAL, FL_ECODE_CONFIG,
+				"vlanTrunk[%zu].minID: expected at most maxID (%lld), not %lld", i,
+				(long long)t[i].max, (long long)t[i].min);
 	}
 	return 0;
 }
@@ -71,9 +78,12 @@ static int take_snat(struct fl_call *c, const json_t *v, const char *path, struc
 	struct fl_addr a;
 
 	if (!json_is_string(v))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE, "%s: expected an IP address, not %s", path, fl_json_kind(v));
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "%s: expected an IP address, not %s", path, fl_json_kind(v));
 	if (fl_addr_parse(json_string_value(v), &a))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s: expected an IP address, not \"%.64s\"", path, json_string_value(v));
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "%s: expected an IP address, not \"%.64s\"", path,
+				    json_string_value(v));
 	c->net.snat[a.family == AF_INET6] = a;
 	return 0;
 }
@@ -103,15 +113,20 @@ int bridge_validate(struct fl_call *c, struct fl_error *err)
 		conf->bridge = DEFAULT_BRIDGE;
 	if (!fl_ifname_valid(conf->bridge))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "bridge: expected an interface name of 1 to 15 bytes without '/', ':' and spaces, not \"%.64s\"", conf->bridge);
+				    "bridge: expected an interface name of 1 to 15 bytes without "
+				    "'/', ':' and spaces, not \"%.64s\"",
+				    conf->bridge);
 	if (conf->hairpin && conf->promisc)
 		return bad(err, "hairpinMode, promiscMode: expected at most one of them");
 	if (conf->no_container_up && c->ipam_mode != FL_IPAM_NONE)
 		return bad(err, "disableContainerInterface: cannot be used together with ipam");
 	if (conf->internal && conf->is_default_gateway)
-		return bad(err, "internal, isDefaultGateway: an internal network has no route out; expected at most one of them");
+		return bad(err, "internal, isDefaultGateway: an internal network has no route out; "
+				"expected at most one of them");
 	if (conf->mtu && conf->mtu < 68)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "mtu: expected 0 or an integer from 68 to 65535, not %lld", (long long)conf->mtu);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "mtu: expected 0 or an integer from 68 to 65535, not %lld",
+				    (long long)conf->mtu);
 	conf->is_gateway |= conf->is_default_gateway;
 	fl_strcpy(c->net.link, sizeof(c->net.link), conf->bridge);
 	c->net.internal = conf->internal;
@@ -119,7 +134,8 @@ int bridge_validate(struct fl_call *c, struct fl_error *err)
 	c->net.isolate = conf->isolate;
 	c->net.guarded = conf->guarded;
 	c->net.gateway_mode = (enum fl_gateway_mode)conf->gateway_mode;
-	c->net.masquerade = conf->ip_masq && !conf->internal && conf->gateway_mode == FL_GATEWAY_NAT;
+	c->net.masquerade =
+		conf->ip_masq && !conf->internal && conf->gateway_mode == FL_GATEWAY_NAT;
 	c->ep.spoof_check = conf->spoof_check;
 	if (!fl_json_get(c->req.config, "preserveDefaultVlan"))
 		conf->preserve_default_vlan = 1;

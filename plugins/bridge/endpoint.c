@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The veth pair: born with its final names, MACs and MTU, one end in the bridge, one in the sandbox. */
+/* The veth pair: born with its final names, MACs and MTU, one end in the bridge, one in the
+ * sandbox. */
 #include "bridge.h"
 
 #include <errno.h>
@@ -17,7 +18,9 @@ static int add_vlans(struct fl_call *c, uint32_t port, struct fl_error *err)
 		r = fl_vlan_del(c->host, port, false, v, 1, err);
 	}
 	if (!r) {
-		v[0] = (struct fl_vlan_range){ .first = conf->vlan ? (uint16_t)conf->vlan : 1, .pvid = true, .untagged = true };
+		v[0] = (struct fl_vlan_range){ .first = conf->vlan ? (uint16_t)conf->vlan : 1,
+					       .pvid = true,
+					       .untagged = true };
 		r = fl_vlan_add(c->host, port, false, v, 1, err);
 	}
 	for (size_t i = 0; i < conf->trunk.n && !r; i++) {
@@ -26,7 +29,8 @@ static int add_vlans(struct fl_call *c, uint32_t port, struct fl_error *err)
 		if (t[i].id)
 			v[n++] = (struct fl_vlan_range){ .first = (uint16_t)t[i].id };
 		if (t[i].max)
-			v[n++] = (struct fl_vlan_range){ .first = (uint16_t)t[i].min, .last = (uint16_t)t[i].max };
+			v[n++] = (struct fl_vlan_range){ .first = (uint16_t)t[i].min,
+							 .last = (uint16_t)t[i].max };
 		r = fl_vlan_add(c->host, port, false, v, n, err);
 	}
 	return r;
@@ -37,7 +41,8 @@ static unsigned wanted_flags(const struct fl_call *c)
 	const struct bridge_conf *conf = c->conf;
 	unsigned flags = 0;
 
-	/* A container reaches itself through its published port only if the bridge may send it back. */
+	/* A container reaches itself through its published port only if the bridge may send it
+	 * back. */
 	if (conf->hairpin || (c->ep.n_ports && !conf->promisc))
 		flags |= FL_PORT_HAIRPIN;
 	if (conf->port_isolation || c->net.no_icc)
@@ -62,18 +67,25 @@ int bridge_endpoint_create(struct fl_call *c, struct fl_error *err)
 {
 	const struct bridge_conf *conf = c->conf;
 	uint32_t mtu = conf->mtu ? (uint32_t)conf->mtu : c->result.interfaces[0].mtu;
-	struct fl_veth_spec spec = { .name = c->ep.link, .peer = c->req.ifname, .peer_netns_fd = c->sandbox.fd,
-				     .mac = fl_mac_random(), .mtu = mtu, .master = c->link_index };
+	struct fl_veth_spec spec = { .name = c->ep.link,
+				     .peer = c->req.ifname,
+				     .peer_netns_fd = c->sandbox.fd,
+				     .mac = fl_mac_random(),
+				     .mtu = mtu,
+				     .master = c->link_index };
 	struct fl_link inside;
 	int r;
 
 	spec.peer_mac = c->ep.mac;
 	r = fl_veth_create(c->host, &spec, err);
 	if (r == -EEXIST)
-		return fl_error_set(err, r, FL_ECODE_CONFLICT, "CNI_IFNAME: the sandbox %s has an interface %s already", c->req.netns,
-				    c->req.ifname);
+		return fl_error_set(err, r, FL_ECODE_CONFLICT,
+				    "CNI_IFNAME: the sandbox %s has an interface %s already",
+				    c->req.netns, c->req.ifname);
 	if (r == -EXFULL)
-		return fl_error_set(err, r, FL_ECODE_EXHAUSTED, "bridge %s has 1,023 ports, the kernel's limit (BR_MAX_PORTS); use another network",
+		return fl_error_set(err, r, FL_ECODE_EXHAUSTED,
+				    "bridge %s has 1,023 ports, the kernel's limit (BR_MAX_PORTS); "
+				    "use another network",
 				    conf->bridge);
 	if (r)
 		return r;
@@ -104,9 +116,12 @@ static int add_default_routes(struct fl_call *c, struct fl_error *err)
 {
 	for (size_t i = 0; i < c->ipam_result.n_ips; i++) {
 		const struct fl_result_ip *ip = &c->ipam_result.ips[i];
-		struct fl_route r = { .dst.addr.family = ip->address.addr.family, .gw = ip->gateway, .scope = -1 };
+		struct fl_route r = { .dst.addr.family = ip->address.addr.family,
+				      .gw = ip->gateway,
+				      .scope = -1 };
 
-		if (fl_addr_is_set(&ip->gateway) && !has_default(&c->ipam_result, r.dst.addr.family) &&
+		if (fl_addr_is_set(&ip->gateway) &&
+		    !has_default(&c->ipam_result, r.dst.addr.family) &&
 		    fl_result_add_route(&c->ipam_result, &r))
 			return fl_error_oom(err);
 	}
@@ -161,8 +176,9 @@ static int check_gateways(struct fl_call *c, uint32_t bridge, struct fl_error *e
 		if (r)
 			return r;
 		if (!s.found)
-			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s has lost the gateway's address %s", c->net.link,
-					    fl_addr_str(s.want, FL_ADDR_BUF));
+			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+					    "bridge %s has lost the gateway's address %s",
+					    c->net.link, fl_addr_str(s.want, FL_ADDR_BUF));
 	}
 	return 0;
 }
@@ -174,19 +190,29 @@ int bridge_check(struct fl_call *c, struct fl_error *err)
 	int r = fl_link_get(c->host, conf->bridge, &br, err);
 
 	if (r || strcmp(br.kind, "bridge"))
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is missing", conf->bridge);
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is missing",
+				    conf->bridge);
 	if (!(br.flags & IFF_UP))
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is down", conf->bridge);
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is down",
+				    conf->bridge);
 	if (conf->promisc && !(br.flags & IFF_PROMISC))
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is not in promiscuous mode", conf->bridge);
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "bridge %s is not in promiscuous mode", conf->bridge);
 	if (fl_link_get_index(c->host, c->ep.ifindex, &port, err))
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "host interface %s of container %s is missing", c->ep.link, c->req.container);
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "host interface %s of container %s is missing", c->ep.link,
+				    c->req.container);
 	if (port.master != br.index)
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "host interface %s of container %s is not a port of bridge %s", port.name,
-				    c->req.container, conf->bridge);
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "host interface %s of container %s is not a port of bridge %s",
+				    port.name, c->req.container, conf->bridge);
 	if (wanted_flags(c) & ~port.port_flags)
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "host interface %s of container %s has lost its %s flag", port.name,
-				    c->req.container, wanted_flags(c) & ~port.port_flags & FL_PORT_HAIRPIN ? "hairpin" : "isolated");
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "host interface %s of container %s has lost its %s flag",
+				    port.name, c->req.container,
+				    wanted_flags(c) & ~port.port_flags & FL_PORT_HAIRPIN
+					    ? "hairpin"
+					    : "isolated");
 	r = conf->is_gateway ? check_gateways(c, br.index, err) : 0;
 	return r ? r : fl_check_interface(c, err);
 }

@@ -9,8 +9,9 @@
 
 static int wrong_kind(const struct fl_link *l, struct fl_error *err)
 {
-	return fl_error_set(err, EEXIST, FL_ECODE_CONFIG, "bridge: \"%s\" exists and is %s%s, not a bridge; choose another name", l->name,
-			    *l->kind ? "of kind " : "a physical interface", l->kind);
+	return fl_error_set(err, EEXIST, FL_ECODE_CONFIG,
+			    "bridge: \"%s\" exists and is %s%s, not a bridge; choose another name",
+			    l->name, *l->kind ? "of kind " : "a physical interface", l->kind);
 }
 
 static bool wants_vlans(const struct bridge_conf *conf)
@@ -20,8 +21,10 @@ static bool wants_vlans(const struct bridge_conf *conf)
 
 static int no_vlans(const struct bridge_conf *conf, struct fl_error *err)
 {
-	return fl_error_set(err, EOPNOTSUPP, FL_ECODE_KERNEL,
-			    "%s: this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)", conf->vlan ? "vlan" : "vlanTrunk");
+	return fl_error_set(
+		err, EOPNOTSUPP, FL_ECODE_KERNEL,
+		"%s: this kernel has no bridge VLAN filtering (CONFIG_BRIDGE_VLAN_FILTERING)",
+		conf->vlan ? "vlan" : "vlanTrunk");
 }
 
 /* Before it is up. Without IPv6 in the kernel there are no such keys. */
@@ -30,19 +33,24 @@ static int set_sysctls(const char *bridge, struct fl_error *err)
 	/* Advertisements of a container must not configure the host. */
 	int r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_ra", bridge);
 
-	/* A tentative link-local address cannot ask for neighbours: the first packet would wait two seconds. */
+	/* A tentative link-local address cannot ask for neighbours: the first packet would wait two
+	 * seconds. */
 	if (r >= 0)
 		r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_dad", bridge);
 	return r < 0 && r != -ENOENT ? r : 0;
 }
 
-/* Its MAC is given: a bridge without one takes the lowest of its ports', and changes when they do. */
+/* Its MAC is given: a bridge without one takes the lowest of its ports', and changes when they do.
+ */
 static int make(struct fl_call *c, struct fl_link *l, struct fl_error *err)
 {
 	const struct bridge_conf *conf = c->conf;
-	struct fl_bridge_spec spec = { .name = conf->bridge, .mac = fl_mac_random(), .mtu = (uint32_t)conf->mtu,
+	struct fl_bridge_spec spec = { .name = conf->bridge,
+				       .mac = fl_mac_random(),
+				       .mtu = (uint32_t)conf->mtu,
 				       .vlan_filtering = wants_vlans(conf),
-				       .no_default_vlan = wants_vlans(conf) && !conf->preserve_default_vlan };
+				       .no_default_vlan =
+					       wants_vlans(conf) && !conf->preserve_default_vlan };
 	int r = fl_bridge_create(c->host, &spec, err);
 
 	if (r == -EOPNOTSUPP && wants_vlans(conf))
@@ -74,7 +82,8 @@ static int ensure_bridge(struct fl_call *c, struct fl_link *l, struct fl_error *
 		return no_vlans(conf, err);
 	if (wants_vlans(conf) && !l->vlan_filtering)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "bridge %s: vlan needs VLAN filtering on it, and it was created without: set it, or choose another bridge",
+				    "bridge %s: vlan needs VLAN filtering on it, and it was "
+				    "created without: set it, or choose another bridge",
 				    conf->bridge);
 	if (!(l->flags & IFF_UP))
 		r = fl_link_set_up(c->host, l->index, true, err);
@@ -109,7 +118,8 @@ static int see_address(void *arg, const struct fl_ifaddr *a)
 			g->have[i] = true;
 			return 0;
 		}
-		/* One IPv4 network a bridge; IPv6 networks side by side as long as they do not overlap. */
+		/* One IPv4 network a bridge; IPv6 networks side by side as long as they do not
+		 * overlap. */
 		clash |= w->addr.family == AF_INET || fl_prefix_overlaps(w, &a->prefix);
 	}
 	if (!clash || (a->prefix.addr.family == AF_INET6 && fl_addr_is_linklocal(&a->prefix.addr)))
@@ -129,8 +139,10 @@ static int settle_foreign(struct fl_call *c, const struct gateways *g, struct fl
 		return 0;
 	if (!conf->force_address)
 		return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFIG,
-				    "\"%s\" already has an IP address different from %s: it has %s; set forceAddress to replace it", conf->bridge,
-				    fl_prefix_str(&g->want[0], FL_PREFIX_BUF), fl_prefix_str(&g->foreign, FL_PREFIX_BUF));
+				    "\"%s\" already has an IP address different from %s: it has "
+				    "%s; set forceAddress to replace it",
+				    conf->bridge, fl_prefix_str(&g->want[0], FL_PREFIX_BUF),
+				    fl_prefix_str(&g->foreign, FL_PREFIX_BUF));
 	for (size_t i = 0; i < g->n_drop && !r; i++)
 		r = fl_ifaddr_del(c->host, c->link_index, &g->drop[i], err);
 	return r;
@@ -166,7 +178,8 @@ static int ensure_gateways(struct fl_call *c, struct fl_error *err)
 	for (size_t i = 0; i < g.n && !r; i++) {
 		if (g.have[i])
 			continue;
-		r = fl_ifaddr_add(c->host, c->link_index, &g.want[i], g.want[i].addr.family == AF_INET6 ? IFA_F_NODAD : 0, err);
+		r = fl_ifaddr_add(c->host, c->link_index, &g.want[i],
+				  g.want[i].addr.family == AF_INET6 ? IFA_F_NODAD : 0, err);
 		if (r == -EEXIST) /* another first ADD was quicker */
 			r = 0;
 		else if (r)
@@ -209,8 +222,8 @@ int bridge_network_create(struct fl_call *c, struct fl_error *err)
 			r = ensure_gateways(c, err);
 	}
 	/*
-	 * 127.0.0.1:PORT on the host is sent into the bridge with a loopback source before NAT. The skeleton's first
-	 * rule keeps everybody else from 127/8.
+	 * 127.0.0.1:PORT on the host is sent into the bridge with a loopback source before NAT. The
+	 * skeleton's first rule keeps everybody else from 127/8.
 	 */
 	if (!r && !l.route_localnet && (c->ep.n_ports || (conf->is_gateway && !conf->internal)))
 		r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", conf->bridge);
@@ -229,7 +242,8 @@ void bridge_network_undo(struct fl_call *c)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 
-	if (c->created_network && !fl_txn_begin(c->store, true, &t, NULL) && !fl_networks_each(t, uses_link, c->net.link, NULL))
+	if (c->created_network && !fl_txn_begin(c->store, true, &t, NULL) &&
+	    !fl_networks_each(t, uses_link, c->net.link, NULL))
 		fl_link_del(c->host, c->net.link, NULL);
 }
 

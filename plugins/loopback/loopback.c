@@ -54,7 +54,8 @@ static int check(struct fl_call *c, struct fl_error *err)
 	int r = fl_link_get(c->inside, LO, &lo, err);
 
 	if (!r && !(lo.flags & IFF_UP))
-		r = fl_error_set(err, ENETDOWN, FL_ECODE_CHECK, "container %s: lo is down", c->req.container);
+		r = fl_error_set(err, ENETDOWN, FL_ECODE_CHECK, "container %s: lo is down",
+				 c->req.container);
 	return r;
 }
 

@@ -32,8 +32,9 @@ static int refuse_conditions(const struct fl_list *l, const char *key, struct fl
 	if (!l->n)
 		return 0;
 	return fl_error_set(err, ENOTSUP, FL_ECODE_UNSUPPORTED,
-			    "%s: \"%.64s\" cannot be expressed; publish at an address instead (hostIP), or filter in a table of your own", key,
-			    ((const char **)l->items)[0]);
+			    "%s: \"%.64s\" cannot be expressed; publish at an address instead "
+			    "(hostIP), or filter in a table of your own",
+			    key, ((const char **)l->items)[0]);
 }
 
 static bool inside(const struct fl_call *c, const struct fl_result_ip *ip)
@@ -48,13 +49,15 @@ static bool inside(const struct fl_call *c, const struct fl_result_ip *ip)
 	return i->sandbox && !strcmp(i->name, c->req.ifname);
 }
 
-/* The host's end, so that an owner without a DEL can be seen to be gone: the interface before ours. */
+/* The host's end, so that an owner without a DEL can be seen to be gone: the interface before ours.
+ */
 static void find_host_end(struct fl_call *c)
 {
 	for (size_t i = 1; i < c->prev.n_interfaces; i++) {
 		const struct fl_result_interface *host = &c->prev.interfaces[i - 1];
 
-		if (c->prev.interfaces[i].sandbox && !host->sandbox && !strncmp(host->name, "veth", 4))
+		if (c->prev.interfaces[i].sandbox && !host->sandbox &&
+		    !strncmp(host->name, "veth", 4))
 			fl_strcpy(c->ep.link, sizeof(c->ep.link), host->name);
 	}
 }
@@ -69,7 +72,9 @@ static int validate(struct fl_call *c, struct fl_error *err)
 	if (r)
 		return r;
 	if (conf->mark_chain && *conf->mark_chain && fl_json_get(c->req.config, "markMasqBit"))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "externalSetMarkChain, markMasqBit: expected at most one of them");
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"externalSetMarkChain, markMasqBit: expected at most one of them");
 	c->idle = !c->ep.n_ports;
 	c->net.hairpin_all = conf->masq_all;
 	c->net.no_hairpin_snat = fl_json_get(c->req.config, "snat") && !conf->snat;
@@ -77,7 +82,9 @@ static int validate(struct fl_call *c, struct fl_error *err)
 		if (inside(c, &c->prev.ips[i]))
 			c->ep.addrs[c->ep.n_addrs++] = c->prev.ips[i].address;
 	if (!c->idle && c->req.verb == FL_VERB_ADD && !c->ep.n_addrs)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "prevResult.ips: expected an address of %s, found none", c->req.ifname);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "prevResult.ips: expected an address of %s, found none",
+				    c->req.ifname);
 	find_host_end(c);
 	return 0;
 }

@@ -1,17 +1,26 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* A network configuration from a stranger: IPAM, ports, DNS and previous result, all that decodes it. */
+/* A network configuration from a stranger: IPAM, ports, DNS and previous result, all that decodes
+ * it. */
 #include "plugin/internal.h"
 
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const struct fl_driver driver = { .type = "fuzz", .flags = FL_DRIVER_IPAM | FL_DRIVER_PORTS };
+static const struct fl_driver driver = { .type = "fuzz",
+					 .flags = FL_DRIVER_IPAM | FL_DRIVER_PORTS };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fl_call c = { .driver = &driver, .self = FL_NETNS_NONE, .sandbox = FL_NETNS_NONE,
-			     .req = { .container = "c", .netns = "", .ifname = "eth0", .network = "n", .args = "", .path = "" } };
+	struct fl_call c = { .driver = &driver,
+			     .self = FL_NETNS_NONE,
+			     .sandbox = FL_NETNS_NONE,
+			     .req = { .container = "c",
+				      .netns = "",
+				      .ifname = "eth0",
+				      .network = "n",
+				      .args = "",
+				      .path = "" } };
 	struct fl_error err = { 0 };
 	const json_t *prev;
 

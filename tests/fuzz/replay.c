@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Replays a corpus through a fuzz target without libFuzzer, so that every ordinary test run does. */
+/* Replays a corpus through a fuzz target without libFuzzer, so that every ordinary test run does.
+ */
 #include "base/cleanup.h"
 
 #include <dirent.h>

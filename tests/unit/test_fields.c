@@ -42,7 +42,8 @@ static const struct fl_field fields[] = {
 	FL_F("prefix", PREFIX, struct outer, prefix),
 	FL_F("mac", MAC, struct outer, mac),
 	FL_F("one", OBJECT, struct outer, one, .sub = inner_fields),
-	FL_F("many", LIST, struct outer, many, .max = 3, .sub = inner_fields, .size = sizeof(struct inner)),
+	FL_F("many", LIST, struct outer, many, .max = 3, .sub = inner_fields,
+	     .size = sizeof(struct inner)),
 	FL_F("any", JSON, struct outer, any),
 	FL_F("object", JSON_OBJECT, struct outer, object),
 	{ 0 },
@@ -68,7 +69,10 @@ static void good(void **state)
 	struct fl_error e = { 0 };
 
 	(void)state;
-	assert_int_equal(decode("{\"flag\":true,\"hostPort\":80,\"kind\":\"SOME\",\"mac\":\"02:00:00:00:00:0A\"}", &o, &e), 0);
+	assert_int_equal(decode("{\"flag\":true,\"hostPort\":80,\"kind\":\"SOME\",\"mac\":\"02:00:"
+				"00:00:00:0A\"}",
+				&o, &e),
+			 0);
 	assert_true(o.flag);
 	assert_int_equal(o.n, 80);
 	assert_int_equal(o.kind, 1);
@@ -80,7 +84,10 @@ static void good(void **state)
 	assert_int_equal(o.tri, -1);
 	assert_int_equal(decode("{\"HostPort\":1,\"hostPort\":2}", &o, &e), 0);
 	assert_int_equal(o.n, 2);
-	assert_int_equal(decode("{\"many\":[{\"n\":1},{\"names\":[\"a\",\"b\"]}],\"one\":{\"n\":3}}", &o, &e), 0);
+	assert_int_equal(
+		decode("{\"many\":[{\"n\":1},{\"names\":[\"a\",\"b\"]}],\"one\":{\"n\":3}}", &o,
+		       &e),
+		0);
 	assert_int_equal(o.one.n, 3);
 }
 
@@ -92,7 +99,8 @@ static void hostile(void **state)
 	} cases[] = {
 		{ "{\"flag\":1}", "flag: expected true or false, not an integer", FL_ECODE_DECODE },
 		{ "{\"tri\":\"x\"}", "tri: expected true or false", FL_ECODE_DECODE },
-		{ "{\"hostPort\":\"80\"}", "hostPort: expected an integer from 0 to 65535, not a string", FL_ECODE_DECODE },
+		{ "{\"hostPort\":\"80\"}",
+		  "hostPort: expected an integer from 0 to 65535, not a string", FL_ECODE_DECODE },
 		{ "{\"hostPort\":1.5}", "not a fraction", FL_ECODE_DECODE },
 		{ "{\"hostPort\":65536}", "not 65536", FL_ECODE_CONFIG },
 		{ "{\"hostPort\":-1}", "not -1", FL_ECODE_CONFIG },
@@ -102,14 +110,20 @@ static void hostile(void **state)
 		{ "{\"prefix\":\"1.2.3.4\"}", "prefix: expected a prefix", FL_ECODE_CONFIG },
 		{ "{\"prefix\":\"\"}", "prefix: expected a prefix", FL_ECODE_CONFIG },
 		{ "{\"mac\":\"zz\"}", "mac: expected a MAC address", FL_ECODE_CONFIG },
-		{ "{\"kind\":\"all\"}", "kind: expected one of \"none\", \"some\", not \"all\"", FL_ECODE_CONFIG },
+		{ "{\"kind\":\"all\"}", "kind: expected one of \"none\", \"some\", not \"all\"",
+		  FL_ECODE_CONFIG },
 		{ "{\"one\":[]}", "one: expected an object, not a list", FL_ECODE_DECODE },
-		{ "{\"one\":{\"n\":11}}", "one.n: expected an integer from 1 to 10", FL_ECODE_CONFIG },
+		{ "{\"one\":{\"n\":11}}", "one.n: expected an integer from 1 to 10",
+		  FL_ECODE_CONFIG },
 		{ "{\"many\":{}}", "many: expected a list of objects", FL_ECODE_DECODE },
-		{ "{\"many\":[{},{},{},{}]}", "many: expected at most 3 items, not 4", FL_ECODE_CONFIG },
-		{ "{\"many\":[{},7]}", "many[1]: expected an object, not an integer", FL_ECODE_DECODE },
-		{ "{\"many\":[{\"names\":[\"a\",1]}]}", "many[0].names[1]: expected a string", FL_ECODE_DECODE },
-		{ "{\"object\":true}", "object: expected an object, not a boolean", FL_ECODE_DECODE },
+		{ "{\"many\":[{},{},{},{}]}", "many: expected at most 3 items, not 4",
+		  FL_ECODE_CONFIG },
+		{ "{\"many\":[{},7]}", "many[1]: expected an object, not an integer",
+		  FL_ECODE_DECODE },
+		{ "{\"many\":[{\"names\":[\"a\",1]}]}", "many[0].names[1]: expected a string",
+		  FL_ECODE_DECODE },
+		{ "{\"object\":true}", "object: expected an object, not a boolean",
+		  FL_ECODE_DECODE },
 	};
 
 	(void)state;
@@ -119,7 +133,8 @@ static void hostile(void **state)
 
 		assert_int_equal(decode(cases[i].json, &o, &e), -EINVAL);
 		if (!strstr(e.text, cases[i].says))
-			fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].json, e.text, cases[i].says);
+			fail_msg("%s: \"%s\" does not say \"%s\"", cases[i].json, e.text,
+				 cases[i].says);
 		assert_int_equal(e.code, cases[i].code);
 	}
 }

@@ -125,10 +125,13 @@ static void test_two_subnets_pair_up(void **state)
 	(void)state;
 	n.masquerade = true;
 	assert_int_equal(fl_fw_network_elems(&n, print_elem, &got), 0);
-	assert_non_null(strstr(got.s, "same_subnet4 { 10.1.0.0-10.1.0.255 . 10.2.0.0-10.2.0.255 }"));
-	assert_non_null(strstr(got.s, "same_subnet4 { 10.2.0.0-10.2.0.255 . 10.1.0.0-10.1.0.255 }"));
+	assert_non_null(
+		strstr(got.s, "same_subnet4 { 10.1.0.0-10.1.0.255 . 10.2.0.0-10.2.0.255 }"));
+	assert_non_null(
+		strstr(got.s, "same_subnet4 { 10.2.0.0-10.2.0.255 . 10.1.0.0-10.1.0.255 }"));
 	assert_non_null(strstr(got.s, "hairpin4 { 10.2.0.0-10.2.0.255 . 10.1.0.0-10.1.0.255 }"));
-	assert_non_null(strstr(got.s, "masquerade6 { fd00::-fd00::ffff:ffff:ffff:ffff : goto outward }"));
+	assert_non_null(
+		strstr(got.s, "masquerade6 { fd00::-fd00::ffff:ffff:ffff:ffff : goto outward }"));
 }
 
 /* HOST "" is unset. */
@@ -171,7 +174,8 @@ static void test_publish(void **state)
 		const char *const *addrs;
 		const char *want;
 	} cases[] = {
-		{ port(IPPROTO_TCP, "", 8080, 80, 1), V4, "publish4 { tcp . 8080 : 10.1.0.2 . 80 }\n" },
+		{ port(IPPROTO_TCP, "", 8080, 80, 1), V4,
+		  "publish4 { tcp . 8080 : 10.1.0.2 . 80 }\n" },
 		{ port(IPPROTO_UDP, "", 53, 53, 1), DUAL,
 		  "publish4 { udp . 53 : 10.1.0.2 . 53 }\npublish6 { udp . 53 : fd00::2 . 53 }\n" },
 		{ port(IPPROTO_SCTP, "0.0.0.0", 1, 65535, 1), DUAL,
@@ -224,10 +228,14 @@ static void test_internal_publishes_nothing(void **state)
 static void test_routed_opens_container_ports(void **state)
 {
 	struct fl_port ports[] = {
-		port(IPPROTO_TCP, "", 8080, 80, 1),	   port(IPPROTO_TCP, "192.0.2.1", 8081, 80, 1),
-		port(IPPROTO_TCP, "", 9000, 100, 11),	   port(IPPROTO_TCP, "", 9100, 105, 11),
-		port(IPPROTO_UDP, "", 100, 100, 1),	   port(IPPROTO_TCP, "127.0.0.1", 22, 22, 1),
-		port(IPPROTO_TCP, "2001:db8::1", 443, 443, 1), port(IPPROTO_TCP, "", 9200, 116, 1),
+		port(IPPROTO_TCP, "", 8080, 80, 1),
+		port(IPPROTO_TCP, "192.0.2.1", 8081, 80, 1),
+		port(IPPROTO_TCP, "", 9000, 100, 11),
+		port(IPPROTO_TCP, "", 9100, 105, 11),
+		port(IPPROTO_UDP, "", 100, 100, 1),
+		port(IPPROTO_TCP, "127.0.0.1", 22, 22, 1),
+		port(IPPROTO_TCP, "2001:db8::1", 443, 443, 1),
+		port(IPPROTO_TCP, "", 9200, 116, 1),
 	};
 	struct fl_endpoint ep = endpoint(DUAL, ports, FL_ARRAY_SIZE(ports));
 	struct fl_network n = network("br0", NULL);
@@ -236,15 +244,16 @@ static void test_routed_opens_container_ports(void **state)
 	n.gateway_mode = FL_GATEWAY_ROUTED;
 	expect_endpoint(&n, &ep, "");
 	n.guarded = true;
-	expect_endpoint(&n, &ep, "open4 { 10.1.0.2 . tcp . 80 }\n"
-				 "open4_range { 10.1.0.2 . tcp . 100-115 }\n"
-				 "open4 { 10.1.0.2 . tcp . 116 }\n"
-				 "open4 { 10.1.0.2 . udp . 100 }\n"
-				 "open6 { fd00::2 . tcp . 80 }\n"
-				 "open6_range { fd00::2 . tcp . 100-115 }\n"
-				 "open6 { fd00::2 . tcp . 116 }\n"
-				 "open6 { fd00::2 . tcp . 443 }\n"
-				 "open6 { fd00::2 . udp . 100 }\n");
+	expect_endpoint(&n, &ep,
+			"open4 { 10.1.0.2 . tcp . 80 }\n"
+			"open4_range { 10.1.0.2 . tcp . 100-115 }\n"
+			"open4 { 10.1.0.2 . tcp . 116 }\n"
+			"open4 { 10.1.0.2 . udp . 100 }\n"
+			"open6 { fd00::2 . tcp . 80 }\n"
+			"open6_range { fd00::2 . tcp . 100-115 }\n"
+			"open6 { fd00::2 . tcp . 116 }\n"
+			"open6 { fd00::2 . tcp . 443 }\n"
+			"open6 { fd00::2 . udp . 100 }\n");
 }
 
 static void test_spoof_check(void **state)
@@ -256,8 +265,9 @@ static void test_spoof_check(void **state)
 	ep.mac = (struct fl_mac){ { 2, 0, 0, 0, 0, 9 } };
 	expect_endpoint(NULL, &ep, "");
 	fl_strcpy(ep.link, sizeof(ep.link), "veth0123456789a");
-	expect_endpoint(NULL, &ep, "checked_ports { veth0123456789a }\n"
-				   "allowed_macs { veth0123456789a . 02:00:00:00:00:09 }\n");
+	expect_endpoint(NULL, &ep,
+			"checked_ports { veth0123456789a }\n"
+			"allowed_macs { veth0123456789a . 02:00:00:00:00:09 }\n");
 }
 
 static int keep_comment(void *arg, enum fl_fw_set_id set, const struct fl_nft_elem *e)
@@ -336,10 +346,11 @@ static void test_first_of_overlapping_wins(void **state)
 	assert_int_equal(fl_fw_elems_endpoint(&l, NULL, &ep), 0);
 	fl_fw_elems_drop_overlaps(&l);
 	print_list(&l, &got);
-	assert_string_equal(got.s, "publish4_range { tcp . 9050-9149 : 10.1.0.2 }\n"
-				   "publish4_range { udp . 9000-9099 : 10.1.0.2 }\n"
-				   "publish4_range { tcp . 9000-9049 : 10.1.0.2 }\n"
-				   "publish4_range_at { 192.0.2.1 . tcp . 9000-9099 : 10.1.0.2 }\n");
+	assert_string_equal(got.s,
+			    "publish4_range { tcp . 9050-9149 : 10.1.0.2 }\n"
+			    "publish4_range { udp . 9000-9099 : 10.1.0.2 }\n"
+			    "publish4_range { tcp . 9000-9049 : 10.1.0.2 }\n"
+			    "publish4_range_at { 192.0.2.1 . tcp . 9000-9099 : 10.1.0.2 }\n");
 }
 
 /* by_family() relies on it. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lib/fw against the running kernel, in a network namespace of its own. What is in the kernel is read
- * back by nft(8) and iptables(8), never by our own reader.
+ * lib/fw against the running kernel, in a network namespace of its own. What is in the kernel is
+ * read back by nft(8) and iptables(8), never by our own reader.
  */
 #include "unit.h"
 
@@ -119,7 +119,8 @@ static void expect_map(const char *map, const char *needle, int times)
 static struct fl_fw *fw;
 static struct fl_error err;
 
-static void rebuild(const struct fl_network *nets, size_t n, const struct fl_endpoint *eps, size_t m)
+static void rebuild(const struct fl_network *nets, size_t n, const struct fl_endpoint *eps,
+		    size_t m)
 {
 	if (fl_fw_rebuild(fw, nets, n, eps, m, &err))
 		fail_msg("%s (%s)", err.text, err.details);
@@ -151,13 +152,16 @@ static void test_apply_needs_skeleton(void **state)
 	struct fl_network net = bridge_network("net", "br0", "10.1.0.0/24");
 
 	(void)state;
-	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_network = &net }, &err), -ENOENT);
+	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_network = &net }, &err),
+			 -ENOENT);
 	assert_non_null(strstr(err.text, "skeleton-" FL_FW_VERSION));
 	assert_int_equal(system("nft list table inet fairlead >/dev/null 2>&1") != 0, 1);
 	/* Another version is none. */
 	assert_int_equal(system("nft 'add table inet fairlead; add set inet fairlead skeleton-0 "
-				"{ type ifname; }'"), 0);
-	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_network = &net }, &err), -ENOENT);
+				"{ type ifname; }'"),
+			 0);
+	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_network = &net }, &err),
+			 -ENOENT);
 	rebuild(&net, 1, NULL, 0);
 	assert_int_not_equal(system("nft list set inet fairlead skeleton-0 >/dev/null 2>&1"), 0);
 	apply((struct fl_fw_change){ .add_network = &net });
@@ -177,8 +181,8 @@ static void test_add_and_delete(void **state)
 	rebuild(NULL, 0, NULL, 0);
 	before = output_of("nft list ruleset");
 	for (int i = 0; i < 2; i++)
-		apply((struct fl_fw_change){ .add_network = &net, .add_endpoint_network = &net,
-					     .add_endpoint = &ep });
+		apply((struct fl_fw_change){
+			.add_network = &net, .add_endpoint_network = &net, .add_endpoint = &ep });
 	expect_map("publish4", "tcp . 8080 comment \"web/eth0\" : 10.1.0.2 . 80", 1);
 	expect_map("publish4", "10.1.0.2 .", 4);
 	expect_map("publish4", "udp . 5002 comment \"web/eth0\" : 10.1.0.2 . 6002", 1);
@@ -188,8 +192,8 @@ static void test_add_and_delete(void **state)
 	expect_set("hairpin4", "127.0.0.0/8 . 10.1.0.0/24", 1);
 	assert_int_equal(fl_fw_check(fw, &net, &ep, &err), 1);
 	for (int i = 0; i < 2; i++)
-		apply((struct fl_fw_change){ .del_endpoint_network = &net, .del_endpoint = &ep,
-					     .del_network = &net });
+		apply((struct fl_fw_change){
+			.del_endpoint_network = &net, .del_endpoint = &ep, .del_network = &net });
 	after = output_of("nft list ruleset");
 	assert_string_equal(before, after);
 	free(before);
@@ -206,7 +210,8 @@ static void test_conflict_names_the_owner(void **state)
 
 	(void)state;
 	rebuild(NULL, 0, &a, 1);
-	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_endpoint = &b }, &err), -EEXIST);
+	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_endpoint = &b }, &err),
+			 -EEXIST);
 	assert_int_equal(err.code, FL_ECODE_CONFLICT);
 	assert_string_equal(err.text, "nftables: tcp . 8080 in publish4 is taken by a/eth0");
 	expect_map("publish4", "10.1.0.3", 0);
@@ -355,12 +360,14 @@ static void test_flushed_ruleset_is_seen(void **state)
 	assert_int_equal(err.code, FL_ECODE_CHECK);
 	assert_non_null(strstr(err.text, "publish4 { tcp . 8080 }"));
 	assert_int_equal(system("nft add element inet fairlead publish4 "
-				"'{ tcp . 8080 : 10.1.0.9 . 80 }'"), 0);
+				"'{ tcp . 8080 : 10.1.0.9 . 80 }'"),
+			 0);
 	assert_int_equal(fl_fw_check(fw, NULL, &ep, &err), 0);
 	assert_non_null(strstr(err.text, "leads elsewhere"));
 	assert_int_equal(system("nft flush ruleset"), 0);
 	assert_int_equal(fl_fw_check(fw, NULL, &ep, &err), 0);
-	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_endpoint = &ep }, &err), -ENOENT);
+	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_endpoint = &ep }, &err),
+			 -ENOENT);
 	rebuild(NULL, 0, &ep, 1);
 	assert_int_equal(fl_fw_check(fw, NULL, &ep, &err), 1);
 }
@@ -376,12 +383,14 @@ static void test_spoof_check_has_its_own_table(void **state)
 	strcpy(ep.link, "veth123");
 	ep.spoof_check = true;
 	assert_int_equal(fl_mac_parse("02:00:00:00:00:07", &ep.mac), 0);
-	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_endpoint = &ep }, &err), -ENOENT);
+	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_endpoint = &ep }, &err),
+			 -ENOENT);
 	rebuild(NULL, 0, &ep, 1);
 	out = output_of("nft list table bridge fairlead");
 	assert_int_equal(count(out, "\"veth123\" . 02:00:00:00:00:07"), 1);
-	assert_int_equal(count(out, "iifname @checked_ports iifname . ether saddr != @allowed_macs drop"),
-			 1);
+	assert_int_equal(
+		count(out, "iifname @checked_ports iifname . ether saddr != @allowed_macs drop"),
+		1);
 	free(out);
 	assert_int_equal(fl_fw_check(fw, NULL, &ep, &err), 1);
 	apply((struct fl_fw_change){ .del_endpoint = &ep });
@@ -404,16 +413,18 @@ static void test_foreign_forward_policy(void **state)
 		skip();
 	}
 	assert_int_equal(fl_fw_admit_foreign_forward(fw, &err), 0);
-	assert_int_equal(system("iptables-nft -P FORWARD DROP; ip6tables-nft -P FORWARD DROP;"
-				"iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER"),
-			 0);
+	assert_int_equal(
+		system("iptables-nft -P FORWARD DROP; ip6tables-nft -P FORWARD DROP;"
+		       "iptables-nft -N DOCKER-USER; iptables-nft -A FORWARD -j DOCKER-USER"),
+		0);
 	for (int i = 0; i < 20; i++) {
 		pid_t pid = fork();
 
 		if (!pid) {
 			struct fl_fw *mine;
 
-			_exit(fl_fw_open(&mine, NULL) || fl_fw_admit_foreign_forward(mine, NULL) < 0);
+			_exit(fl_fw_open(&mine, NULL) ||
+			      fl_fw_admit_foreign_forward(mine, NULL) < 0);
 		}
 	}
 	for (int i = 0, status; i < 20; i++) {
@@ -423,11 +434,14 @@ static void test_foreign_forward_policy(void **state)
 	assert_int_equal(fl_fw_admit_foreign_forward(fw, &err), 0);
 	out = output_of("iptables-nft -S FORWARD; ip6tables-nft -S FORWARD");
 	assert_int_equal(count(out, "-A FORWARD -m mark --mark 0x100000/0x100000 -m comment "
-				    "--comment fairlead -j ACCEPT"), 2);
+				    "--comment fairlead -j ACCEPT"),
+			 2);
 	free(out);
-	assert_int_equal(system("iptables-nft-save >/dev/null && "
-				"iptables-nft -D FORWARD -m mark --mark 0x100000/0x100000 -m comment "
-				"--comment fairlead -j ACCEPT"), 0);
+	assert_int_equal(
+		system("iptables-nft-save >/dev/null && "
+		       "iptables-nft -D FORWARD -m mark --mark 0x100000/0x100000 -m comment "
+		       "--comment fairlead -j ACCEPT"),
+		0);
 	assert_int_equal(fl_fw_admit_foreign_forward(fw, &err), 1);
 	assert_int_equal(system("nft delete table ip filter; nft delete table ip6 filter"), 0);
 }
@@ -436,8 +450,10 @@ static void insert_flow(const char *src, const char *dst, int dport)
 {
 	char command[256];
 
-	snprintf(command, sizeof(command), "conntrack -I -p udp -s %s -d %s --sport 1000 --dport %d "
-		 "-t 100 >/dev/null 2>&1", src, dst, dport);
+	snprintf(command, sizeof(command),
+		 "conntrack -I -p udp -s %s -d %s --sport 1000 --dport %d "
+		 "-t 100 >/dev/null 2>&1",
+		 src, dst, dport);
 	assert_int_equal(system(command), 0);
 }
 
@@ -493,7 +509,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_shifted_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_concurrent_rebuilds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flushed_ruleset_is_seen, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_spoof_check_has_its_own_table, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_spoof_check_has_its_own_table, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_forward_policy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conntrack_flush, setup, teardown),
 	};

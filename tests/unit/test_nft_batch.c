@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The bytes of batches, as uapi/linux/netfilter/{nfnetlink,nf_tables}.h lay them out: one line per
- * message, one word per attribute header or value. Headers are in the order of a little-endian host.
+ * message, one word per attribute header or value. Headers are in the order of a little-endian
+ * host.
  */
 #include "unit.h"
 
@@ -15,16 +16,26 @@
 #include <string.h>
 
 static const struct fl_nft_set map = {
-	.family = NFPROTO_INET, .table = "t", .name = "m",
-	.key = { FL_NFT_PROTO, FL_NFT_PORT }, .data = { FL_NFT_IPV4, FL_NFT_PORT },
+	.family = NFPROTO_INET,
+	.table = "t",
+	.name = "m",
+	.key = { FL_NFT_PROTO, FL_NFT_PORT },
+	.data = { FL_NFT_IPV4, FL_NFT_PORT },
 };
 static const struct fl_nft_set tree = {
-	.family = NFPROTO_INET, .table = "t", .name = "s", .interval = true,
+	.family = NFPROTO_INET,
+	.table = "t",
+	.name = "s",
+	.interval = true,
 	.key = { FL_NFT_IPV4 },
 };
 static const struct fl_nft_set ranges = {
-	.family = NFPROTO_INET, .table = "t", .name = "p", .interval = true,
-	.key = { FL_NFT_PROTO, FL_NFT_PORT }, .data = { FL_NFT_VERDICT },
+	.family = NFPROTO_INET,
+	.table = "t",
+	.name = "p",
+	.interval = true,
+	.key = { FL_NFT_PROTO, FL_NFT_PORT },
+	.data = { FL_NFT_VERDICT },
 };
 
 static const struct nlmsghdr *message(const struct fl_nft_batch *b, size_t at)
@@ -59,82 +70,89 @@ static void test_add_and_delete_element(void **state)
 {
 	FL_AUTONFTBATCH struct fl_nft_batch b = { 0 };
 	const struct fl_nft_elem e = { .key = { 6, 0, 0, 0, 0x1f, 0x90 },
-				       .data = { 10, 1, 0, 2, 0, 80 }, .comment = "a" };
+				       .data = { 10, 1, 0, 2, 0, 80 },
+				       .comment = "a" };
 
 	(void)state;
 	fl_nft_add_elem(&b, &map, &e);
 	fl_nft_del_elem(&b, &map, &e);
-	expect_words(&b, BEGIN
-		     /* NEWSETELEM, REQUEST | CREATE, 2, inet */
-		     "54000000 0c0a0104 02000000 00000000 01000000 "
-		     /* table "t", set "m", elements { element { */
-		     "06000100 74000000 06000200 6d000000 30000380 2c000180 "
-		     /* key { value }, data { value }, userdata { comment "a" } } } */
-		     "10000180 0c000100 06000000 1f900000 10000280 0c000100 0a010002 00500000 "
-		     "08000600 00026100\n"
-		     /* DELSETELEM, REQUEST | ACK: the last message, and no other, asks for an ack */
-		     "3c000000 0e0a0500 03000000 00000000 01000000 "
-		     "06000100 74000000 06000200 6d000000 18000380 14000180 "
-		     "10000180 0c000100 06000000 1f900000\n"
-		     END(4));
+	expect_words(
+		&b, BEGIN
+		/* NEWSETELEM, REQUEST | CREATE, 2, inet */
+		"54000000 0c0a0104 02000000 00000000 01000000 "
+		/* table "t", set "m", elements { element { */
+		"06000100 74000000 06000200 6d000000 30000380 2c000180 "
+		/* key { value }, data { value }, userdata { comment "a" } } } */
+		"10000180 0c000100 06000000 1f900000 10000280 0c000100 0a010002 00500000 "
+		"08000600 00026100\n"
+		/* DELSETELEM, REQUEST | ACK: the last message, and no other, asks for an ack */
+		"3c000000 0e0a0500 03000000 00000000 01000000 "
+		"06000100 74000000 06000200 6d000000 18000380 14000180 "
+		"10000180 0c000100 06000000 1f900000\n" END(4));
 }
 
 static void test_assertion_and_tree(void **state)
 {
 	FL_AUTONFTBATCH struct fl_nft_batch b = { 0 };
-	const struct fl_nft_elem e = { .key = { 10, 1, 0, 0 }, .key_end = { 10, 1, 0, 255 },
+	const struct fl_nft_elem e = { .key = { 10, 1, 0, 0 },
+				       .key_end = { 10, 1, 0, 255 },
 				       .range = true };
 
 	(void)state;
 	fl_nft_assert_set(&b, &tree);
 	fl_nft_add_elem(&b, &tree, &e);
-	expect_words(&b, BEGIN
-		     /* NEWSET without CREATE: flags INTERVAL, key type ipv4_addr, length 4, id, userdata */
-		     "50000000 090a0100 02000000 00000000 01000000 06000100 74000000 06000200 73000000 "
-		     "08000300 00000004 08000400 00000007 08000500 00000004 08000a00 00000002 "
-		     "0a000d00 00040200 00000000\n"
-		     /* 10.1.0.0, and 10.1.1.0 with the flag INTERVAL_END */
-		     "50000000 0c0a0504 03000000 00000000 01000000 06000100 74000000 06000200 73000000 "
-		     "2c000380 10000180 0c000180 08000100 0a010000 "
-		     "18000180 0c000180 08000100 0a010100 08000300 00000001\n"
-		     END(4));
+	expect_words(
+		&b, BEGIN
+		/* NEWSET without CREATE: flags INTERVAL, key type ipv4_addr, length 4, id, userdata
+		 */
+		"50000000 090a0100 02000000 00000000 01000000 06000100 74000000 06000200 73000000 "
+		"08000300 00000004 08000400 00000007 08000500 00000004 08000a00 00000002 "
+		"0a000d00 00040200 00000000\n"
+		/* 10.1.0.0, and 10.1.1.0 with the flag INTERVAL_END */
+		"50000000 0c0a0504 03000000 00000000 01000000 06000100 74000000 06000200 73000000 "
+		"2c000380 10000180 0c000180 08000100 0a010000 "
+		"18000180 0c000180 08000100 0a010100 08000300 00000001\n" END(4));
 }
 
 static void test_interval_up_to_the_top(void **state)
 {
 	FL_AUTONFTBATCH struct fl_nft_batch b = { 0 };
-	const struct fl_nft_elem e = { .key = { 255, 0, 0, 0 }, .key_end = { 255, 255, 255, 255 },
+	const struct fl_nft_elem e = { .key = { 255, 0, 0, 0 },
+				       .key_end = { 255, 255, 255, 255 },
 				       .range = true };
 
 	(void)state;
 	fl_nft_add_elem(&b, &tree, &e);
-	expect_words(&b, BEGIN
-		     "38000000 0c0a0504 02000000 00000000 01000000 06000100 74000000 06000200 73000000 "
-		     "14000380 10000180 0c000180 08000100 ff000000\n"
-		     END(3));
+	expect_words(
+		&b, BEGIN
+		"38000000 0c0a0504 02000000 00000000 01000000 06000100 74000000 06000200 73000000 "
+		"14000380 10000180 0c000180 08000100 ff000000\n" END(3));
 }
 
 static void test_generation_and_concatenated_ranges(void **state)
 {
 	FL_AUTONFTBATCH struct fl_nft_batch b = { .genid = 5 };
-	const struct fl_nft_elem e = { .key = { 6, 0, 0, 0, 0, 1 }, .key_end = { 6, 0, 0, 0, 0, 9 },
-				       .range = true, .jump = "c" };
+	const struct fl_nft_elem e = { .key = { 6, 0, 0, 0, 0, 1 },
+				       .key_end = { 6, 0, 0, 0, 0, 9 },
+				       .range = true,
+				       .jump = "c" };
 
 	(void)state;
 	fl_nft_add_set(&b, &ranges);
 	fl_nft_add_elem(&b, &ranges, &e);
-	expect_words(&b, "1c000000 10000100 01000000 00000000 0000000a 08000100 00000005\n"
-		     /* flags CONCAT | MAP | INTERVAL, key 12 << 6 | 13, data verdict, fields 1 and 2 */
-		     "74000000 090a0104 02000000 00000000 01000000 06000100 74000000 06000200 70000000 "
-		     "08000300 0000008c 08000400 0000030d 08000500 00000008 08000600 ffffff00 "
-		     "08000700 00000010 08000a00 00000002 20000980 1c000280 0c000180 08000100 00000001 "
-		     "0c000180 08000100 00000002\n"
-		     /* key, key_end, data { verdict { goto, "c" } } */
-		     "64000000 0c0a0504 03000000 00000000 01000000 06000100 74000000 06000200 70000000 "
-		     "40000380 3c000180 10000180 0c000100 06000000 00010000 "
-		     "10000a80 0c000100 06000000 00090000 18000280 14000280 08000100 fffffffc "
-		     "06000200 63000000\n"
-		     END(4));
+	expect_words(
+		&b,
+		"1c000000 10000100 01000000 00000000 0000000a 08000100 00000005\n"
+		/* flags CONCAT | MAP | INTERVAL, key 12 << 6 | 13, data verdict, fields 1 and 2 */
+		"74000000 090a0104 02000000 00000000 01000000 06000100 74000000 06000200 70000000 "
+		"08000300 0000008c 08000400 0000030d 08000500 00000008 08000600 ffffff00 "
+		"08000700 00000010 08000a00 00000002 20000980 1c000280 0c000180 08000100 00000001 "
+		"0c000180 08000100 00000002\n"
+		/* key, key_end, data { verdict { goto, "c" } } */
+		"64000000 0c0a0504 03000000 00000000 01000000 06000100 74000000 06000200 70000000 "
+		"40000380 3c000180 10000180 0c000100 06000000 00010000 "
+		"10000a80 0c000100 06000000 00090000 18000280 14000280 08000100 fffffffc "
+		"06000200 63000000\n" END(4));
 }
 
 static void test_chain_and_rule(void **state)
@@ -152,19 +170,19 @@ static void test_chain_and_rule(void **state)
 	fl_nft_add_chain(&b, NFPROTO_INET, "t",
 			 &(struct fl_nft_chain){ "c", "nat", NF_INET_PRE_ROUTING, -100 });
 	fl_nft_add_rule(&b, NFPROTO_INET, "t", "c", exprs, "hi");
-	expect_words(&b, BEGIN
-		     "1c000000 000a0104 02000000 00000000 01000000 06000100 74000000\n"
-		     "48000000 030a0104 03000000 00000000 01000000 06000100 74000000 06000300 63000000 "
-		     "14000480 08000100 00000000 08000200 ffffff9c 08000500 00000001 08000700 6e617400\n"
-		     "bc000000 060a050c 04000000 00000000 01000000 06000100 74000000 06000200 63000000 "
-		     "8c000480 "
-		     "24000180 09000100 6d657461 00000000 14000280 08000200 00000006 08000100 00000008 "
-		     "2c000180 0b000100 6c6f6f6b 75700000 1c000280 06000100 73000000 08000200 00000008 "
-		     "08000500 00000001 "
-		     "38000180 0e000100 696d6d65 64696174 65000000 24000280 08000100 00000000 18000280 "
-		     "14000280 08000100 fffffffc 06000200 64000000 "
-		     "09000700 00036869 00000000\n"
-		     END(5));
+	expect_words(
+		&b, BEGIN
+		"1c000000 000a0104 02000000 00000000 01000000 06000100 74000000\n"
+		"48000000 030a0104 03000000 00000000 01000000 06000100 74000000 06000300 63000000 "
+		"14000480 08000100 00000000 08000200 ffffff9c 08000500 00000001 08000700 6e617400\n"
+		"bc000000 060a050c 04000000 00000000 01000000 06000100 74000000 06000200 63000000 "
+		"8c000480 "
+		"24000180 09000100 6d657461 00000000 14000280 08000200 00000006 08000100 00000008 "
+		"2c000180 0b000100 6c6f6f6b 75700000 1c000280 06000100 73000000 08000200 00000008 "
+		"08000500 00000001 "
+		"38000180 0e000100 696d6d65 64696174 65000000 24000280 08000100 00000000 18000280 "
+		"14000280 08000100 fffffffc 06000200 64000000 "
+		"09000700 00036869 00000000\n" END(5));
 }
 
 /* An attribute's length has 16 bits: a long run of elements takes several messages. */
@@ -206,7 +224,8 @@ static void test_comment_is_cut(void **state)
 	memset(longest, 'x', sizeof(longest) - 1);
 	fl_nft_add_elem(&b, &map, &e);
 	assert_int_equal(fl_nft_batch_finish(&b), 0);
-	/* begin 20, header 20, table 8, set 8, list 4, element 36, userdata 4 + 2 + 127 + NUL + pad */
+	/* begin 20, header 20, table 8, set 8, list 4, element 36, userdata 4 + 2 + 127 + NUL + pad
+	 */
 	assert_int_equal(b.len, 20 + 20 + 8 + 8 + 4 + 36 + 136 + 20);
 }
 

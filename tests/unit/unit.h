@@ -6,5 +6,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
 /* after the above, as its manual asks */
 #include <cmocka.h>
