@@ -356,6 +356,33 @@ int fl_link_del_index(struct fl_nl *nl, uint32_t index, struct fl_error *err)
 	return del_link(nl, NULL, index, err);
 }
 
+static int set_group(struct fl_nl *nl, uint32_t index, uint32_t group, struct fl_error *err)
+{
+	FL_AUTOREQ struct fl_req q = { 0 };
+	int r;
+
+	link_init(&q, RTM_NEWLINK, 0, index, false, false);
+	fl_req_u32(&q, IFLA_GROUP, group);
+	r = fl_nl_do(nl, &q, err, "interface %u: set group", index);
+	return r == -ENODEV ? 0 : r;
+}
+
+int fl_links_del(struct fl_nl *nl, const uint32_t *index, size_t n, uint32_t group,
+		 struct fl_error *err)
+{
+	FL_AUTOREQ struct fl_req q = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; i < n && !r; i++)
+		r = set_group(nl, index[i], group, err);
+	if (r)
+		return r;
+	link_init(&q, RTM_DELLINK, 0, 0, false, false);
+	fl_req_u32(&q, IFLA_GROUP, group);
+	r = fl_nl_do(nl, &q, err, "%zu interfaces: delete", n);
+	return r == -ENODEV ? 0 : r;
+}
+
 /* ---- VLANs of a port: AF_BRIDGE, IFLA_AF_SPEC ---- */
 
 void fl_vlan_build(struct fl_req *q, bool add, uint32_t index, bool self,

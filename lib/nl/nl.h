@@ -125,6 +125,12 @@ int fl_link_set_port_flags(struct fl_nl *nl, uint32_t index, unsigned flags, str
 /* Succeeds when there is no such link. */
 int fl_link_del(struct fl_nl *nl, const char *name, struct fl_error *err);
 int fl_link_del_index(struct fl_nl *nl, uint32_t index, struct fl_error *err);
+/*
+ * Deletes many links at the price of one: the kernel waits for RCU once per message, and a group
+ * goes by one message. `group` must be nobody else's (a random number). Absent links are success.
+ */
+int fl_links_del(struct fl_nl *nl, const uint32_t *index, size_t n, uint32_t group,
+		 struct fl_error *err);
 void fl_link_up_build(struct fl_req *q, uint32_t index, bool up);
 void fl_port_flags_build(struct fl_req *q, uint32_t index, unsigned flags);
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 
 static bool stateless(const struct fl_call *c)
 {
@@ -269,6 +270,35 @@ static void sweep_one(struct sweep *s, const struct fl_endpoint_id *id)
 	}
 }
 
+/*
+ * The pairs of all stale endpoints at once, before each is destroyed by its record: one wait in the
+ * kernel instead of one for each. Only an optimisation: what it does not delete, the record does.
+ */
+static void sweep_links(struct sweep *s)
+{
+	struct fl_call *c = s->c;
+	uint32_t *index = calloc(s->n_stale + 1, sizeof(*index)), group = 0;
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	size_t n = 0;
+
+	if (!index || s->n_stale < 2 || c->driver->endpoint_delete != fl_endpoint_delete_link ||
+	    fl_txn_begin(c->store, false, &t, NULL) ||
+	    getrandom(&group, sizeof(group), 0) != sizeof(group)) {
+		free(index);
+		return;
+	}
+	for (size_t i = 0; i < s->n_stale; i++) {
+		FL_AUTOENDPOINT struct fl_endpoint ep = { 0 };
+
+		if (!fl_endpoint_get(t, &s->stale[i], &ep, NULL) && ep.ifindex)
+			index[n++] = ep.ifindex;
+	}
+	fl_txn_abort(fl_take_ptr(t));
+	if (n > 1)
+		fl_links_del(c->host, index, n, group | 1u << 31, NULL);
+	free(index);
+}
+
 static int sweep_records(struct sweep *s, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -277,6 +307,8 @@ static int sweep_records(struct sweep *s, struct fl_error *err)
 	if (!r)
 		r = fl_endpoints_each(t, s->c->req.network, take_stale, s, err);
 	fl_txn_abort(fl_take_ptr(t));
+	if (!r)
+		sweep_links(s);
 	for (size_t i = 0; !r && i < s->n_stale; i++)
 		sweep_one(s, &s->stale[i]);
 	return r;

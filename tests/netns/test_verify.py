@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """CHECK, GC and STATUS of the bridge."""
+import time
+
 import pytest
 
 from support import configs, snapshot
@@ -199,3 +201,19 @@ def test_status_changes_nothing(lab, cni):
     before = snapshot.take(lab, stores=False)
     cni.status("bridge", configs.bridge(version="1.1.0")).expect()
     assert not snapshot.diff(before, snapshot.take(lab, stores=False))
+
+
+def test_gc_of_many_waits_once(lab, cni):
+    """The kernel waits for a grace period per deletion; a GC of 40 must not wait 40 times."""
+    config = configs.bridge(version="1.1.0")
+    names = [f"g{i}" for i in range(40)]
+    for name in names:
+        lab.netns(name)
+        cni.add("bridge", config, name).expect()
+    begin = time.monotonic()
+    cni.delete("bridge", config, names[0]).expect()
+    one = time.monotonic() - begin
+    cni.gc("bridge", config, [("g1", "eth0")]).expect()
+    all_others = time.monotonic() - begin - one
+    assert len(configs.bridge_ports(lab, "net0")) == 1
+    assert all_others < 38 * max(one, 0.02) / 2
