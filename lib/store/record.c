@@ -74,7 +74,6 @@ static const struct member endpoint_members[] = {
 	{ "addrs", KIND_PREFIXES, EP(addrs), FL_ENDPOINT_ADDRS, EP(n_addrs) },
 	{ "ports", KIND_PORTS, EP(ports), FL_PORTS_MAX, EP(n_ports) },
 	{ "spoofCheck", KIND_BOOL, EP(spoof_check) },
-	{ "snatHairpin", KIND_BOOL, EP(snat_hairpin) },
 	{ "ipam", KIND_STRING, EP(ipam), EP_SIZE(ipam) },
 	{ "pool", KIND_STRING, EP(pool), EP_SIZE(pool) },
 	{ "aliases", KIND_STRING, EP(aliases), EP_SIZE(aliases) },

@@ -58,7 +58,6 @@ struct fl_endpoint {
 	struct fl_port *ports; /* owned */
 	uint32_t n_ports;
 	bool spoof_check;	  /* only frames from `mac` may enter the bridge at `link` */
-	bool snat_hairpin;	  /* portmap: masquerade what comes back to its own subnet */
 	char ipam[FL_DRIVER_MAX]; /* IPAM type that gave the addresses, "" for none */
 	char pool[512];		  /* pool of the addresses when IPAM is in-process, else "" */
 	char aliases[1024];	  /* names that were asked for: a JSON list, "" for none */

@@ -18,7 +18,6 @@ struct bridge_conf {
 	int64_t mtu, vlan;
 	struct fl_list trunk;
 	struct fl_addr snat;
-	const char *snat_text;
 	json_t *snat_json;
 };
 

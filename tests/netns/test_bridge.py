@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The bridge plugin: traffic and lifecycle. Isolation is in test_isolation.py, ports in test_portmap.py."""
+import ipaddress
+
 import pytest
 
 from support import configs, snapshot
@@ -435,3 +437,21 @@ def test_vlans_work_or_name_the_kernel_option(lab, cni, more):
     assert not configs.link(lab, "net0")
     lab.run(["ip", "link", "add", "net0", "type", "bridge"])
     cni.status("bridge", config).refused(50, "CONFIG_BRIDGE_VLAN_FILTERING")
+
+
+# ---- automatic subnets ----
+
+def test_automatic_subnets_avoid_routes_and_each_other(lab, cni):
+    lab.run(["ip", "route", "add", "10.89.0.0/24", "via", "192.0.2.2"])
+    ipam = {"type": "host-local", "subnet": "auto"}
+    one = cni.add("bridge", configs.bridge("one", ipam=ipam), "c1").expect().json["ips"][0]["address"]
+    two = cni.add("bridge", configs.bridge("two", ipam=ipam), "c2").expect().json["ips"][0]["address"]
+    lab.netns("c3")
+    again = cni.add("bridge", configs.bridge("one", ipam=ipam), "c3").expect().json["ips"][0]["address"]
+    networks = [ipaddress.ip_interface(text).network for text in (one, two, again)]
+    assert networks[0] == networks[2] != networks[1]
+    taken = ipaddress.ip_network("10.89.0.0/24")
+    assert not any(network.overlaps(taken) for network in networks)
+    assert not networks[0].overlaps(networks[1])
+    lab.tcp_server("c3", port=80)
+    assert lab.reaches("c1", again.split("/")[0], 80)
