@@ -157,6 +157,7 @@ static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network 
 struct step {
 	struct fl_network old; /* the network as other endpoints have it, when it differs */
 	bool has_old;
+	bool programmed; /* the batch was committed */
 };
 
 /* "subnet": "auto": the network's own if it has one, else the first that nothing here uses. */
@@ -270,6 +271,7 @@ static int program(struct fl_call *c, struct step *s, struct fl_error *err)
 			       err);
 	if (!r)
 		r = fl_fw_step(c, &change, err);
+	s->programmed = !r;
 	if (!r && (c->net.masquerade || c->ep.n_ports))
 		r = fl_fw_admit_foreign_forward(c->fw, err);
 	if (r < 0)
@@ -346,9 +348,29 @@ static int build(struct fl_call *c, struct step *s, struct fl_error *err)
 	return r ? r : c->emit(c, err);
 }
 
-static void roll_back(struct fl_call *c)
+/* A changed configuration that did not come to be: the network is again as its endpoints have it.
+ */
+static void restore_network(struct fl_call *c, struct step *s)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_network now;
+
+	if (!s->has_old || fl_network_same(&s->old, &c->net) ||
+	    fl_txn_begin(c->store, true, &t, NULL) ||
+	    fl_network_get(t, c->net.name, c->net.driver, &now, NULL) ||
+	    !fl_network_same(&now, &c->net))
+		return;
+	if (fl_network_put(t, &s->old, NULL) ||
+	    (s->programmed && fl_fw_rebuild_from_store(c, t, NULL)))
+		return;
+	fl_txn_commit(&t, NULL);
+}
+
+static void roll_back(struct fl_call *c, struct step *s)
 {
 	struct fl_error quiet = { 0 };
+
+	restore_network(c, s);
 
 	if (c->ipam_mode == FL_IPAM_FOREIGN)
 		fl_delegate(c, c->ipam_type, "DEL", NULL, &quiet);
@@ -417,7 +439,7 @@ int fl_engine_add(struct fl_call *c, struct fl_error *err)
 		return r;
 	r = build(c, &s, err);
 	if (r)
-		roll_back(c);
+		roll_back(c, &s);
 	else
 		conclude(c, NULL);
 	return r;

@@ -455,3 +455,13 @@ def test_automatic_subnets_avoid_routes_and_each_other(lab, cni):
     assert not networks[0].overlaps(networks[1])
     lab.tcp_server("c3", port=80)
     assert lab.reaches("c1", again.split("/")[0], 80)
+
+
+def test_failed_change_of_a_network_leaves_it_as_it_was(lab, cni):
+    """An ADD with other settings that fails must not change what the endpoints that are there have."""
+    cni.add("bridge", configs.bridge(), "c1").expect()
+    before = snapshot.take(lab, ("c1", "c2"))
+    lab.run(["ip", "link", "add", "eth0", "type", "veth", "peer", "name", "other"], netns="c2")
+    cni.add("bridge", configs.bridge(isolate=True, guarded=True), "c2").refused(102, "eth0")
+    lab.run(["ip", "link", "del", "eth0"], netns="c2")
+    assert not snapshot.diff(before, snapshot.take(lab, ("c1", "c2")))
