@@ -58,7 +58,7 @@ static int scan(const uint8_t *data, size_t len, const char *prefix)
 {
 	const struct nlmsghdr *h = (const struct nlmsghdr *)data;
 
-	for (int left = (int)len; NLMSG_OK(h, left); h = NLMSG_NEXT(h, left)) {
+	for (int left = (int)len; left > 0 && NLMSG_OK(h, (unsigned)left); h = NLMSG_NEXT(h, left)) {
 		if (h->nlmsg_type == NLMSG_DONE)
 			return -ENOENT;
 		if (h->nlmsg_type == NLMSG_ERROR)
