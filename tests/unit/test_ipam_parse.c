@@ -3,27 +3,13 @@
 
 #include "base/json.h"
 #include "base/strbuf.h"
+#include "ipamfixture.h"
 #include "unit.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-/* ' becomes " so that cases read well. */
-static json_t *config(const char *text)
-{
-	FL_AUTOFREE char *copy = strdup(text);
-	json_t *j;
-
-	for (char *p = copy; *p; p++)
-		if (*p == '\'')
-			*p = '"';
-	j = json_loads(copy, 0, NULL);
-	if (!j)
-		fail_msg("not JSON: %s", copy);
-	return j;
-}
 
 static int parse_with(const char *text, const char *version, const char *args_ip,
 		      struct fl_ipam_conf *c, struct fl_error *err)
