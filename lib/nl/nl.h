@@ -77,11 +77,18 @@ struct fl_link {
 	char name[IFNAMSIZ];
 	char kind[16]; /* "bridge", "veth", "" for a physical device */
 	struct fl_mac mac;
-	bool vlan_filtering; /* bridges only */
-	bool knows_vlans;    /* bridges only: the kernel has CONFIG_BRIDGE_VLAN_FILTERING */
-	uint32_t promisc;    /* IFLA_PROMISCUITY */
-	bool route_localnet; /* net.ipv4.conf.NAME.route_localnet */
-	unsigned port_flags; /* FL_PORT_*, of a bridge's port */
+	bool vlan_filtering;	/* bridges only */
+	bool knows_vlans;	/* bridges only: the kernel has CONFIG_BRIDGE_VLAN_FILTERING */
+	uint32_t promisc;	/* IFLA_PROMISCUITY */
+	bool route_localnet;	/* net.ipv4.conf.NAME.route_localnet */
+	unsigned port_flags;	/* FL_PORT_*, of a bridge's port */
+	uint32_t txqlen;	/* packets */
+	char alias[64];		/* cut; "" without */
+	struct fl_mac perm_mac; /* of the hardware; zero without (before Linux 5.6 too) */
+	char parent_dev[32];	/* name on its bus, "0000:00:03.0"; "" without (before 5.14 too) */
+	uint32_t macvlan_mode;	/* FL_MACVLAN_* of virtual.h; macvlan and macvtap only */
+	uint16_t vlan_id;	/* kind vlan only */
+	uint32_t vrf_table;	/* kind vrf only */
 };
 
 /* -ENODEV when there is none. */
@@ -171,12 +178,21 @@ int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index,
 
 /* ---- routes ---- */
 struct fl_nlroute {
-	struct fl_prefix dst; /* len 0: default */
-	struct fl_addr gw, src;
+	struct fl_prefix dst;	/* len 0: default */
+	struct fl_addr gw, src; /* gw may be of the other family (RTA_VIA) */
 	uint32_t oif, table, priority, mtu, advmss;
 	uint8_t scope, protocol, type;
+	bool onlink; /* RTNH_F_ONLINK */
 };
+/*
+ * What the readers below give can be added again as it is, into another table too. Of a multipath
+ * route they give the first hop.
+ */
 int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
+int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
+/* By destination, table and whatever else of gw, src, oif, priority, type and protocol is set.
+ * Absent is success. */
+int fl_route_del(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
 void fl_route_build(struct fl_req *q, const struct fl_nlroute *r);
 /* Index of the interface through which the kernel would send to the address: RTM_GETROUTE. */
 int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif,
@@ -184,6 +200,14 @@ int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oi
 /* Main-table and other unicast routes of a family, cached ones left out. */
 int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *),
 		   void *arg, struct fl_error *err);
+/* Of one table and, unless oif is 0, one interface; the kernel filters. A table that is not there
+ * is empty. */
+int fl_routes_each_table(struct fl_nl *nl, int family, uint32_t table, uint32_t oif,
+			 int (*fn)(void *arg, const struct fl_nlroute *), void *arg,
+			 struct fl_error *err);
+/* The unicast default route of the main table with the lowest metric. -ENOENT, err untouched: none.
+ */
+int fl_default_route(struct fl_nl *nl, int family, struct fl_nlroute *ret, struct fl_error *err);
 
 /* ---- who listens (NETLINK_SOCK_DIAG) ---- */
 struct fl_listener {
