@@ -43,24 +43,44 @@ static void parse_port(const struct nlattr *data, struct fl_link *l)
 	}
 }
 
+static void parse_kind_data(const struct nlattr *data, struct fl_link *l)
+{
+	bool bridge = !strcmp(l->kind, "bridge");
+	bool macvlan = !strcmp(l->kind, "macvlan") || !strcmp(l->kind, "macvtap");
+	bool vlan = !strcmp(l->kind, "vlan"), vrf = !strcmp(l->kind, "vrf");
+	const struct nlattr *a;
+	int rest;
+
+	nla_for_each_nested (a, (struct nlattr *)data, rest) {
+		int type = nla_type(a);
+
+		if (bridge && type == IFLA_BR_VLAN_FILTERING)
+			l->vlan_filtering = nla_get_u8(a);
+		/* only with the option: br_fill_info() */
+		if (bridge && type == IFLA_BR_VLAN_DEFAULT_PVID)
+			l->knows_vlans = true;
+		if (macvlan && type == IFLA_MACVLAN_MODE)
+			l->macvlan_mode = nla_get_u32(a);
+		if (vlan && type == IFLA_VLAN_ID)
+			l->vlan_id = nla_get_u16(a);
+		if (vrf && type == IFLA_VRF_TABLE)
+			l->vrf_table = nla_get_u32(a);
+	}
+}
+
 static void parse_linkinfo(const struct nlattr *info, struct fl_link *l)
 {
-	const struct nlattr *a, *b;
-	int rest, rest2;
+	const struct nlattr *a;
+	int rest;
 
+	/* The kernel puts the kind in front of the data. */
 	nla_for_each_nested (a, (struct nlattr *)info, rest) {
 		if (nla_type(a) == IFLA_INFO_KIND)
 			fl_strcpy(l->kind, sizeof(l->kind), nla_data(a));
 		if (nla_type(a) == IFLA_INFO_SLAVE_DATA)
 			parse_port(a, l);
-		if (nla_type(a) != IFLA_INFO_DATA || strcmp(l->kind, "bridge"))
-			continue;
-		nla_for_each_nested (b, (struct nlattr *)a, rest2)
-			if (nla_type(b) == IFLA_BR_VLAN_FILTERING)
-				l->vlan_filtering = nla_get_u8(b);
-			else if (nla_type(b) == IFLA_BR_VLAN_DEFAULT_PVID) /* only with the option:
-									      br_fill_info() */
-				l->knows_vlans = true;
+		if (nla_type(a) == IFLA_INFO_DATA)
+			parse_kind_data(a, l);
 	}
 }
 
@@ -81,6 +101,62 @@ static void parse_af_spec(const struct nlattr *spec, struct fl_link *l)
 	}
 }
 
+static void take_mac(const struct nlattr *a, struct fl_mac *ret)
+{
+	if (nla_len(a) == 6)
+		memcpy(ret->b, nla_data(a), 6);
+}
+
+static void take_attr(const struct nlattr *a, struct fl_link *l)
+{
+	switch (nla_type(a)) {
+	case IFLA_IFNAME:
+		fl_strcpy(l->name, sizeof(l->name), nla_data(a));
+		break;
+	case IFLA_MTU:
+		l->mtu = nla_get_u32(a);
+		break;
+	case IFLA_MASTER:
+		l->master = nla_get_u32(a);
+		break;
+	case IFLA_LINK:
+		l->peer = nla_get_u32(a);
+		break;
+	case IFLA_LINK_NETNSID:
+		l->peer_nsid = nla_get_s32(a);
+		break;
+	case IFLA_OPERSTATE:
+		l->operstate = nla_get_u8(a);
+		break;
+	case IFLA_PROMISCUITY:
+		l->promisc = nla_get_u32(a);
+		break;
+	case IFLA_TXQLEN:
+		l->txqlen = nla_get_u32(a);
+		break;
+	case IFLA_IFALIAS:
+		fl_strcpy(l->alias, sizeof(l->alias), nla_data(a));
+		break;
+	case IFLA_PARENT_DEV_NAME:
+		fl_strcpy(l->parent_dev, sizeof(l->parent_dev), nla_data(a));
+		break;
+	case IFLA_ADDRESS:
+		take_mac(a, &l->mac);
+		break;
+	case IFLA_PERM_ADDRESS:
+		take_mac(a, &l->perm_mac);
+		break;
+	case IFLA_LINKINFO:
+		parse_linkinfo(a, l);
+		break;
+	case IFLA_AF_SPEC:
+		parse_af_spec(a, l);
+		break;
+	default:
+		break;
+	}
+}
+
 static bool parse_link(const struct nlmsghdr *h, struct fl_link *l)
 {
 	const struct ifinfomsg *ifi = NLMSG_DATA(h);
@@ -94,43 +170,8 @@ static bool parse_link(const struct nlmsghdr *h, struct fl_link *l)
 			       .peer_nsid = -1 };
 	a = (const struct nlattr *)((const char *)ifi + NLMSG_ALIGN(sizeof(*ifi)));
 	rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*ifi)));
-	for (; nla_ok(a, rest); a = nla_next(a, &rest)) {
-		switch (nla_type(a)) {
-		case IFLA_IFNAME:
-			fl_strcpy(l->name, sizeof(l->name), nla_data(a));
-			break;
-		case IFLA_MTU:
-			l->mtu = nla_get_u32(a);
-			break;
-		case IFLA_MASTER:
-			l->master = nla_get_u32(a);
-			break;
-		case IFLA_LINK:
-			l->peer = nla_get_u32(a);
-			break;
-		case IFLA_LINK_NETNSID:
-			l->peer_nsid = nla_get_s32(a);
-			break;
-		case IFLA_OPERSTATE:
-			l->operstate = nla_get_u8(a);
-			break;
-		case IFLA_PROMISCUITY:
-			l->promisc = nla_get_u32(a);
-			break;
-		case IFLA_ADDRESS:
-			if (nla_len(a) == 6)
-				memcpy(l->mac.b, nla_data(a), 6);
-			break;
-		case IFLA_LINKINFO:
-			parse_linkinfo(a, l);
-			break;
-		case IFLA_AF_SPEC:
-			parse_af_spec(a, l);
-			break;
-		default:
-			break;
-		}
-	}
+	for (; nla_ok(a, rest); a = nla_next(a, &rest))
+		take_attr(a, l);
 	return true;
 }
 

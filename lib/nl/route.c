@@ -3,26 +3,37 @@
 
 #include <errno.h>
 #include <netlink/attr.h>
+#include <netlink/msg.h>
 #include <string.h>
 
-void fl_route_build(struct fl_req *q, const struct fl_nlroute *r)
+/* struct rtvia: the family as 16 bits of the host's order, then the address. */
+static void put_via(struct fl_req *q, const struct fl_addr *gw)
 {
-	struct rtmsg rt = {
-		.rtm_family = r->dst.addr.family,
-		.rtm_dst_len = r->dst.len,
-		.rtm_table = r->table && r->table < 256 ? (uint8_t)r->table
-			     : r->table			? RT_TABLE_UNSPEC
-							: RT_TABLE_MAIN,
-		.rtm_protocol = r->protocol ? r->protocol : RTPROT_BOOT,
-		.rtm_scope = r->scope,
-		.rtm_type = r->type ? r->type : RTN_UNICAST,
-	};
+	uint16_t family = gw->family;
+	uint8_t via[18];
 
-	fl_req_init(q, RTM_NEWROUTE, NLM_F_CREATE, &rt, sizeof(rt));
+	memcpy(via, &family, 2);
+	memcpy(via + 2, gw->b, 16);
+	fl_req_put(q, RTA_VIA, via, 2 + fl_addr_len(gw));
+}
+
+static void route_init(struct fl_req *q, int type, int flags, const struct fl_nlroute *r,
+		       const struct rtmsg *with)
+{
+	struct rtmsg rt = *with;
+
+	rt.rtm_family = r->dst.addr.family;
+	rt.rtm_dst_len = r->dst.len;
+	rt.rtm_table = r->table && r->table < 256 ? (uint8_t)r->table
+		       : r->table		  ? RT_TABLE_UNSPEC
+						  : RT_TABLE_MAIN;
+	fl_req_init(q, type, flags, &rt, sizeof(rt));
 	if (r->dst.len)
 		fl_req_addr(q, RTA_DST, &r->dst.addr);
-	if (fl_addr_is_set(&r->gw))
+	if (fl_addr_is_set(&r->gw) && r->gw.family == r->dst.addr.family)
 		fl_req_addr(q, RTA_GATEWAY, &r->gw);
+	else if (fl_addr_is_set(&r->gw))
+		put_via(q, &r->gw);
 	if (fl_addr_is_set(&r->src))
 		fl_req_addr(q, RTA_PREFSRC, &r->src);
 	if (r->oif)
@@ -31,6 +42,18 @@ void fl_route_build(struct fl_req *q, const struct fl_nlroute *r)
 		fl_req_u32(q, RTA_TABLE, r->table);
 	if (r->priority)
 		fl_req_u32(q, RTA_PRIORITY, r->priority);
+}
+
+void fl_route_build(struct fl_req *q, const struct fl_nlroute *r)
+{
+	struct rtmsg rt = {
+		.rtm_protocol = r->protocol ? r->protocol : RTPROT_BOOT,
+		.rtm_scope = r->scope,
+		.rtm_type = r->type ? r->type : RTN_UNICAST,
+		.rtm_flags = r->onlink ? RTNH_F_ONLINK : 0,
+	};
+
+	route_init(q, RTM_NEWROUTE, NLM_F_CREATE, r, &rt);
 	if (!r->mtu && !r->advmss)
 		return;
 	fl_req_nest(q, RTA_METRICS);
@@ -49,10 +72,78 @@ int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *
 	return fl_nl_do(nl, &q, err, "route to %s", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
 }
 
+int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
+{
+	FL_AUTOREQ struct fl_req q = { 0 };
+
+	fl_route_build(&q, r);
+	if (!q.failed)
+		nlmsg_hdr(q.msg)->nlmsg_flags |= NLM_F_REPLACE;
+	return fl_nl_do(nl, &q, err, "route to %s", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
+}
+
+int fl_route_del(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
+{
+	/* NOWHERE is any scope: the kernel's own choice on adding need not be known. */
+	struct rtmsg rt = { .rtm_protocol = r->protocol,
+			    .rtm_scope = RT_SCOPE_NOWHERE,
+			    .rtm_type = r->type };
+	FL_AUTOREQ struct fl_req q = { 0 };
+	int res;
+
+	route_init(&q, RTM_DELROUTE, 0, r, &rt);
+	res = fl_nl_do(nl, &q, err, "route to %s: delete", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
+	return res == -ESRCH ? 0 : res;
+}
+
 struct each {
 	int (*fn)(void *arg, const struct fl_nlroute *);
 	void *arg;
 };
+
+static void take_metrics(const struct nlattr *metrics, struct fl_nlroute *r)
+{
+	const struct nlattr *a;
+	int rest;
+
+	nla_for_each_nested (a, (struct nlattr *)metrics, rest) {
+		if (nla_type(a) == RTAX_MTU)
+			r->mtu = nla_get_u32(a);
+		if (nla_type(a) == RTAX_ADVMSS)
+			r->advmss = nla_get_u32(a);
+	}
+}
+
+static void take_via(const struct nlattr *a, struct fl_nlroute *r)
+{
+	const char *via = nla_data(a);
+	uint16_t family;
+
+	if (nla_len(a) < 2)
+		return;
+	memcpy(&family, via, 2);
+	if (nla_len(a) >= 2 + (family == AF_INET ? 4 : 16))
+		r->gw = fl_addr_make(family, via + 2);
+}
+
+static void take_attr(const struct nlattr *a, const struct rtmsg *rt, struct fl_nlroute *r);
+
+static void take_first_hop(const struct nlattr *hops, const struct rtmsg *rt, struct fl_nlroute *r)
+{
+	const struct rtnexthop *hop = nla_data(hops);
+	const struct nlattr *a;
+	int rest;
+
+	if (!RTNH_OK(hop, nla_len(hops)))
+		return;
+	r->oif = (uint32_t)hop->rtnh_ifindex;
+	r->onlink = hop->rtnh_flags & RTNH_F_ONLINK;
+	a = (const struct nlattr *)RTNH_DATA(hop);
+	rest = hop->rtnh_len - (int)RTNH_LENGTH(0);
+	for (; nla_ok(a, rest); a = nla_next(a, &rest))
+		if (nla_type(a) == RTA_GATEWAY || nla_type(a) == RTA_VIA)
+			take_attr(a, rt, r);
+}
 
 static void take_attr(const struct nlattr *a, const struct rtmsg *rt, struct fl_nlroute *r)
 {
@@ -81,6 +172,15 @@ static void take_attr(const struct nlattr *a, const struct rtmsg *rt, struct fl_
 	case RTA_PRIORITY:
 		r->priority = nla_get_u32(a);
 		break;
+	case RTA_VIA:
+		take_via(a, r);
+		break;
+	case RTA_METRICS:
+		take_metrics(a, r);
+		break;
+	case RTA_MULTIPATH: /* the kernel gives either this or RTA_OIF */
+		take_first_hop(a, rt, r);
+		break;
 	default:
 		break;
 	}
@@ -93,7 +193,8 @@ static int each_route(void *arg, const struct nlmsghdr *h)
 	struct fl_nlroute r = { .scope = rt->rtm_scope,
 				.protocol = rt->rtm_protocol,
 				.type = rt->rtm_type,
-				.table = rt->rtm_table };
+				.table = rt->rtm_table,
+				.onlink = rt->rtm_flags & RTNH_F_ONLINK };
 	const struct nlattr *a =
 		(const struct nlattr *)((const char *)rt + NLMSG_ALIGN(sizeof(*rt)));
 	int rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*rt)));
@@ -116,6 +217,49 @@ int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const stru
 
 	fl_req_init(&q, RTM_GETROUTE, NLM_F_DUMP, &rt, sizeof(rt));
 	return fl_nl_ask(nl, &q, each_route, &e, err);
+}
+
+int fl_routes_each_table(struct fl_nl *nl, int family, uint32_t table, uint32_t oif,
+			 int (*fn)(void *arg, const struct fl_nlroute *), void *arg,
+			 struct fl_error *err)
+{
+	struct rtmsg rt = { .rtm_family = (uint8_t)family };
+	FL_AUTOREQ struct fl_req q = { 0 };
+	struct each e = { fn, arg };
+
+	fl_req_init(&q, RTM_GETROUTE, NLM_F_DUMP, &rt, sizeof(rt));
+	fl_req_u32(&q, RTA_TABLE, table);
+	if (oif)
+		fl_req_u32(&q, RTA_OIF, oif);
+	return fl_nl_ask(nl, &q, each_route, &e, err);
+}
+
+struct best {
+	struct fl_nlroute route;
+	bool found;
+};
+
+static int better_default(void *arg, const struct fl_nlroute *r)
+{
+	struct best *b = arg;
+
+	if (r->dst.len || r->type != RTN_UNICAST || (b->found && b->route.priority <= r->priority))
+		return 0;
+	*b = (struct best){ *r, true };
+	return 0;
+}
+
+int fl_default_route(struct fl_nl *nl, int family, struct fl_nlroute *ret, struct fl_error *err)
+{
+	struct best best = { 0 };
+	int r = fl_routes_each_table(nl, family, RT_TABLE_MAIN, 0, better_default, &best, err);
+
+	if (r)
+		return r;
+	if (!best.found)
+		return -ENOENT;
+	*ret = best.route;
+	return 0;
 }
 
 static int take_oif(void *arg, const struct fl_nlroute *r)

@@ -271,6 +271,21 @@ int fl_nl_do(struct fl_nl *nl, struct fl_req *q, struct fl_error *err, const cha
 	return r;
 }
 
+/*
+ * A dump that fails says so in its last message. Of a table or an interface that is not there
+ * nothing is listed, as of one that is empty.
+ */
+static int dump_error(const struct nlmsghdr *h, struct fl_error *err)
+{
+	int e = 0;
+
+	if (h->nlmsg_len >= NLMSG_LENGTH(sizeof(e)))
+		memcpy(&e, NLMSG_DATA(h), sizeof(e));
+	if (e >= 0 || e == -ENOENT || e == -ENODEV)
+		return 0;
+	return fl_error_errno(err, e, FL_ECODE_KERNEL, "the kernel's tables cannot be read");
+}
+
 int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const struct nlmsghdr *h),
 	      void *arg, struct fl_error *err)
 {
@@ -294,6 +309,8 @@ int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const str
 			if (h->nlmsg_type == NLMSG_ERROR)
 				return ack_error(h, err);
 			if (h->nlmsg_type == NLMSG_DONE) {
+				if (!result)
+					result = dump_error(h, err);
 				done = true;
 				break;
 			}
