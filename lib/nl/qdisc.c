@@ -30,7 +30,7 @@ static void tc_init(struct fl_req *q, int type, int flags, uint32_t ifindex, uin
 static int missing_option(int r, const char *text, struct fl_error *err)
 {
 	static const struct {
-		const char *says; /* "kind is unknown", before 6.3 "not found" */
+		const char *says; /* goes on "kind is unknown" or "not found" */
 		const char *what, *option;
 	} table[] = {
 		{ "Specified qdisc", "tbf", "CONFIG_NET_SCH_TBF" },
@@ -62,15 +62,37 @@ static int tc_do(struct fl_nl *nl, struct fl_req *q, uint32_t ifindex, const cha
 	return r == -ENOENT ? missing_option(r, text, err) : r;
 }
 
-/* Time in ticks that so many bytes take at the rate; the kernel keeps the low 32 bits. */
+/*
+ * Time in ticks that so many bytes take at the rate. The kernel multiplies and shifts with what
+ * psched_ratecfg_precompute() finds, 31 bits or more, and so does this: of a duration above 274 s
+ * only the low 32 bits can be read back, which must then be the very same.
+ */
 static uint64_t ticks(uint64_t rate, uint32_t bytes)
 {
-	return ((uint64_t)bytes * NS_PER_S / (rate ? rate : 1)) >> TICK_SHIFT;
+	uint64_t factor = NS_PER_S;
+	uint32_t mult = 1;
+	int shift = 0;
+
+	if (rate)
+		while (mult = (uint32_t)(factor / rate), !(mult >> 31 || factor >> 63)) {
+			factor <<= 1;
+			shift++;
+		}
+	return ((uint64_t)bytes * mult) >> shift >> TICK_SHIFT;
 }
 
 static uint32_t clamp32(uint64_t v)
 {
 	return v > UINT32_MAX ? UINT32_MAX : (uint32_t)v;
+}
+
+/* The same to be sent, rounded up: at 10 GB/s a tick is 640 bytes, and a burst of 0 lets nothing
+ * pass. */
+static uint32_t ticks_up(uint64_t rate, uint32_t bytes)
+{
+	uint64_t ns = (uint64_t)bytes * NS_PER_S / (rate ? rate : 1);
+
+	return ns ? clamp32((ns + (1 << TICK_SHIFT) - 1) >> TICK_SHIFT) : 1;
 }
 
 /* With a link layer named the kernel computes by itself and wants no rate table (since 3.8). */
@@ -101,7 +123,7 @@ void fl_tbf_build(struct fl_req *q, uint32_t ifindex, uint32_t parent, uint32_t 
 {
 	struct tc_tbf_qopt opt = { .rate = ratespec(rate),
 				   .limit = queue_limit(rate, burst, latency_us),
-				   .buffer = clamp32(ticks(rate, burst)) };
+				   .buffer = ticks_up(rate, burst) };
 
 	tc_init(q, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_REPLACE, ifindex, parent, handle, 0);
 	fl_req_str(q, TCA_KIND, "tbf");
@@ -127,8 +149,8 @@ int fl_tbf_set(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, uint32_t han
 bool fl_tbf_matches(const struct fl_qdisc *q, uint64_t rate, uint32_t burst)
 {
 	uint64_t want = ticks(rate, burst);
-	/* The kernel divides by a multiplier of 31 bits or more. */
-	uint64_t slack = 2 + (want >> 20);
+	/* A millionth, should the kernel round otherwise one day. */
+	uint32_t slack = 2 + (want > UINT32_MAX ? 0 : (uint32_t)(want >> 20));
 	uint32_t off = q->buffer - (uint32_t)want;
 
 	if (strcmp(q->kind, "tbf") || q->rate != rate)
@@ -168,8 +190,8 @@ void fl_htb_class_build(struct fl_req *q, uint32_t ifindex, uint32_t parent, uin
 {
 	struct tc_htb_opt opt = { .rate = ratespec(rate),
 				  .ceil = ratespec(ceil),
-				  .buffer = clamp32(ticks(rate, burst)),
-				  .cbuffer = clamp32(ticks(ceil, burst)),
+				  .buffer = ticks_up(rate, burst),
+				  .cbuffer = ticks_up(ceil, burst),
 				  .quantum = quantum(rate) };
 
 	tc_init(q, RTM_NEWTCLASS, NLM_F_CREATE, ifindex, parent, classid, 0);

@@ -63,8 +63,8 @@ struct fl_qdisc {
 	uint32_t ifindex, handle;
 	uint32_t parent; /* FL_TC_ROOT, FL_TC_INGRESS or a class */
 	uint64_t rate;	 /* tbf */
-	uint32_t burst;	 /* tbf; the kernel keeps it as time: see fl_tbf_matches() */
-	uint32_t buffer; /* tbf: the burst's duration at the rate in ticks of 64 ns */
+	uint32_t burst;	 /* tbf; from `buffer`, thus rounded */
+	uint32_t buffer; /* tbf: the burst's duration in ticks of 64 ns, low 32 bits */
 };
 /* Of one link; of all when ifindex is 0. */
 int fl_qdiscs_each(struct fl_nl *nl, uint32_t ifindex,

@@ -49,7 +49,7 @@ struct fl_vlink_spec {
 	struct fl_mac mac; /* zero: the kernel's choice */
 	uint32_t mtu;	   /* 0: default, the lower device's */
 	uint32_t master;   /* index in the namespace where it is born; 0: none */
-	bool up;	   /* with a lower device that is down: -ENETDOWN, and nothing is made */
+	bool up;	   /* with a vlan over a lower device that is down: -ENETDOWN */
 
 	uint32_t mode;	       /* macvlan, macvtap: 0 is the kernel's default (vepa); ipvlan */
 	uint16_t ipvlan_flags; /* FL_IPVLAN_* */
@@ -63,9 +63,11 @@ struct fl_vlink_spec {
 
 void fl_vlink_build(struct fl_req *q, const struct fl_vlink_spec *s);
 /*
- * -EOPNOTSUPP: this kernel has no such kind, and the text names the option. -EEXIST: the name is
- * taken. -EBUSY: the lower device is a bridge's port or another's (macvlan). -EINVAL: among others
- * a lower device that a passthru macvlan has to itself. -ENODEV: no such lower device.
+ * Nothing is left of a link whose last step fails. -EOPNOTSUPP: this kernel has no such kind, and
+ * the text names the option. -EEXIST: the name is taken. -EBUSY: the lower device is a bridge's
+ * port or another's (macvlan). -EINVAL: among others a lower device that a passthru macvlan has to
+ * itself. -EADDRINUSE: up, and another macvlan of the lower device has the MAC. -ENODEV: no such
+ * lower device.
  */
 int fl_vlink_create(struct fl_nl *nl, const struct fl_vlink_spec *s, struct fl_error *err);
 
