@@ -232,17 +232,19 @@ int fl_ingress_add(struct fl_nl *nl, uint32_t ifindex, struct fl_error *err)
 static void u32_init(struct fl_req *q, uint32_t ifindex, uint32_t parent, uint16_t prio,
 		     uint16_t protocol, const struct tc_u32_key *keys, uint8_t n)
 {
-	struct {
-		struct tc_u32_sel sel;
-		struct tc_u32_key keys[4];
-	} m = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = n } };
+	struct tc_u32_sel sel;
+	char m[sizeof(sel) + 4 * sizeof(*keys)]; /* the keys are the header's flexible array */
 
-	memcpy(m.keys, keys, n * sizeof(*keys));
+	memset(&sel, 0, sizeof(sel)); /* it has a hole, and is sent */
+	sel.flags = TC_U32_TERMINAL;
+	sel.nkeys = n;
+	memcpy(m, &sel, sizeof(sel));
+	memcpy(m + sizeof(sel), keys, n * sizeof(*keys));
 	tc_init(q, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, ifindex, parent, 0,
 		TC_H_MAKE((uint32_t)prio << 16, htons(protocol)));
 	fl_req_str(q, TCA_KIND, "u32");
 	fl_req_nest(q, TCA_OPTIONS);
-	fl_req_put(q, TCA_U32_SEL, &m, sizeof(m.sel) + n * sizeof(*keys));
+	fl_req_put(q, TCA_U32_SEL, m, sizeof(sel) + n * sizeof(*keys));
 }
 
 void fl_u32_redirect_build(struct fl_req *q, uint32_t ifindex, uint32_t parent, uint32_t to_ifindex)
