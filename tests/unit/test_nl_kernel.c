@@ -685,6 +685,11 @@ static void test_nsid(void **state)
 	assert_true(gone);
 	assert_int_equal(fl_nsid_exists(nl, 4711, &err), 1);
 	assert_int_equal(fl_nsid_exists(nl, -1, &err), 0);
+	/* Of one that only a file held, nothing need be waited for. */
+	third_fd = new_netns(NULL);
+	ok(fl_nsid_assign(nl, third_fd, 6000, &id, &err));
+	close(third_fd);
+	assert_int_equal(fl_nsid_exists(nl, 6000, &err), 0);
 	fl_nl_close(events);
 }
 
