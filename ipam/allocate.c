@@ -311,8 +311,13 @@ int fl_ipam_allocate(struct fl_txn *t, const struct fl_ipam_conf *conf,
 	struct search s = { .t = t, .conf = conf, .err = err };
 	struct fl_ipam_result res = { 0 };
 	size_t wanted[FL_IPAM_SETS] = { 0 };
+	size_t n = conf->pair ? 2 * conf->n_sets : conf->n_sets;
 	int r;
 
+	if (n > FL_ENDPOINT_ADDRS)
+		return fl_error_set(err, E2BIG, FL_ECODE_CONFIG,
+				    "ipam: expected at most %d range sets for two ends each",
+				    FL_ENDPOINT_ADDRS / 2);
 	if (!conf->n_sets)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "ipam: network %s has no range of addresses", conf->pool);
@@ -324,8 +329,9 @@ int fl_ipam_allocate(struct fl_txn *t, const struct fl_ipam_conf *conf,
 	if (r < 0)
 		return r;
 	r = 0;
-	for (size_t i = 0; i < conf->n_sets && !r; i++) {
-		r = give(&s, i, wanted[i], owner, gone, &res.addrs[i]);
+	for (size_t i = 0; i < n && !r; i++) {
+		r = give(&s, i % conf->n_sets, i < conf->n_sets ? wanted[i] : 0, owner, gone,
+			 &res.addrs[i]);
 		if (!r)
 			res.n_addrs++;
 	}

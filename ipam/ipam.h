@@ -45,6 +45,7 @@ struct fl_ipam_conf {
 	struct fl_prefix
 		*exclude; /* owned; of the whole pool, sorted, disjoint; never handed out */
 	size_t n_exclude;
+	bool pair;	  /* each set gives two: the second one is for a link's other end */
 	bool auto_subnet; /* "subnet": "auto": no set until fl_ipam_use_subnet() */
 };
 
@@ -75,7 +76,8 @@ int fl_ipam_use_subnet(struct fl_ipam_conf *c, const struct fl_prefix *subnet,
 #define FL_AUTOIPAM FL_CLEANUP(fl_ipam_conf_clear)
 
 /*
- * Gives one address per range set to (container, ifname), all or none. Addresses that the same
+ * Gives one address per range set to (container, ifname), all or none (with `pair` two: those of
+ * the other end behind all of the first). Addresses that the same
  * owner still holds in this pool are freed first: a retry of a failed ADD gets a clean start. On
  * the first use of a pool the reference's lease directory (data_dir or /var/lib/cni/networks, plus
  * "/NAME") is imported. `owner_driver` is the driver field of the endpoint record that owns the
@@ -98,6 +100,27 @@ int fl_ipam_held(struct fl_txn *t, const char *pool, const struct fl_endpoint_id
 /* 0 when each range set has a free address, else -ENOSPC naming the set (FL_ECODE_NOT_AVAILABLE).
  */
 int fl_ipam_status(struct fl_txn *t, const struct fl_ipam_conf *conf, struct fl_error *err);
+
+/*
+ * Fixed addresses as the reference's static IPAM has them: ipam.addresses, with those of CNI_ARGS
+ * (IP and GATEWAY, comma separated lists) appended; args.cni.ips replaces them, and
+ * runtimeConfig.ips replaces those. Nothing is reserved. Pure; messages name the path of the key.
+ */
+struct fl_args_ips {
+	const char *ip, *gateway; /* NULL: not given */
+};
+
+struct fl_static_conf {
+	struct fl_ipam_address addrs[FL_ENDPOINT_ADDRS];
+	size_t n_addrs;
+	struct fl_route *routes; /* owned */
+	size_t n_routes;
+	struct fl_dns dns;
+};
+
+int fl_static_parse(json_t *config, const char *cni_version, const struct fl_args_ips *args,
+		    struct fl_static_conf *ret, struct fl_error *err);
+void fl_static_conf_clear(struct fl_static_conf *c);
 
 struct fl_attachment {
 	char *container, *ifname;

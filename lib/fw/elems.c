@@ -138,9 +138,11 @@ int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg
 		{ net->guarded && net->gateway_mode == FL_GATEWAY_ROUTED, false, FL_FW_ROUTED },
 	};
 
-	for (size_t i = 0; net->link[0] && i < FL_ARRAY_SIZE(links); i++)
+	for (size_t i = 0; net->link[0] && !net->direct && i < FL_ARRAY_SIZE(links); i++)
 		if (links[i].wanted)
 			emit_link(&em, links[i].set, net->link, links[i].pair);
+	if (net->direct)
+		return em.error;
 	/* No NAT for internal networks, so that two of them may have the same subnet. */
 	for (uint32_t i = 0; !net->internal && i < net->n_subnets; i++)
 		emit_subnet(&em, net, &net->subnets[i]);
@@ -295,6 +297,21 @@ static void spoof_check(struct emitter *em, const struct fl_endpoint *ep)
 	emit(em, FL_FW_ALLOWED_MACS, &e);
 }
 
+/* Each of its addresses, whatever their prefixes are. */
+static void emit_hosts(struct emitter *em, const struct fl_endpoint *ep, enum fl_fw_set_id set4,
+		       bool interval)
+{
+	for (uint32_t i = 0; i < ep->n_addrs; i++) {
+		const struct fl_addr *a = &ep->addrs[i].addr;
+		struct fl_nft_elem e = { .range = interval };
+
+		put_addr(e.key, a);
+		if (interval)
+			put_addr(e.key_end, a);
+		emit(em, by_family(set4, a->family), &e);
+	}
+}
+
 int fl_fw_endpoint_elems(const struct fl_network *net, const struct fl_endpoint *ep,
 			 fl_fw_sink sink, void *arg)
 {
@@ -314,6 +331,12 @@ int fl_fw_endpoint_elems(const struct fl_network *net, const struct fl_endpoint 
 		else if (net->guarded)
 			r = open_ports(&em, ep, families[i]);
 	}
+	if (!r && ep->admit)
+		emit_hosts(&em, ep, FL_FW_HOSTS4, false);
+	/* The answer to a stranger's packet would go to the endpoint's own router, not through us.
+	 */
+	if (!r && net->host_access && ep->n_ports)
+		emit_hosts(&em, ep, FL_FW_HAIRPIN_ALL4, true);
 	if (!r && ep->spoof_check && ep->link[0])
 		spoof_check(&em, ep);
 	return r ? r : em.error;

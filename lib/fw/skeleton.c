@@ -56,6 +56,8 @@ const struct fl_nft_set fl_fw_sets[FL_FW_SETS] = {
 	[FL_FW_ROUTED] = HASH_SET("routed", IFNAME),
 	[FL_FW_SUBNETS4] = INTERVAL_SET("subnets4", IPV4),
 	[FL_FW_SUBNETS6] = INTERVAL_SET("subnets6", IPV6),
+	[FL_FW_HOSTS4] = HASH_SET("hosts4", IPV4),
+	[FL_FW_HOSTS6] = HASH_SET("hosts6", IPV6),
 	[FL_FW_SAME_SUBNET4] = INTERVAL_SET("same_subnet4", IPV4, IPV4),
 	[FL_FW_SAME_SUBNET6] = INTERVAL_SET("same_subnet6", IPV6, IPV6),
 	[FL_FW_HAIRPIN4] = INTERVAL_SET("hairpin4", IPV4, IPV4),
@@ -276,6 +278,10 @@ static const struct rule inet_rules[] = {
 	RULE("forward", IS_V4, DADDR4(0), IN("subnets4"), GOTO("containers")),
 	RULE("forward", IS_V6, SADDR6(0), IN("subnets6"), GOTO("containers")),
 	RULE("forward", IS_V6, DADDR6(0), IN("subnets6"), GOTO("containers")),
+	RULE("forward", IS_V4, SADDR4(0), IN("hosts4"), GOTO("containers")),
+	RULE("forward", IS_V4, DADDR4(0), IN("hosts4"), GOTO("containers")),
+	RULE("forward", IS_V6, SADDR6(0), IN("hosts6"), GOTO("containers")),
+	RULE("forward", IS_V6, DADDR6(0), IN("hosts6"), GOTO("containers")),
 
 	RULE("containers", CT_ESTABLISHED_RELATED, GOTO("admit")),
 	RULE("containers", IIFNAME, META(OIFNAME, 4), IN("same_net"), GOTO("neighbours")),
@@ -288,6 +294,8 @@ static const struct rule inet_rules[] = {
 	RULE("containers", OIFNAME, IN("guarded"), GOTO("guard")),
 	RULE("containers", IS_V4, SADDR4(0), IN("subnets4"), GOTO("admit")),
 	RULE("containers", IS_V6, SADDR6(0), IN("subnets6"), GOTO("admit")),
+	RULE("containers", IS_V4, SADDR4(0), IN("hosts4"), GOTO("admit")),
+	RULE("containers", IS_V6, SADDR6(0), IN("hosts6"), GOTO("admit")),
 	/* A new connection from outside, not published, not guarded: the host's policy decides. */
 
 	RULE("neighbours", CT_DNAT, GOTO("admit")),

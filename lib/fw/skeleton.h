@@ -8,7 +8,7 @@
 #include "nft/nft.h"
 
 #define FL_FW_TABLE "fairlead"
-#define FL_FW_VERSION "1"
+#define FL_FW_VERSION "2"
 
 /* Accepted packets carry it, for hosts whose own FORWARD policy is drop. */
 #define FL_FW_MARK 0x00100000
@@ -25,6 +25,8 @@ enum fl_fw_set_id {
 	/* By family: the IPv6 set follows its IPv4 twin. */
 	FL_FW_SUBNETS4,
 	FL_FW_SUBNETS6,
+	FL_FW_HOSTS4,
+	FL_FW_HOSTS6,
 	FL_FW_SAME_SUBNET4,
 	FL_FW_SAME_SUBNET6,
 	FL_FW_HAIRPIN4,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "netns/netns.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sched.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -123,4 +125,23 @@ int fl_netns_enter(const struct fl_netns *ns, struct fl_error *err)
 	return fl_error_errno(err, errno, errno == EPERM ? FL_ECODE_PRIVILEGE : FL_ECODE_KERNEL,
 			      "cannot enter the network namespace%s",
 			      errno == EPERM ? " (CAP_SYS_ADMIN is missing)" : "");
+}
+
+bool fl_netns_in_use(const struct fl_netns *ns)
+{
+	DIR *proc = opendir("/proc");
+	const struct dirent *e;
+	char path[300];
+	struct stat st;
+	bool found = false;
+
+	while (proc && !found && (e = readdir(proc))) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%s/ns/net", e->d_name);
+		found = !stat(path, &st) && st.st_dev == ns->dev && st.st_ino == ns->ino;
+	}
+	if (proc)
+		closedir(proc);
+	return found;
 }

@@ -35,6 +35,12 @@ int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns
 		  struct fl_error *err);
 bool fl_netns_same(const struct fl_netns *a, const struct fl_netns *b);
 
+/*
+ * Does a process run in it? Looks through /proc: only for what is rare. What another user's
+ * process is in is seen with CAP_SYS_PTRACE only.
+ */
+bool fl_netns_in_use(const struct fl_netns *ns);
+
 /* Enters the namespace (this thread). Leave by entering the own again. */
 int fl_netns_enter(const struct fl_netns *ns, struct fl_error *err);
 

@@ -286,7 +286,7 @@ void fl_veth_build(struct fl_req *q, const struct fl_veth_spec *s)
 {
 	struct ifinfomsg peer = { .ifi_family = AF_UNSPEC };
 
-	link_init(q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, 0, true, true);
+	link_init(q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, s->index, true, true);
 	veth_end(q, s->name, &s->mac, s->mtu);
 	if (s->master)
 		fl_req_u32(q, IFLA_MASTER, s->master);
@@ -321,6 +321,18 @@ int fl_veth_create(struct fl_nl *nl, const struct fl_veth_spec *s, struct fl_err
 void fl_link_up_build(struct fl_req *q, uint32_t index, bool up)
 {
 	link_init(q, RTM_NEWLINK, 0, index, true, up);
+}
+
+void fl_link_arp_notify_build(struct fl_req *q, uint32_t index)
+{
+	link_init(q, RTM_NEWLINK, 0, index, false, false);
+	fl_req_nest(q, IFLA_AF_SPEC);
+	fl_req_nest(q, AF_INET);
+	fl_req_nest(q, IFLA_INET_CONF);
+	fl_req_u32(q, IPV4_DEVCONF_ARP_NOTIFY, 1);
+	fl_req_end(q);
+	fl_req_end(q);
+	fl_req_end(q);
 }
 
 int fl_link_set_up(struct fl_nl *nl, uint32_t index, bool up, struct fl_error *err)

@@ -112,6 +112,7 @@ enum { FL_PORT_HAIRPIN = 1, FL_PORT_ISOLATED = 2 };
 
 struct fl_veth_spec {
 	const char *name;  /* host end */
+	uint32_t index;	   /* the one it is to have; 0: the kernel's choice */
 	const char *peer;  /* container end: final name */
 	int peer_netns_fd; /* -1: same namespace */
 	struct fl_mac mac, peer_mac;
@@ -139,6 +140,8 @@ int fl_link_del_index(struct fl_nl *nl, uint32_t index, struct fl_error *err);
 int fl_links_del(struct fl_nl *nl, const uint32_t *index, size_t n, uint32_t group,
 		 struct fl_error *err);
 void fl_link_up_build(struct fl_req *q, uint32_t index, bool up);
+/* net.ipv4.conf.LINK.arp_notify = 1: a gratuitous ARP as the link comes up with an address. */
+void fl_link_arp_notify_build(struct fl_req *q, uint32_t index);
 void fl_port_flags_build(struct fl_req *q, uint32_t index, unsigned flags);
 
 struct fl_vlan_range {

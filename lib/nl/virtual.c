@@ -138,7 +138,7 @@ static const struct kind *kind_of(const char *name)
 
 void fl_vlink_build(struct fl_req *q, const struct fl_vlink_spec *s)
 {
-	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC };
+	struct ifinfomsg ifi = { .ifi_family = AF_UNSPEC, .ifi_index = (int)s->index };
 	const struct kind *kind = kind_of(s->kind);
 
 	if (s->up)

@@ -44,6 +44,7 @@ const char *fl_ipvlan_flag_name(uint16_t flag);
 struct fl_vlink_spec {
 	const char *kind;  /* "macvlan", "macvtap", "ipvlan", "vlan", "dummy", "ifb", "vrf" */
 	const char *name;  /* final name in the namespace where it is born */
+	uint32_t index;	   /* the one it is to have (-EBUSY: taken); 0: the kernel's choice */
 	int netns_fd;	   /* where it is born; -1: the socket's own namespace */
 	uint32_t lower;	   /* index of the lower device in the socket's namespace; 0: none */
 	struct fl_mac mac; /* zero: the kernel's choice */

@@ -6,9 +6,9 @@
  */
 #pragma once
 
-#include <stdbool.h>
+#include "store/record.h"
 
-/* Holds the name for this process; the descriptor is never closed. */
-void fl_alive_hold(const char *link);
-/* True while some process holds it. */
-bool fl_alive_check(const char *link);
+/* Holds the endpoint's name for this process; the descriptor is never closed. */
+void fl_alive_hold(const struct fl_endpoint *ep);
+/* True while some process holds it. An endpoint with neither link nor sandbox id has no name. */
+bool fl_alive_check(const struct fl_endpoint *ep);

@@ -80,6 +80,10 @@ static void take_arg(struct fl_request *q, const char *key, size_t key_len, cons
 		snprintf(q->args_mac, sizeof(q->args_mac), "%.*s", (int)len, value);
 	if (key_len == 2 && !strncmp(key, "IP", 2))
 		snprintf(q->args_ip, sizeof(q->args_ip), "%.*s", (int)len, value);
+	if (key_len == 7 && !strncmp(key, "GATEWAY", 7))
+		snprintf(q->args_gateway, sizeof(q->args_gateway), "%.*s", (int)len, value);
+	if (key_len == 12 && !strncmp(key, "K8S_POD_NAME", 12))
+		snprintf(q->args_name, sizeof(q->args_name), "%.*s", (int)len, value);
 }
 
 int fl_cni_args(const char *args, struct fl_request *q, struct fl_error *err)

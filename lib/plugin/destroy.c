@@ -55,7 +55,9 @@ static int forget_network(struct fl_call *c, struct fl_txn *t, const struct fl_e
 	free(others.nets);
 	if (r && r != -ENOENT)
 		return r;
-	return fl_network_del(t, id->network, id->driver, err);
+	if (c->driver->network_delete)
+		r = c->driver->network_delete(c, t, &net, err);
+	return r < 0 && r != -ENOENT ? r : fl_network_del(t, id->network, id->driver, err);
 }
 
 static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct fl_network *net,
@@ -105,8 +107,42 @@ int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct 
 	if (!r && c->driver->endpoint_delete)
 		r = c->driver->endpoint_delete(c, ep, err);
 	if (!r)
-		r = fl_conntrack_flush(ep, !(c->driver->flags & FL_DRIVER_CHAINED), err);
+		r = fl_conntrack_flush(
+			ep, !(c->driver->flags & (FL_DRIVER_CHAINED | FL_DRIVER_DIRECT)), err);
 	return r ? r : forget(c, ep, err);
+}
+
+/* Provably: its host interface is absent, or the host's namespace knows its sandbox no more. */
+static bool is_gone(struct fl_call *c, const struct fl_endpoint *owner)
+{
+	struct fl_link link;
+
+	if (!*owner->link)
+		return owner->nsid &&
+		       fl_nsid_exists(c->host, (int32_t)(owner->nsid - 1), NULL) == 0;
+	return (owner->ifindex ? fl_link_get_index(c->host, owner->ifindex, &link, NULL)
+			       : fl_link_get(c->host, owner->link, &link, NULL)) == -ENODEV;
+}
+
+int fl_call_memo(struct fl_call *c, const struct fl_endpoint *ep, json_t **ret,
+		 struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_bytes memo;
+	json_t *v;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	if (!r)
+		r = fl_memo_get(t, &ep->id, &memo, err);
+	if (r)
+		return r;
+	v = json_loadb(memo.p, memo.len, 0, NULL);
+	if (!v)
+		return fl_error_set(err, EBADMSG, FL_ECODE_STORE,
+				    "state: the memo of container %s, interface %s is damaged",
+				    ep->id.container, ep->id.ifname);
+	*ret = v;
+	return 0;
 }
 
 /* Asked inside a write transaction about the holder of an address or port that this call wants. */
@@ -114,14 +150,8 @@ bool fl_owner_gone(void *arg, const struct fl_endpoint *owner)
 {
 	struct fl_call *c = arg;
 	struct fl_endpoint copy = *owner, *grown;
-	struct fl_link link;
-	int r;
 
-	if (!*owner->link || fl_alive_check(owner->link))
-		return false;
-	r = owner->ifindex ? fl_link_get_index(c->host, owner->ifindex, &link, NULL)
-			   : fl_link_get(c->host, owner->link, &link, NULL);
-	if (r != -ENODEV)
+	if ((!*owner->link && !owner->nsid) || fl_alive_check(owner) || !is_gone(c, owner))
 		return false;
 	copy.ports = owner->n_ports ? malloc(owner->n_ports * sizeof(*copy.ports)) : NULL;
 	grown = realloc(c->evicted, (c->n_evicted + 1) * sizeof(*grown));

@@ -62,6 +62,7 @@ int fl_engine_decode(struct fl_call *c, struct fl_error *err)
 				    "checkHostPorts: expected true or false, not %s",
 				    fl_json_kind(check));
 	c->check_host_ports = json_is_true(check);
+	c->wholly_inside = d->flags & FL_DRIVER_INSIDE;
 	c->conf = calloc(1, d->conf_size ? d->conf_size : 1);
 	if (!c->conf)
 		return fl_error_oom(err);
@@ -90,7 +91,7 @@ int fl_engine_open(struct fl_call *c, struct fl_error *err)
 	int r = fl_session_open(c, err);
 
 	if (ipam)
-		return r ? r : fl_session_store(c, err);
+		return r || c->ipam_mode != FL_IPAM_OWN ? r : fl_session_store(c, err);
 	if (!r)
 		r = fl_nl_open(&c->host, err);
 	if (!r && !(c->driver->flags & FL_DRIVER_STATELESS))
@@ -104,18 +105,27 @@ int fl_engine_open(struct fl_call *c, struct fl_error *err)
 		r = fl_ports_check_host(c, err);
 	/* A foreign IPAM is executed with all that the caller gave. */
 	if (!r && c->ipam_mode != FL_IPAM_FOREIGN)
-		r = fl_session_drop(err);
+		r = fl_session_drop(c, err);
 	return r;
 }
 
 /* ---- the first transaction ---- */
+
+static bool is_attached(struct fl_call *c, const struct fl_endpoint *prior)
+{
+	struct fl_nl *where = *prior->link ? c->host : c->inside;
+	struct fl_link link;
+
+	if (c->driver->flags & FL_DRIVER_CHAINED || prior->cookie != c->sandbox.cookie)
+		return false;
+	return !prior->ifindex || !fl_link_get_index(where, prior->ifindex, &link, NULL);
+}
 
 /* A record of the same name: a failed ADD's, or an endpoint that lives. */
 static int clear_prior(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOENDPOINT struct fl_endpoint prior = { 0 };
 	FL_AUTOTXN struct fl_txn *t = NULL;
-	struct fl_link link;
 	int r = fl_txn_begin(c->store, false, &t, err);
 
 	if (!r)
@@ -123,135 +133,28 @@ static int clear_prior(struct fl_call *c, struct fl_error *err)
 	fl_txn_abort(fl_take_ptr(t));
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	if (prior.state == FL_STATE_CREATING && *prior.link && fl_alive_check(prior.link))
+	if (prior.state == FL_STATE_CREATING && fl_alive_check(&prior))
 		return fl_error_set(err, EBUSY, FL_ECODE_TRY_AGAIN,
 				    "another ADD of container %s, interface %s is under way",
 				    prior.id.container, prior.id.ifname);
-	if (prior.state == FL_STATE_READY && prior.ifindex &&
-	    !(c->driver->flags & FL_DRIVER_CHAINED) && prior.cookie == c->sandbox.cookie &&
-	    !fl_link_get_index(c->host, prior.ifindex, &link, NULL))
+	if (prior.state == FL_STATE_READY && is_attached(c, &prior))
 		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
-				    "container %s is attached to network %s as %s already (host "
-				    "interface %s); DEL it first",
+				    "container %s is attached to network %s as %s already%s%s; DEL "
+				    "it first",
 				    prior.id.container, prior.id.network, prior.id.ifname,
-				    prior.link);
+				    *prior.link ? ", by host interface " : "", prior.link);
 	return fl_endpoint_destroy(c, &prior, err);
-}
-
-static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network *old, bool *has_old,
-			 struct fl_error *err)
-{
-	int r = fl_network_get(t, c->net.name, c->net.driver, old, err);
-
-	*has_old = !r;
-	if (r && r != -ENOENT)
-		return r;
-	for (uint32_t i = 0; *has_old && i < old->n_subnets; i++)
-		fl_network_add_subnet(&c->net, &old->subnets[i]);
-	for (uint32_t i = 0; i < c->ep.n_addrs; i++)
-		fl_network_add_subnet(&c->net, &c->ep.addrs[i]);
-	c->net.ready = *has_old && old->ready && fl_network_same(&c->net, old);
-	return c->net.ready ? 0 : fl_network_put(t, &c->net, err);
-}
-
-struct step {
-	struct fl_network old; /* the network as other endpoints have it, when it differs */
-	bool has_old;
-	bool programmed; /* the batch was committed */
-};
-
-/* "subnet": "auto": the network's own if it has one, else the first that nothing here uses. */
-static int settle_subnet(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
-{
-	struct fl_network net;
-	struct fl_prefix subnet;
-	int r;
-
-	if (!c->ipam.auto_subnet)
-		return 0;
-	r = fl_network_get(t, c->net.name, c->net.driver, &net, err);
-	if (!r && net.n_subnets)
-		subnet = net.subnets[0];
-	else if (!r || r == -ENOENT)
-		r = fl_call_pick_subnet(c, t, &subnet, err);
-	return r ? r : fl_ipam_use_subnet(&c->ipam, &subnet, err);
-}
-
-/* Before the record is written: a rebuild by another process makes elements from it. */
-static void choose_mac(struct fl_call *c)
-{
-	if (c->driver->flags & FL_DRIVER_CHAINED)
-		return;
-	c->mac_chosen = !fl_mac_is_zero(&c->ep.mac);
-	if (!c->mac_chosen)
-		c->ep.mac = c->ep.n_addrs ? fl_mac_for_address(c, &c->ep.addrs[0].addr)
-					  : fl_mac_random();
-}
-
-static int claim(struct fl_call *c, struct step *s, struct fl_error *err)
-{
-	FL_AUTOTXN struct fl_txn *t = NULL;
-	struct fl_gone gone = { fl_owner_gone, c };
-	int r = c->ipam.auto_subnet ? fl_call_used_prefixes(c, err) : 0;
-
-	if (!r)
-		r = fl_txn_begin(c->store, true, &t, err);
-	if (!r)
-		r = settle_subnet(c, t, err);
-	if (!r && c->ipam_mode == FL_IPAM_OWN)
-		r = fl_call_ipam_own(c, t, &gone, err);
-	if (!r)
-		choose_mac(c);
-	if (!r)
-		r = fl_ports_choose(c, t, err);
-	if (!r && c->ep.n_ports)
-		r = fl_ports_claim(t, &c->ep, fl_endpoint_families(&c->ep), &gone, err);
-	if (!r)
-		r = merge_network(c, t, &s->old, &s->has_old, err);
-	if (!r)
-		r = fl_endpoint_put(t, &c->ep, err);
-	return r ? r : fl_txn_commit(&t, err);
-}
-
-/* The first record of a foreign IPAM's endpoint: it must be known before the delegate runs. */
-static int announce(struct fl_call *c, struct fl_error *err)
-{
-	FL_AUTOTXN struct fl_txn *t = NULL;
-	struct fl_endpoint bare = c->ep;
-	int r = fl_txn_begin(c->store, true, &t, err);
-
-	bare.ports = NULL;
-	bare.n_ports = 0;
-	bare.spoof_check = false;
-	if (!r)
-		r = fl_endpoint_put(t, &bare, err);
-	return r ? r : fl_txn_commit(&t, err);
-}
-
-/*
- * After the caller has its result: a process killed before this leaves a record that a retried ADD
- * clears away. Should this fail, the endpoint works all the same, and DEL finds all it needs.
- */
-static int conclude(struct fl_call *c, struct fl_error *err)
-{
-	FL_AUTOTXN struct fl_txn *t = NULL;
-	struct fl_network now;
-	int r = fl_txn_begin(c->store, true, &t, err);
-
-	c->ep.state = FL_STATE_READY;
-	if (!r)
-		r = fl_endpoint_put(t, &c->ep, err);
-	if (!r && !c->net.ready && !fl_network_get(t, c->net.name, c->net.driver, &now, err) &&
-	    fl_network_same(&now, &c->net)) {
-		now.ready = true;
-		r = fl_network_put(t, &now, err);
-	}
-	return r ? r : fl_txn_commit(&t, err);
 }
 
 /* ---- nftables ---- */
 
-static int program(struct fl_call *c, struct step *s, struct fl_error *err)
+/* Nothing of it is in nftables, or was. */
+static bool needs_no_program(const struct fl_call *c, const struct fl_step *s)
+{
+	return c->net.direct && !c->ep.admit && !c->n_evicted && (!s->has_old || s->old.direct);
+}
+
+static int program(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 {
 	bool changed = s->has_old && !c->net.ready && !fl_network_same(&s->old, &c->net);
 	struct fl_fw_change change = {
@@ -264,6 +167,8 @@ static int program(struct fl_call *c, struct step *s, struct fl_error *err)
 	};
 	int r = 0;
 
+	if (needs_no_program(c, s))
+		return 0;
 	for (size_t i = 0; i < c->n_evicted && !r; i++)
 		r = fl_fw_step(c,
 			       &(struct fl_fw_change){ .del_endpoint = &c->evicted[i],
@@ -272,7 +177,7 @@ static int program(struct fl_call *c, struct step *s, struct fl_error *err)
 	if (!r)
 		r = fl_fw_step(c, &change, err);
 	s->programmed = !r;
-	if (!r && (c->net.masquerade || c->ep.n_ports))
+	if (!r && (c->net.masquerade || c->ep.n_ports || c->ep.admit))
 		r = fl_fw_admit_foreign_forward(c->fw, err);
 	if (r < 0)
 		return r;
@@ -281,24 +186,48 @@ static int program(struct fl_call *c, struct step *s, struct fl_error *err)
 
 /* ---- ADD ---- */
 
-static int identify(struct fl_call *c)
+/* Large, so that it is nobody's whom the kernel numbers itself. */
+static uint32_t high_number(uint32_t bits)
 {
-	uint32_t bits = 0;
+	return (bits & 0x3fffffff) | 0x01000000;
+}
 
-	while (getrandom(&bits, sizeof(bits), 0) != sizeof(bits))
+/* The sandbox's life as the host's namespace sees it: the id goes when the namespace does. */
+static int name_sandbox(struct fl_call *c, uint32_t bits, struct fl_error *err)
+{
+	int32_t id;
+	int r = fl_nsid_assign(c->host, c->sandbox.fd, (int32_t)high_number(bits), &id, err);
+
+	if (!r)
+		c->ep.nsid = (uint32_t)id + 1;
+	return r;
+}
+
+static int identify(struct fl_call *c, struct fl_error *err)
+{
+	unsigned flags = c->driver->flags;
+	uint32_t bits[2] = { 0 };
+	int r = 0;
+
+	while (getrandom(bits, sizeof(bits), 0) != sizeof(bits))
 		continue;
 	c->ep.state = FL_STATE_CREATING;
 	c->ep.origin = FL_ORIGIN_CNI;
 	c->ep.cookie = c->sandbox.cookie;
 	c->ep.dev = c->sandbox.dev;
 	c->ep.ino = c->sandbox.ino;
+	c->net.direct |= !!(flags & FL_DRIVER_DIRECT);
 	fl_strcpy(c->ep.netns, sizeof(c->ep.netns), c->req.netns);
 	fl_strcpy(c->ep.ipam, sizeof(c->ep.ipam), c->ipam_mode == FL_IPAM_NONE ? "" : c->ipam_type);
-	if (!(c->driver->flags & FL_DRIVER_CHAINED)) {
-		snprintf(c->ep.link, sizeof(c->ep.link), "veth%08x", bits);
-		fl_alive_hold(c->ep.link);
+	if (c->wholly_inside && !(flags & FL_DRIVER_CHAINED)) {
+		r = name_sandbox(c, bits[0], err);
+		c->ep.ifindex = c->inside_index = high_number(bits[1]);
+	} else if (!(flags & (FL_DRIVER_CHAINED | FL_DRIVER_SHARES))) {
+		snprintf(c->ep.link, sizeof(c->ep.link), "veth%08x", bits[0]);
 	}
-	return 0;
+	if (!r && !(flags & FL_DRIVER_CHAINED))
+		fl_alive_hold(&c->ep);
+	return r;
 }
 
 static int set_dns(struct fl_call *c, struct fl_error *err)
@@ -321,22 +250,29 @@ static void pass_through(struct fl_call *c)
 	c->result.extra = extra;
 }
 
-static int build(struct fl_call *c, struct step *s, struct fl_error *err)
+/* An IPAM that may look at the interface (dhcp sends from it) comes when that is there. */
+static int address_late(struct fl_call *c, struct fl_step *s, struct fl_error *err)
+{
+	int r = fl_call_ipam_late(c, err);
+
+	if (!r)
+		r = fl_claim(c, s, err);
+	if (!r && c->ipam_mode == FL_IPAM_FOREIGN)
+		r = fl_session_drop(c, err);
+	return r;
+}
+
+static int build(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 {
 	const struct fl_driver *d = c->driver;
-	int r = 0;
+	int r = d->network_create ? d->network_create(c, err) : 0;
 
-	if (c->ipam_mode == FL_IPAM_FOREIGN) {
-		r = fl_call_ipam_foreign(c, err);
-		if (!r)
-			r = claim(c, s, err);
-		if (!r)
-			r = fl_session_drop(err);
-	}
-	if (!r && d->network_create)
-		r = d->network_create(c, err);
 	if (!r && d->endpoint_create)
 		r = d->endpoint_create(c, err);
+	if (!r && fl_call_ipam_is_late(c))
+		r = address_late(c, s, err);
+	if (!r && d->network_address)
+		r = d->network_address(c, err);
 	if (!r && d->join)
 		r = d->join(c, err);
 	if (!r)
@@ -350,7 +286,7 @@ static int build(struct fl_call *c, struct step *s, struct fl_error *err)
 
 /* A changed configuration that did not come to be: the network is again as its endpoints have it.
  */
-static void restore_network(struct fl_call *c, struct step *s)
+static void restore_network(struct fl_call *c, struct fl_step *s)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	struct fl_network now;
@@ -366,14 +302,14 @@ static void restore_network(struct fl_call *c, struct step *s)
 	fl_txn_commit(&t, NULL);
 }
 
-static void roll_back(struct fl_call *c, struct step *s)
+static void roll_back(struct fl_call *c, struct fl_step *s)
 {
 	struct fl_error quiet = { 0 };
 
 	restore_network(c, s);
 
-	if (c->ipam_mode == FL_IPAM_FOREIGN)
-		fl_delegate(c, c->ipam_type, "DEL", NULL, &quiet);
+	if (fl_call_ipam_is_late(c))
+		fl_call_ipam_verb(c, "DEL", &quiet);
 	/* What stays after a failure here is in the record, for DEL and GC. */
 	fl_endpoint_destroy(c, &c->ep, &quiet);
 	if (c->driver->network_undo)
@@ -395,11 +331,12 @@ static int add_stateless(struct fl_call *c, struct fl_error *err)
 static int add_lease(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
-	int r = fl_txn_begin(c->store, true, &t, err);
+	int r = c->store ? fl_txn_begin(c->store, true, &t, err) : 0;
 
 	if (!r)
-		r = fl_call_ipam_own(c, t, NULL, err);
-	if (!r)
+		r = fl_call_ipam_is_late(c) ? fl_call_ipam_late(c, err)
+					    : fl_call_ipam_early(c, t, NULL, err);
+	if (!r && t)
 		r = fl_txn_commit(&t, err);
 	if (r)
 		return r;
@@ -407,15 +344,17 @@ static int add_lease(struct fl_call *c, struct fl_error *err)
 	c->result = c->ipam_result;
 	c->ipam_result = (struct fl_result){ 0 };
 	r = c->emit(c, err);
-	if (r && !fl_txn_begin(c->store, true, &t, NULL) &&
-	    !fl_ipam_release_conf(t, &c->ipam, &c->ep.id, NULL))
+	if (r && fl_call_ipam_is_late(c))
+		fl_call_ipam_verb(c, "DEL", NULL);
+	else if (r && c->store && !fl_txn_begin(c->store, true, &t, NULL) &&
+		 !fl_ipam_release_conf(t, &c->ipam, &c->ep.id, NULL))
 		fl_txn_commit(&t, NULL);
 	return r;
 }
 
 int fl_engine_add(struct fl_call *c, struct fl_error *err)
 {
-	struct step s = { 0 };
+	struct fl_step s = { 0 };
 	int r = fl_engine_decode(c, err);
 
 	if (!r && c->driver->flags & FL_DRIVER_CHAINED && c->idle) {
@@ -431,16 +370,23 @@ int fl_engine_add(struct fl_call *c, struct fl_error *err)
 	if (c->driver->flags & FL_DRIVER_STATELESS)
 		return add_stateless(c, err);
 	r = clear_prior(c, err);
-	if (r)
-		return r;
-	identify(c);
-	r = c->ipam_mode == FL_IPAM_FOREIGN ? announce(c, err) : claim(c, &s, err);
+	if (!r)
+		r = identify(c, err);
+	if (!r && c->driver->prepare)
+		r = c->driver->prepare(c, err);
+	if (!r)
+		r = fl_call_ipam_is_late(c) ? fl_announce(c, err) : fl_claim(c, &s, err);
 	if (r)
 		return r;
 	r = build(c, &s, err);
 	if (r)
 		roll_back(c, &s);
 	else
-		conclude(c, NULL);
+		/*
+		 * After the caller has its result: a process killed before this leaves a record
+		 * that a retried ADD clears away. Should it fail, the endpoint works all the same,
+		 * and DEL finds all it needs.
+		 */
+		fl_conclude(c, NULL);
 	return r;
 }

@@ -8,8 +8,11 @@
 int fl_session_open(struct fl_call *c, struct fl_error *err);
 int fl_session_store(struct fl_call *c, struct fl_error *err);
 int fl_session_inside(struct fl_call *c, struct fl_error *err);
-/* Keeps NET_ADMIN and SYS_ADMIN (entering the sandbox) and drops the rest; not the bounding set. */
-int fl_session_drop(struct fl_error *err);
+/*
+ * Keeps NET_ADMIN and SYS_ADMIN (entering the sandbox) and drops the rest; not the bounding set. A
+ * DEL or GC that has to find sandboxes by their recorded paths keeps what opening those needs.
+ */
+int fl_session_drop(const struct fl_call *c, struct fl_error *err);
 void fl_call_clear(struct fl_call *c);
 
 /* runtime.c: runtimeConfig.aliases and dns */
@@ -19,7 +22,6 @@ int fl_runtime_parse(struct fl_call *c, struct fl_error *err);
 int fl_ports_parse(struct fl_call *c, struct fl_error *err);
 int fl_ports_choose(struct fl_call *c, struct fl_txn *t, struct fl_error *err);
 int fl_ports_check_host(const struct fl_call *c, struct fl_error *err);
-unsigned fl_endpoint_families(const struct fl_endpoint *ep);
 
 /* delegate.c: a foreign IPAM executable. stdout is returned as JSON (NULL when empty). */
 int fl_delegate(const struct fl_call *c, const char *type, const char *command, json_t **ret,
@@ -27,14 +29,19 @@ int fl_delegate(const struct fl_call *c, const char *type, const char *command, 
 
 /* ipam.c: whichever IPAM the configuration names. */
 int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err);
-int fl_call_ipam_own(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone,
-		     struct fl_error *err);
+/* Is it asked when the interface is there? Then it runs between endpoint_create and the claim. */
+bool fl_call_ipam_is_late(const struct fl_call *c);
+/* In the transaction `t` (NULL: the mode needs none). Fills c->ipam_result and c->ep. */
+int fl_call_ipam_early(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone,
+		       struct fl_error *err);
+int fl_call_ipam_late(struct fl_call *c, struct fl_error *err);
+/* "DEL", "CHECK", "GC" or "STATUS" of a late one; nothing for the others. */
+int fl_call_ipam_verb(struct fl_call *c, const char *verb, struct fl_error *err);
 /* subnet.c: what the host uses (routes, name servers), read before the transaction; then a free
  * one. */
 int fl_call_used_prefixes(struct fl_call *c, struct fl_error *err);
 int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret,
 			struct fl_error *err);
-int fl_call_ipam_foreign(struct fl_call *c, struct fl_error *err);
 
 /* fwstep.c: batches and the rebuild when the skeleton is missing. */
 int fl_fw_step(struct fl_call *c, const struct fl_fw_change *change, struct fl_error *err);
@@ -43,6 +50,19 @@ int fl_fw_rebuild_from_store(struct fl_call *c, struct fl_txn *t, struct fl_erro
 /* destroy.c: the one deletion, for DEL, GC, rollback and retry. */
 int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);
 bool fl_owner_gone(void *arg, const struct fl_endpoint *owner);
+
+/* claim.c: what an ADD keeps between its transactions, and these. */
+struct fl_step {
+	struct fl_network old; /* the network as other endpoints have it, when it differs */
+	bool has_old;
+	bool programmed; /* the batch was committed */
+};
+
+/* The first record of an endpoint whose address comes late: it must be known before it is made. */
+int fl_announce(struct fl_call *c, struct fl_error *err);
+/* Addresses, ports, network and endpoint as `creating`. */
+int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err);
+int fl_conclude(struct fl_call *c, struct fl_error *err);
 
 /* engine.c: what every verb starts with. */
 int fl_engine_decode(struct fl_call *c, struct fl_error *err);

@@ -7,33 +7,70 @@
 #include <errno.h>
 #include <string.h>
 
-int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err)
-{
-	const json_t *ipam = fl_json_get(c->req.config, "ipam"), *type;
+static const struct {
+	const char *type;
+	enum fl_ipam_mode mode;
+} own_types[] = {
+	{ "host-local", FL_IPAM_OWN },
+	{ "static", FL_IPAM_STATIC },
+};
 
-	if (!ipam)
-		return 0;
-	if (!json_is_object(ipam))
-		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
-				    "ipam: expected an object, not %s", fl_json_kind(ipam));
-	type = fl_json_get(ipam, "type");
+static enum fl_ipam_mode mode_of(const char *type)
+{
+	for (size_t i = 0; i < FL_ARRAY_SIZE(own_types); i++)
+		if (!strcmp(own_types[i].type, type))
+			return own_types[i].mode;
+	return FL_IPAM_FOREIGN;
+}
+
+bool fl_call_ipam_is_late(const struct fl_call *c)
+{
+	return c->ipam_mode == FL_IPAM_FOREIGN || c->ipam_mode == FL_IPAM_DHCP;
+}
+
+static int find_type(struct fl_call *c, const json_t *ipam, struct fl_error *err)
+{
+	const json_t *type = fl_json_get(ipam, "type");
+
 	if (type && !json_is_string(type))
 		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
 				    "ipam.type: expected a string, not %s", fl_json_kind(type));
 	c->ipam_type = type ? json_string_value(type) : "";
-	if (!*c->ipam_type && !(c->driver->flags & FL_DRIVER_IS_IPAM))
-		return 0;
+	/* Whoever runs an IPAM executable has chosen it. */
+	if (c->driver->flags & FL_DRIVER_IS_IPAM)
+		c->ipam_type = c->driver->type;
 	if (strchr(c->ipam_type, '/') || strlen(c->ipam_type) >= FL_DRIVER_MAX)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "ipam.type: expected a name without '/', not \"%.64s\"",
 				    c->ipam_type);
-	if (strcmp(c->ipam_type, "host-local") && !(c->driver->flags & FL_DRIVER_IS_IPAM)) {
-		c->ipam_mode = FL_IPAM_FOREIGN;
+	return 0;
+}
+
+int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err)
+{
+	const json_t *ipam = fl_json_get(c->req.config, "ipam");
+	const char *version = fl_version_names[c->req.version];
+	const struct fl_args_ips asked = { *c->req.args_ip ? c->req.args_ip : NULL,
+					   *c->req.args_gateway ? c->req.args_gateway : NULL };
+	int r;
+
+	if (!ipam && !(c->driver->flags & FL_DRIVER_IS_IPAM))
 		return 0;
-	}
-	c->ipam_mode = FL_IPAM_OWN;
-	return fl_ipam_parse(c->req.config, c->req.network, fl_version_names[c->req.version],
-			     *c->req.args_ip ? c->req.args_ip : NULL, &c->ipam, err);
+	if (!ipam)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "ipam: missing");
+	if (!json_is_object(ipam))
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "ipam: expected an object, not %s", fl_json_kind(ipam));
+	r = find_type(c, ipam, err);
+	if (r || !*c->ipam_type)
+		return r;
+	c->ipam_mode = mode_of(c->ipam_type);
+	if (c->ipam_mode == FL_IPAM_OWN)
+		return fl_ipam_parse(c->req.config, c->req.network, version, asked.ip, &c->ipam,
+				     err);
+	if (c->ipam_mode == FL_IPAM_STATIC)
+		return fl_static_parse(c->req.config, version, &asked, &c->fixed, err);
+	return 0;
 }
 
 static int take_addresses(struct fl_call *c, struct fl_error *err)
@@ -50,28 +87,48 @@ static int take_addresses(struct fl_call *c, struct fl_error *err)
 	return 0;
 }
 
-int fl_call_ipam_own(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone,
-		     struct fl_error *err)
+static int take_extras(struct fl_call *c, const struct fl_route *routes, size_t n,
+		       const struct fl_dns *dns, struct fl_error *err)
+{
+	for (size_t i = 0; i < n; i++)
+		if (fl_result_add_route(&c->ipam_result, &routes[i]))
+			return fl_error_oom(err);
+	if (fl_dns_copy(&c->ipam_result.dns, dns))
+		return fl_error_oom(err);
+	return take_addresses(c, err);
+}
+
+static int allocate(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone,
+		    struct fl_error *err)
 {
 	struct fl_ipam_result got = { 0 };
 	int r = fl_ipam_allocate(t, &c->ipam, &c->ep.id, gone, &got, err);
 
 	if (r)
 		return r;
-	fl_result_clear(&c->ipam_result);
 	for (size_t i = 0; i < got.n_addrs; i++)
 		c->ipam_result.ips[c->ipam_result.n_ips++] =
 			(struct fl_result_ip){ got.addrs[i].addr, got.addrs[i].gateway, -1 };
-	for (size_t i = 0; i < c->ipam.n_routes; i++)
-		if (fl_result_add_route(&c->ipam_result, &c->ipam.routes[i]))
-			return fl_error_oom(err);
-	if (fl_dns_copy(&c->ipam_result.dns, &c->ipam.dns))
-		return fl_error_oom(err);
 	fl_strcpy(c->ep.pool, sizeof(c->ep.pool), c->ipam.pool);
-	return take_addresses(c, err);
+	return take_extras(c, c->ipam.routes, c->ipam.n_routes, &c->ipam.dns, err);
 }
 
-int fl_call_ipam_foreign(struct fl_call *c, struct fl_error *err)
+int fl_call_ipam_early(struct fl_call *c, struct fl_txn *t, const struct fl_gone *gone,
+		       struct fl_error *err)
+{
+	if (c->ipam_mode != FL_IPAM_OWN && c->ipam_mode != FL_IPAM_STATIC)
+		return 0;
+	fl_result_clear(&c->ipam_result);
+	if (c->ipam_mode == FL_IPAM_OWN)
+		return allocate(c, t, gone, err);
+	for (size_t i = 0; i < c->fixed.n_addrs; i++)
+		c->ipam_result.ips[c->ipam_result.n_ips++] =
+			(struct fl_result_ip){ c->fixed.addrs[i].addr, c->fixed.addrs[i].gateway,
+					       -1 };
+	return take_extras(c, c->fixed.routes, c->fixed.n_routes, &c->fixed.dns, err);
+}
+
+static int run_foreign(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *json = NULL;
 	enum fl_version v = c->req.version;
@@ -94,4 +151,16 @@ int fl_call_ipam_foreign(struct fl_call *c, struct fl_error *err)
 		return fl_error_set(err, ENODATA, FL_ECODE_CONFIG,
 				    "IPAM plugin %s returned no IP address", c->ipam_type);
 	return take_addresses(c, err);
+}
+
+int fl_call_ipam_late(struct fl_call *c, struct fl_error *err)
+{
+	return run_foreign(c, err);
+}
+
+int fl_call_ipam_verb(struct fl_call *c, const char *verb, struct fl_error *err)
+{
+	if (!fl_call_ipam_is_late(c))
+		return 0;
+	return fl_delegate(c, c->ipam_type, verb, NULL, err);
 }

@@ -120,7 +120,8 @@ int fl_enable_forwarding(struct fl_call *c, int family, struct fl_error *err)
 
 struct joining {
 	struct fl_call *c;
-	bool v6, dad;
+	const struct fl_join *how;
+	bool v6;
 	struct fl_req reqs[REQS];
 	struct fl_req *list[REQS];
 	char what[REQS][96];
@@ -137,18 +138,6 @@ static int set_inside(struct fl_call *c, struct fl_error *err, const char *key, 
 	return fl_sysctl_write(name, value, NULL, 0, err);
 }
 
-/*
- * Neighbours learn a MAC that changed behind a known address: one gratuitous ARP, one unsolicited
- * NA. Only for a MAC that somebody chose: ours follow the address (fl_mac_for_address), and the
- * broadcast would go to every port of the bridge.
- */
-static int sysctls_v4(struct fl_call *c, struct fl_error *err)
-{
-	int r = set_inside(c, err, "4:arp_notify", "1");
-
-	return r < 0 ? r : 0;
-}
-
 static int sysctls_v6(struct fl_call *c, struct fl_error *err)
 {
 	int r = set_inside(c, err, "6:disable_ipv6", "0");
@@ -159,7 +148,7 @@ static int sysctls_v6(struct fl_call *c, struct fl_error *err)
 		r = set_inside(c, err, "6:ndisc_notify", "1");
 	if (r >= 0)
 		r = set_inside(c, err, "6:accept_dad", "0");
-	return r < 0 || !c->mac_chosen ? r : sysctls_v4(c, err);
+	return r;
 }
 
 static int sysctls_v6_dad(struct fl_call *c, struct fl_error *err)
@@ -258,7 +247,8 @@ static int put_address(struct joining *j, const struct fl_prefix *p, struct fl_e
 	if (!q)
 		return -E2BIG;
 	fl_ifaddr_build(q, j->c->inside_index, p,
-			p->addr.family == AF_INET6 && !j->dad ? IFA_F_NODAD : 0);
+			(p->addr.family == AF_INET6 && !j->how->dad ? IFA_F_NODAD : 0) |
+				(j->how->via_gateway ? IFA_F_NOPREFIXROUTE : 0));
 	return 0;
 }
 
@@ -268,6 +258,38 @@ static const struct fl_addr *gateway_of(const struct fl_call *c, int family)
 		if (c->result.ips[i].gateway.family == family)
 			return &c->result.ips[i].gateway;
 	return NULL;
+}
+
+static int put_raw_route(struct joining *j, const struct fl_nlroute *route, struct fl_error *err)
+{
+	int r = j->n == REQS ? flush(j, err) : 0;
+	struct fl_req *q =
+		r ? NULL : next(j, err, "route to", fl_prefix_str(&route->dst, FL_PREFIX_BUF));
+
+	if (!q)
+		return r ? r : -E2BIG;
+	fl_route_build(q, route);
+	return 0;
+}
+
+/* The gateway alone is on the link, and the rest of the subnet is behind it. */
+static int put_gateway_routes(struct joining *j, const struct fl_result_ip *ip,
+			      struct fl_error *err)
+{
+	bool v6 = ip->address.addr.family == AF_INET6;
+	struct fl_nlroute link = { .dst = { ip->gateway, (uint8_t)fl_addr_bits(&ip->gateway) },
+				   .oif = j->c->inside_index,
+				   .scope = v6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK,
+				   .src = ip->address.addr };
+	struct fl_nlroute net = { .dst = fl_prefix_masked(&ip->address),
+				  .gw = ip->gateway,
+				  .oif = j->c->inside_index,
+				  .src = ip->address.addr };
+	int r = put_raw_route(j, &link, err);
+
+	if (r || ip->address.len == fl_addr_bits(&ip->address.addr))
+		return r;
+	return put_raw_route(j, &net, err);
 }
 
 static int put_route(struct joining *j, const struct fl_route *r, struct fl_error *err)
@@ -280,40 +302,51 @@ static int put_route(struct joining *j, const struct fl_route *r, struct fl_erro
 				    .priority = r->priority,
 				    .mtu = r->mtu,
 				    .advmss = r->advmss };
-	struct fl_req *q;
 
-	if (j->n == REQS) {
-		int e = flush(j, err);
-
-		if (e)
-			return e;
-	}
-	q = next(j, err, "route to", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
-	if (!q)
-		return -E2BIG;
 	if (gw)
 		route.gw = *gw;
 	route.scope = r->scope >= 0 ? (uint8_t)r->scope : gw ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
 	if (r->dst.addr.family == AF_INET6)
 		route.scope = RT_SCOPE_UNIVERSE;
-	fl_route_build(q, &route);
+	return put_raw_route(j, &route, err);
+}
+
+static int put_up(struct joining *j, struct fl_error *err)
+{
+	struct fl_req *q = next(j, err, "set", "up");
+
+	if (!q)
+		return -E2BIG;
+	fl_link_up_build(q, j->c->inside_index, true);
 	return 0;
 }
 
-static int send_join(struct joining *j, bool up, struct fl_error *err)
+/*
+ * Neighbours learn a MAC that changed behind a known address: one gratuitous ARP (and, by sysctl,
+ * one unsolicited NA). Not for a MAC that follows the address (fl_mac_for_address): the broadcast
+ * would go to every port of the bridge.
+ */
+static int put_arp_notify(struct joining *j, struct fl_error *err)
+{
+	struct fl_req *q = next(j, err, "set", "arp_notify");
+
+	if (!q)
+		return -E2BIG;
+	fl_link_arp_notify_build(q, j->c->inside_index);
+	return 0;
+}
+
+static int send_join(struct joining *j, struct fl_error *err)
 {
 	struct fl_call *c = j->c;
-	struct fl_req *q;
-	int r = 0;
+	int r = c->mac_chosen && c->result.n_ips ? put_arp_notify(j, err) : 0;
 
 	for (size_t i = 0; i < c->result.n_ips && !r; i++)
 		r = put_address(j, &c->result.ips[i].address, err);
-	if (!r && up) {
-		q = next(j, err, "set", "up");
-		if (q)
-			fl_link_up_build(q, c->inside_index, true);
-		r = q ? 0 : -E2BIG;
-	}
+	if (!r && !j->how->down)
+		r = put_up(j, err);
+	for (size_t i = 0; i < c->result.n_ips && !r && j->how->via_gateway; i++)
+		r = put_gateway_routes(j, &c->result.ips[i], err);
 	for (size_t i = 0; i < c->result.n_routes && !r; i++)
 		r = put_route(j, &c->result.routes[i], err);
 	if (!r)
@@ -323,32 +356,24 @@ static int send_join(struct joining *j, bool up, struct fl_error *err)
 	return r;
 }
 
-int fl_join_interface(struct fl_call *c, int result_index, bool up, bool dad, struct fl_error *err)
+int fl_join_interface(struct fl_call *c, const struct fl_join *how, struct fl_error *err)
 {
-	struct joining j = { .c = c, .dad = dad };
+	struct joining j = { .c = c, .how = how };
 	int r = 0;
 
 	for (size_t i = 0; i < c->ipam_result.n_ips; i++) {
 		c->result.ips[c->result.n_ips] = c->ipam_result.ips[i];
-		c->result.ips[c->result.n_ips++].interface = result_index;
+		c->result.ips[c->result.n_ips++].interface = how->result_index;
 		j.v6 |= c->ipam_result.ips[i].address.addr.family == AF_INET6;
 	}
 	for (size_t i = 0; i < c->ipam_result.n_routes && !r; i++)
 		r = fl_result_add_route(&c->result, &c->ipam_result.routes[i]) ? fl_error_oom(err)
 									       : 0;
-	if (!r && c->result.n_ips && (j.v6 || c->mac_chosen))
-		r = fl_call_inside(c, !j.v6 ? sysctls_v4 : dad ? sysctls_v6_dad : sysctls_v6, err);
+	if (!r && j.v6)
+		r = fl_call_inside(c, how->dad ? sysctls_v6_dad : sysctls_v6, err);
 	if (r >= 0)
-		r = send_join(&j, up, err);
-	return !r && c->dad_watch && up ? wait_dad(c, err) : r;
-}
-
-int fl_endpoint_delete_link(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
-{
-	/* By index where it is known: it is never given twice, a name may be. */
-	if (ep->ifindex)
-		return fl_link_del_index(c->host, ep->ifindex, err);
-	return *ep->link ? fl_link_del(c->host, ep->link, err) : 0;
+		r = send_join(&j, err);
+	return !r && c->dad_watch && !how->down ? wait_dad(c, err) : r;
 }
 
 /* ---- checking ---- */

@@ -14,7 +14,7 @@
 #include "fw/fw.h"
 #include "ipam/ipam.h"
 #include "netns/netns.h"
-#include "nl/nl.h"
+#include "nl/virtual.h"
 #include "plugin/result.h"
 #include "store/store.h"
 
@@ -27,7 +27,13 @@ enum fl_verb {
 	FL_VERB_VERSION
 };
 
-enum fl_ipam_mode { FL_IPAM_NONE, FL_IPAM_OWN, FL_IPAM_FOREIGN };
+enum fl_ipam_mode {
+	FL_IPAM_NONE,
+	FL_IPAM_OWN,	/* host-local, in this process and transaction */
+	FL_IPAM_STATIC, /* addresses are in the configuration */
+	FL_IPAM_DHCP,	/* a server's, through fairlead-dhcpd: needs the interface */
+	FL_IPAM_FOREIGN /* executed: may need the interface */
+};
 
 /* What is asked for, after decoding; the same for every dialect. */
 struct fl_request {
@@ -35,8 +41,10 @@ struct fl_request {
 	const char *container, *netns, *ifname; /* "" where absent */
 	const char *path;			/* plugin search path, ':' separated */
 	const char *args;			/* CNI_ARGS as given */
-	char args_mac[18], args_ip[512];	/* the keys of CNI_ARGS that concern us */
-	json_t *config;				/* whole configuration, borrowed */
+	char args_mac[18], args_ip[512],
+		args_gateway[512];	     /* the keys of CNI_ARGS that concern us */
+	char args_name[FL_HOSTNAME_MAX + 1]; /* K8S_POD_NAME */
+	json_t *config;			     /* whole configuration, borrowed */
 	const char *network;
 	enum fl_version version;
 };
@@ -54,6 +62,7 @@ struct fl_call {
 
 	enum fl_ipam_mode ipam_mode;
 	struct fl_ipam_conf ipam;
+	struct fl_static_conf fixed; /* FL_IPAM_STATIC */
 	const char *ipam_type;
 	struct fl_result ipam_result; /* addresses, routes, dns that IPAM gave */
 
@@ -67,8 +76,12 @@ struct fl_call {
 	uint32_t link_index;   /* of net.link once network_create ran */
 	bool created_network;  /* this call created the network's link: undone on failure */
 	bool check_host_ports;
-	bool mac_chosen; /* the caller named the MAC: neighbours may know another for the address */
-	bool idle;	 /* chained driver: nothing to do for this endpoint */
+	json_t *memo;	    /* owned; what prepare() has for the deletion: see fl_call_memo() */
+	bool wholly_inside; /* FL_DRIVER_INSIDE, or a driver's validate() for this endpoint */
+	bool mac_settled;   /* ep.mac is final */
+	bool mac_given;	    /* the caller named it */
+	bool mac_chosen;    /* not by us from the address: neighbours may know another behind it */
+	bool idle;	    /* chained driver: nothing to do for this endpoint */
 	struct fl_prefix *used; /* prefixes that an automatic subnet must avoid; owned */
 	size_t n_used;
 	struct fl_dns dns; /* configuration's dns, over IPAM's */
@@ -85,6 +98,16 @@ enum {
 	FL_DRIVER_PORTS = 8,	   /* publishes runtimeConfig.portMappings */
 	FL_DRIVER_IS_IPAM = 16,	   /* an IPAM executable: allocate is its ADD */
 	FL_DRIVER_NO_ADDRESS = 32, /* never has an address: results before 0.3.0 cannot be made */
+	/*
+	 * Its interface lies wholly in the sandbox. The record then has the sandbox's nsid, and the
+	 * index of the interface, which is chosen before it is made.
+	 */
+	FL_DRIVER_INSIDE = 64,
+	FL_DRIVER_HOST = 128,	 /* the sandbox is the host's own namespace */
+	FL_DRIVER_DIRECT = 256,	 /* traffic does not pass through the host: no nftables elements */
+	FL_DRIVER_SHARES = 1024, /* the sandbox is another container's: no interface of its own */
+	FL_DRIVER_KEEPS_LINK =
+		512, /* the interface is somebody's: a DEL without record leaves it */
 };
 
 struct fl_driver {
@@ -96,6 +119,12 @@ struct fl_driver {
 
 	/* Checks the decoded configuration and fills call->net, call->ep intent. No I/O. */
 	int (*validate)(struct fl_call *c, struct fl_error *err);
+	/*
+	 * Looks and changes nothing: names to indexes, what DEL has to restore. Before the first
+	 * transaction; c->net, c->ep and c->memo are final afterwards but for addresses and ports.
+	 * The network's record may exist: its `made` is merged by the engine. May be NULL.
+	 */
+	int (*prepare)(struct fl_call *c, struct fl_error *err);
 	/* Ensures the network's kernel objects. Idempotent; races with itself in other processes.
 	 */
 	int (*network_create)(struct fl_call *c, struct fl_error *err);
@@ -103,11 +132,19 @@ struct fl_driver {
 	void (*network_undo)(struct fl_call *c);
 	/* Creates the endpoint by c->ep, already in its sandbox where the kernel can. */
 	int (*endpoint_create)(struct fl_call *c, struct fl_error *err);
+	/* What the network needs once addresses are known: gateways, forwarding. May be NULL. */
+	int (*network_address)(struct fl_call *c, struct fl_error *err);
 	/* Addresses, routes and sysctls inside; fills c->result. */
 	int (*join)(struct fl_call *c, struct fl_error *err);
 	/* Deletes by the record `ep` and nothing else. Absent objects are success. */
 	int (*endpoint_delete)(struct fl_call *c, const struct fl_endpoint *ep,
 			       struct fl_error *err);
+	/*
+	 * The network's last endpoint went: removes what net->made lists. Inside the write
+	 * transaction `t`, so that an ADD that revives the network waits. May be NULL.
+	 */
+	int (*network_delete)(struct fl_call *c, struct fl_txn *t, const struct fl_network *net,
+			      struct fl_error *err);
 	int (*check)(struct fl_call *c, struct fl_error *err);
 	int (*status)(struct fl_call *c, struct fl_error *err);
 };
@@ -122,20 +159,74 @@ int fl_call_inside(struct fl_call *c, int (*fn)(struct fl_call *c, struct fl_err
 		   struct fl_error *err);
 /*
  * The usual join: addresses, interface up, routes, gateway defaults, sysctls. Fills
- * c->result.ips and routes from c->ipam_result, with the interface index given.
+ * c->result.ips and routes from c->ipam_result.
  */
-int fl_join_interface(struct fl_call *c, int result_index, bool up, bool dad, struct fl_error *err);
+struct fl_join {
+	int result_index; /* of the interface in c->result.interfaces */
+	bool down;	  /* leaves it down */
+	bool dad;	  /* waits for IPv6 duplicate address detection */
+	bool via_gateway; /* the subnet too is reached through the gateway: ptp */
+};
+int fl_join_interface(struct fl_call *c, const struct fl_join *how, struct fl_error *err);
 /* The usual check: interface, its MAC, addresses and routes of prevResult inside the sandbox. */
 int fl_check_interface(struct fl_call *c, struct fl_error *err);
+/*
+ * The pair of ep.link and CNI_IFNAME: the host's end in `master` (0: none) and up, the other one in
+ * the sandbox. Fills ep.ifindex, inside_index, and the result with both. mtu 0: the default.
+ */
+int fl_veth_attach(struct fl_call *c, uint32_t master, uint32_t mtu, struct fl_error *err);
+/* The sentence for -EEXIST of an interface in the sandbox. */
+int fl_ifname_taken(const struct fl_call *c, struct fl_error *err);
 /* Removes the endpoint's host link by recorded index. */
 int fl_endpoint_delete_link(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);
-/* The container's MAC: runtimeConfig.mac over args.cni.mac over CNI_ARGS MAC; zero if none asks. */
+/* Removes the interface in the sandbox by recorded index, if the sandbox is still that one. */
+int fl_endpoint_delete_inside(struct fl_call *c, const struct fl_endpoint *ep,
+			      struct fl_error *err);
+
+/* The recorded sandbox of an endpoint, as long as it can be reached and is the same. */
+struct fl_sandbox {
+	struct fl_netns ns;
+	struct fl_nl *nl; /* route socket in it */
+	bool borrowed;	  /* the call's own */
+};
+/*
+ * -ENOENT (err untouched): gone, replaced, or not to be seen from here. By CNI_NETNS, else by the
+ * recorded path.
+ */
+int fl_sandbox_open(struct fl_call *c, const struct fl_endpoint *ep, struct fl_sandbox *ret,
+		    struct fl_error *err);
+void fl_sandbox_close(struct fl_sandbox *s);
+/* Runs fn with the thread in that sandbox, and comes back. */
+int fl_sandbox_run(struct fl_call *c, const struct fl_sandbox *s,
+		   int (*fn)(struct fl_call *c, void *arg, struct fl_error *err), void *arg,
+		   struct fl_error *err);
+#define FL_AUTOSANDBOX FL_CLEANUP(fl_sandbox_close)
+
+/* What prepare() of the ADD had put into c->memo; a new reference. -ENOENT (err untouched). */
+int fl_call_memo(struct fl_call *c, const struct fl_endpoint *ep, json_t **ret,
+		 struct fl_error *err);
+
+/* FL_FAMILY_* of its addresses. */
+unsigned fl_endpoint_families(const struct fl_endpoint *ep);
+
+/* prevResult's interface with CNI_IFNAME inside the sandbox, or NULL. */
+const struct fl_result_interface *fl_prev_interface(const struct fl_call *c);
+/* Does this address of prevResult lie on CNI_IFNAME in the sandbox? */
+bool fl_prev_is_ours(const struct fl_call *c, const struct fl_result_ip *ip);
+/* The host's end of the pair: the veth of prevResult before our interface; "" where there is none.
+ */
+const char *fl_prev_host_end(const struct fl_call *c);
+
+/* A default route for each family that has a gateway and none yet, into c->ipam_result. */
+int fl_add_default_routes(struct fl_call *c, struct fl_error *err);
+
 /*
  * A locally administered MAC that is the same whenever the address is given out again on this
  * network of this host, so that no neighbour's cache is ever wrong and nothing needs to be
  * announced.
  */
 struct fl_mac fl_mac_for_address(const struct fl_call *c, const struct fl_addr *a);
+/* The container's MAC: runtimeConfig.mac over args.cni.mac over CNI_ARGS MAC; zero if none asks. */
 int fl_requested_mac(const struct fl_call *c, struct fl_mac *ret, struct fl_error *err);
 /* Writes a host sysctl only where it differs. */
 int fl_host_sysctl(const char *value, struct fl_error *err, const char *fmt, ...)

@@ -2,6 +2,8 @@
 /* runtimeConfig's `aliases` and `dns` (CNI CONVENTIONS.md, "Dynamic Plugin specific fields"). */
 #include "plugin/internal.h"
 
+#include "base/strbuf.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -94,13 +96,34 @@ static int parse_dns(struct fl_call *c, const json_t *v, struct fl_error *err)
 					   : fl_dns_parse(dns, "runtimeConfig.dns", &c->dns, err);
 }
 
+/* What people call the container: args.cni.name, else CNI_ARGS K8S_POD_NAME (podman, containerd).
+ */
+static int parse_name(struct fl_call *c, struct fl_error *err)
+{
+	const json_t *v = fl_config_get(c, "args", "cni", "name");
+	const char *name = v ? json_string_value(v) : c->req.args_name;
+
+	if (!name)
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "args.cni.name: expected a string, not %s", fl_json_kind(v));
+	if (strlen(name) > FL_HOSTNAME_MAX)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "args.cni.name: expected a name of at most %d bytes",
+				    FL_HOSTNAME_MAX);
+	/* A name that cannot be one is no reason to refuse the container: nothing will ask for it.
+	 */
+	if (fl_name_valid(name, FL_HOSTNAME_MAX))
+		memcpy(c->ep.name, name, strlen(name) + 1);
+	return 0;
+}
+
 int fl_runtime_parse(struct fl_call *c, struct fl_error *err)
 {
 	const json_t *rc = fl_json_get(c->req.config, "runtimeConfig"), *v;
-	int r = 0;
+	int r = parse_name(c, err);
 
-	if (!rc)
-		return 0;
+	if (r || !rc)
+		return r;
 	if (!json_is_object(rc))
 		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
 				    "runtimeConfig: expected an object, not %s", fl_json_kind(rc));

@@ -26,17 +26,34 @@ static int check_caps(cap_t caps, struct fl_error *err)
 	return 0;
 }
 
-int fl_session_drop(struct fl_error *err)
+/* For the namespace of another user's process, or one below a private folder. */
+static const cap_value_t finding[] = { CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH };
+
+static int keep_of(const struct fl_call *c, cap_value_t *keep)
 {
-	cap_value_t keep[FL_ARRAY_SIZE(needed)];
-	cap_t caps = cap_init();
-	int r = 0;
+	bool removes = c->req.verb == FL_VERB_DEL || c->req.verb == FL_VERB_GC;
+	bool finds = c->driver->flags & FL_DRIVER_SHARES || (c->wholly_inside && removes);
+	cap_t now = finds ? cap_get_proc() : NULL;
+	cap_flag_value_t has;
+	int n = 0;
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(needed); i++)
-		keep[i] = needed[i].cap;
-	if (!caps || cap_set_flag(caps, CAP_PERMITTED, FL_ARRAY_SIZE(keep), keep, CAP_SET) ||
-	    cap_set_flag(caps, CAP_EFFECTIVE, FL_ARRAY_SIZE(keep), keep, CAP_SET) ||
-	    cap_set_proc(caps))
+		keep[n++] = needed[i].cap;
+	for (size_t i = 0; now && i < FL_ARRAY_SIZE(finding); i++)
+		if (!cap_get_flag(now, finding[i], CAP_PERMITTED, &has) && has == CAP_SET)
+			keep[n++] = finding[i];
+	cap_free(now);
+	return n;
+}
+
+int fl_session_drop(const struct fl_call *c, struct fl_error *err)
+{
+	cap_value_t keep[FL_ARRAY_SIZE(needed) + FL_ARRAY_SIZE(finding)];
+	cap_t caps = cap_init();
+	int r = 0, n = keep_of(c, keep);
+
+	if (!caps || cap_set_flag(caps, CAP_PERMITTED, n, keep, CAP_SET) ||
+	    cap_set_flag(caps, CAP_EFFECTIVE, n, keep, CAP_SET) || cap_set_proc(caps))
 		r = fl_error_errno(err, errno, FL_ECODE_PRIVILEGE, "cannot drop capabilities");
 	cap_free(caps);
 	return r;
@@ -57,6 +74,15 @@ static int open_sandbox(struct fl_call *c, struct fl_error *err)
 		*err = quiet;
 		return fl_error_prefix(err, "CNI_NETNS");
 	}
+	if (c->driver->flags & FL_DRIVER_HOST)
+		return r || !must || fl_netns_same(&c->self, &c->sandbox)
+			       ? 0
+			       : fl_error_set(
+					 err, EINVAL, FL_ECODE_NETNS,
+					 "CNI_NETNS: %s is a namespace of its own; the network "
+					 "\"%s\" is the host's, and its containers have the "
+					 "host's namespace",
+					 c->req.netns, c->req.network);
 	if (r || !fl_netns_same(&c->self, &c->sandbox))
 		return 0;
 	if (!must) {
@@ -101,36 +127,91 @@ int fl_session_store(struct fl_call *c, struct fl_error *err)
 	return r ? r : fl_store_open(dir, &c->store, err);
 }
 
-int fl_session_inside(struct fl_call *c, struct fl_error *err)
+static int run_in(struct fl_call *c, const struct fl_netns *ns,
+		  int (*fn)(struct fl_call *c, void *arg, struct fl_error *err), void *arg,
+		  struct fl_error *err)
 {
 	struct fl_error back = { 0 };
-	int r, b;
+	int r = fl_netns_enter(ns, err), b;
 
-	if (c->sandbox.fd < 0 || c->inside)
-		return 0;
-	r = fl_netns_enter(&c->sandbox, err);
 	if (r)
 		return r;
-	r = fl_nl_open(&c->inside, err);
+	r = fn(c, arg, err);
 	b = fl_netns_enter(&c->self, &back);
-	if (b)
+	if (b && err)
 		*err = back;
-	return r ? r : b;
+	return r < 0 ? r : b ? b : r;
+}
+
+static int open_route_socket(struct fl_call *c, void *arg, struct fl_error *err)
+{
+	(void)c;
+	return fl_nl_open(arg, err);
+}
+
+int fl_session_inside(struct fl_call *c, struct fl_error *err)
+{
+	if (c->sandbox.fd < 0 || c->inside)
+		return 0;
+	return run_in(c, &c->sandbox, open_route_socket, &c->inside, err);
+}
+
+struct plain {
+	int (*fn)(struct fl_call *c, struct fl_error *err);
+};
+
+static int call_plain(struct fl_call *c, void *arg, struct fl_error *err)
+{
+	return ((struct plain *)arg)->fn(c, err);
 }
 
 int fl_call_inside(struct fl_call *c, int (*fn)(struct fl_call *c, struct fl_error *err),
 		   struct fl_error *err)
 {
-	struct fl_error back = { 0 };
-	int r = fl_netns_enter(&c->sandbox, err), b;
+	return run_in(c, &c->sandbox, call_plain, &(struct plain){ fn }, err);
+}
 
+/* ---- the sandbox of a record ---- */
+
+void fl_sandbox_close(struct fl_sandbox *s)
+{
+	if (!s->borrowed) {
+		fl_nl_close(s->nl);
+		fl_netns_close(&s->ns);
+	}
+	*s = (struct fl_sandbox){ .ns = FL_NETNS_NONE };
+}
+
+int fl_sandbox_open(struct fl_call *c, const struct fl_endpoint *ep, struct fl_sandbox *ret,
+		    struct fl_error *err)
+{
+	struct fl_netns recorded = { -1, ep->cookie, ep->dev, ep->ino };
+	struct fl_sandbox s = { .ns = FL_NETNS_NONE };
+	int r;
+
+	if (c->sandbox.fd >= 0 && fl_netns_same(&c->sandbox, &recorded)) {
+		*ret = (struct fl_sandbox){ c->sandbox, c->inside, true };
+		return 0;
+	}
+	/* A path that cannot be opened proves nothing; what is behind it is not ours to judge. */
+	if (!*ep->netns || fl_netns_open(ep->netns, &c->self, &s.ns, NULL) ||
+	    !fl_netns_same(&s.ns, &recorded) || fl_netns_same(&s.ns, &c->self)) {
+		fl_sandbox_close(&s);
+		return -ENOENT;
+	}
+	r = run_in(c, &s.ns, open_route_socket, &s.nl, err);
 	if (r)
-		return r;
-	r = fn(c, err);
-	b = fl_netns_enter(&c->self, &back);
-	if (b)
-		*err = back;
-	return r ? r : b;
+		fl_sandbox_close(&s);
+	else
+		*ret = s;
+	return r;
+}
+
+int fl_sandbox_run(struct fl_call *c, const struct fl_sandbox *s,
+		   int (*fn)(struct fl_call *c, void *arg, struct fl_error *err), void *arg,
+		   struct fl_error *err)
+{
+	return run_in(c, &s->ns, fn, arg, err);
 }
 
 void fl_call_clear(struct fl_call *c)
@@ -143,6 +224,8 @@ void fl_call_clear(struct fl_call *c)
 	free(c->evicted);
 	free(c->used);
 	fl_endpoint_clear(&c->ep);
+	json_decref(c->memo);
+	fl_static_conf_clear(&c->fixed);
 	fl_ipam_conf_clear(&c->ipam);
 	fl_result_clear(&c->ipam_result);
 	fl_result_clear(&c->prev);

@@ -49,7 +49,7 @@ static int del_unknown(struct fl_call *c, struct fl_error *err)
 		if (r)
 			return r;
 	}
-	if (!c->inside || c->driver->flags & FL_DRIVER_CHAINED)
+	if (!c->inside || c->driver->flags & (FL_DRIVER_CHAINED | FL_DRIVER_KEEPS_LINK))
 		return 0;
 	r = fl_txn_begin(c->store, false, &t, err);
 	if (!r)
@@ -67,13 +67,31 @@ static int decode_lenient(struct fl_call *c, struct fl_error *err)
 
 	if (!r)
 		return 0;
-	if (quiet.code == FL_ECODE_DECODE || c->ipam_mode == FL_IPAM_FOREIGN || stateless(c)) {
+	if (quiet.code == FL_ECODE_DECODE || fl_call_ipam_is_late(c) || stateless(c)) {
 		*err = quiet;
 		return stateless(c) ? 0 : r;
 	}
 	fprintf(stderr, "note: %s\n", quiet.text);
 	c->ipam_mode = FL_IPAM_NONE;
 	return 0;
+}
+
+static int tell_sharer(void *arg, const struct fl_endpoint *ep)
+{
+	(void)arg;
+	fprintf(stderr,
+		"note: container %s (network %s) shares this sandbox; it loses what is deleted "
+		"here\n",
+		ep->id.container, ep->id.network);
+	return 0;
+}
+
+static int tell_sharers(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	return r ? r : fl_endpoints_sharing(t, c->req.container, tell_sharer, NULL, err);
 }
 
 int fl_engine_del(struct fl_call *c, struct fl_error *err)
@@ -88,10 +106,10 @@ int fl_engine_del(struct fl_call *c, struct fl_error *err)
 		return r			    ? r
 		       : c->driver->endpoint_delete ? c->driver->endpoint_delete(c, &c->ep, err)
 						    : 0;
-	if (c->ipam_mode == FL_IPAM_FOREIGN)
-		r = fl_delegate(c, c->ipam_type, "DEL", NULL, err);
-	if (!r)
-		r = fl_txn_begin(c->store, false, &t, err);
+	r = fl_call_ipam_verb(c, "DEL", err);
+	if (r || !c->store)
+		return r;
+	r = fl_txn_begin(c->store, false, &t, err);
 	if (r)
 		return r;
 	found = c->driver->flags & FL_DRIVER_IS_IPAM ? -ENOENT
@@ -99,7 +117,8 @@ int fl_engine_del(struct fl_call *c, struct fl_error *err)
 	fl_txn_abort(fl_take_ptr(t));
 	if (found == -ENOENT)
 		return del_unknown(c, err);
-	return found ? found : fl_endpoint_destroy(c, &ep, err);
+	r = found ? found : tell_sharers(c, err);
+	return r ? r : fl_endpoint_destroy(c, &ep, err);
 }
 
 /* ---- CHECK ---- */
@@ -143,8 +162,8 @@ int fl_engine_check(struct fl_call *c, struct fl_error *err)
 
 	if (!r)
 		r = fl_engine_open(c, err);
-	if (!r && c->ipam_mode == FL_IPAM_FOREIGN)
-		r = fl_delegate(c, c->ipam_type, "CHECK", NULL, err);
+	if (!r)
+		r = fl_call_ipam_verb(c, "CHECK", err);
 	if (!r && c->driver->flags & FL_DRIVER_CHAINED && c->idle)
 		return 0;
 	if (!r && !stateless(c) && !(c->driver->flags & FL_DRIVER_IS_IPAM))
@@ -321,8 +340,7 @@ static void sweep_leases(struct sweep *s)
 	struct fl_error e = { 0 };
 	int r = 0;
 
-	if (c->ipam_mode == FL_IPAM_FOREIGN)
-		r = fl_delegate(c, c->ipam_type, "GC", NULL, &e);
+	r = fl_call_ipam_verb(c, "GC", &e);
 	if (c->ipam_mode == FL_IPAM_OWN) {
 		r = fl_txn_begin(c->store, true, &t, &e);
 		if (!r)
@@ -367,10 +385,10 @@ int fl_engine_status(struct fl_call *c, struct fl_error *err)
 
 	if (!r)
 		r = fl_engine_open(c, err);
-	if (!r && c->ipam_mode == FL_IPAM_FOREIGN)
-		return fl_delegate(c, c->ipam_type, "STATUS", NULL, err)
-			       ?: c->driver->status ? c->driver->status(c, err)
-						    : 0;
+	if (!r)
+		r = fl_call_ipam_verb(c, "STATUS", err);
+	if (r && fl_call_ipam_is_late(c))
+		return r;
 	if (!r && c->ipam_mode == FL_IPAM_OWN) {
 		r = fl_txn_begin(c->store, false, &t, err);
 		if (!r)

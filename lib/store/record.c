@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -66,6 +67,7 @@ static const struct member endpoint_members[] = {
 	{ "state", KIND_ENUM, EP(state), .names = states, .required = true },
 	{ "link", KIND_STRING, EP(link), EP_SIZE(link) },
 	{ "ifindex", KIND_U32, EP(ifindex) },
+	{ "nsid", KIND_U32, EP(nsid) },
 	{ "netns", KIND_STRING, EP(netns), EP_SIZE(netns) },
 	{ "cookie", KIND_U64, EP(cookie) },
 	{ "dev", KIND_U64, EP(dev) },
@@ -74,10 +76,12 @@ static const struct member endpoint_members[] = {
 	{ "addrs", KIND_PREFIXES, EP(addrs), FL_ENDPOINT_ADDRS, EP(n_addrs) },
 	{ "ports", KIND_PORTS, EP(ports), FL_PORTS_MAX, EP(n_ports) },
 	{ "spoofCheck", KIND_BOOL, EP(spoof_check) },
+	{ "admit", KIND_BOOL, EP(admit) },
 	{ "ipam", KIND_STRING, EP(ipam), EP_SIZE(ipam) },
 	{ "pool", KIND_STRING, EP(pool), EP_SIZE(pool) },
+	{ "shares", KIND_STRING, EP(shares), EP_SIZE(shares) },
+	{ "name", KIND_STRING, EP(name), EP_SIZE(name) },
 	{ "aliases", KIND_STRING, EP(aliases), EP_SIZE(aliases) },
-	{ "undo", KIND_STRING, EP(undo), EP_SIZE(undo) },
 	{ NULL },
 };
 
@@ -88,6 +92,8 @@ static const struct member network_members[] = {
 	{ "ready", KIND_BOOL, NET(ready) },
 	{ "link", KIND_STRING, NET(link), NET_SIZE(link) },
 	{ "internal", KIND_BOOL, NET(internal) },
+	{ "direct", KIND_BOOL, NET(direct) },
+	{ "hostAccess", KIND_BOOL, NET(host_access) },
 	{ "noIcc", KIND_BOOL, NET(no_icc) },
 	{ "isolate", KIND_BOOL, NET(isolate) },
 	{ "guarded", KIND_BOOL, NET(guarded) },
@@ -97,6 +103,8 @@ static const struct member network_members[] = {
 	{ "gatewayMode", KIND_ENUM, NET(gateway_mode), .names = gateway_modes },
 	{ "snat4", KIND_ADDR4, NET(snat[0]) },
 	{ "snat6", KIND_ADDR6, NET(snat[1]) },
+	{ "parent", KIND_STRING, NET(parent), NET_SIZE(parent) },
+	{ "made", KIND_STRING, NET(made), NET_SIZE(made) },
 	{ "subnets", KIND_NETS, NET(subnets), FL_NETWORK_SUBNETS, NET(n_subnets) },
 	{ NULL },
 };
@@ -464,11 +472,14 @@ static bool has_subnet(const struct fl_network *net, const struct fl_prefix *p)
 bool fl_network_same(const struct fl_network *a, const struct fl_network *b)
 {
 	if (strcmp(a->name, b->name) || strcmp(a->driver, b->driver) || strcmp(a->link, b->link) ||
-	    a->internal != b->internal || a->no_icc != b->no_icc || a->isolate != b->isolate ||
-	    a->guarded != b->guarded || a->masquerade != b->masquerade ||
-	    a->hairpin_all != b->hairpin_all || a->no_hairpin_snat != b->no_hairpin_snat ||
-	    a->gateway_mode != b->gateway_mode || !fl_addr_eq(&a->snat[0], &b->snat[0]) ||
-	    !fl_addr_eq(&a->snat[1], &b->snat[1]) || a->n_subnets != b->n_subnets)
+	    strcmp(a->parent, b->parent) || strcmp(a->made, b->made) ||
+	    a->internal != b->internal || a->direct != b->direct ||
+	    a->host_access != b->host_access || a->no_icc != b->no_icc ||
+	    a->isolate != b->isolate || a->guarded != b->guarded ||
+	    a->masquerade != b->masquerade || a->hairpin_all != b->hairpin_all ||
+	    a->no_hairpin_snat != b->no_hairpin_snat || a->gateway_mode != b->gateway_mode ||
+	    !fl_addr_eq(&a->snat[0], &b->snat[0]) || !fl_addr_eq(&a->snat[1], &b->snat[1]) ||
+	    a->n_subnets != b->n_subnets)
 		return false;
 	/* Subnets are unique in a record: equal numbers and one inclusion are equality. */
 	for (uint32_t i = 0; i < a->n_subnets; i++)
@@ -483,6 +494,64 @@ bool fl_network_add_subnet(struct fl_network *net, const struct fl_prefix *p)
 		return false;
 	net->subnets[net->n_subnets++] = fl_prefix_masked(p);
 	return true;
+}
+
+/* ---- made: lines of "WHAT NAME" ---- */
+
+static const char *find_made(const struct fl_network *net, const char *line)
+{
+	const char *p = net->made;
+	size_t n = strlen(line);
+
+	for (; (p = strstr(p, line)); p++)
+		if ((p == net->made || p[-1] == '\n') && p[n] == '\n')
+			return p;
+	return NULL;
+}
+
+int fl_network_made_add(struct fl_network *net, const char *what, const char *name)
+{
+	char line[64];
+
+	if (fl_network_made_has(net, what, name))
+		return 0;
+	snprintf(line, sizeof(line), "%s %s\n", what, name);
+	if (strlen(net->made) + strlen(line) >= sizeof(net->made))
+		return -E2BIG;
+	strcat(net->made, line);
+	return 0;
+}
+
+bool fl_network_made_has(const struct fl_network *net, const char *what, const char *name)
+{
+	char line[64];
+
+	snprintf(line, sizeof(line), "%s %s", what, name);
+	return find_made(net, line);
+}
+
+void fl_network_made_remove(struct fl_network *net, const char *what, const char *name)
+{
+	char line[64], *p;
+
+	snprintf(line, sizeof(line), "%s %s", what, name);
+	p = (char *)find_made(net, line);
+	if (p)
+		memmove(p, p + strlen(line) + 1, strlen(p + strlen(line) + 1) + 1);
+}
+
+int fl_network_made_each(const struct fl_network *net,
+			 int (*fn)(void *arg, const char *what, const char *name), void *arg)
+{
+	char what[16], name[IFNAMSIZ];
+	int r = 0;
+
+	for (const char *p = net->made; *p && !r; p = strchr(p, '\n') + 1)
+		if (sscanf(p, "%15s %15s", what, name) == 2)
+			r = fn(arg, what, name);
+		else
+			return -EBADMSG;
+	return r;
 }
 
 static const struct {

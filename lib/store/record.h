@@ -22,6 +22,7 @@
 #define FL_ENDPOINT_ADDRS 16
 #define FL_NETWORK_SUBNETS 16
 #define FL_PORTS_MAX 65536
+#define FL_HOSTNAME_MAX 253 /* RFC 1035 section 2.3.4 */
 
 enum fl_origin { FL_ORIGIN_CNI, FL_ORIGIN_CNM, FL_ORIGIN_NETAVARK, FL_ORIGIN_NETCTL };
 enum fl_state { FL_STATE_CREATING, FL_STATE_READY, FL_STATE_DELETING };
@@ -48,20 +49,24 @@ struct fl_endpoint {
 	enum fl_origin origin;
 	enum fl_state state;
 	char link[IFNAMSIZ]; /* host end of the pair, "" when there is none */
-	uint32_t ifindex;    /* of that link, 0 until it exists */
-	char netns[256];     /* path as the runtime gave it: a way in, not an identity */
-	uint64_t cookie;     /* the sandbox's SO_NETNS_COOKIE; 0 where the kernel has none */
-	uint64_t dev, ino;   /* of the namespace file, for kernels without cookies */
+	uint32_t
+		ifindex; /* of that link, 0 until it exists; without one, of the interface inside */
+	uint32_t nsid;	 /* the sandbox as the host's namespace knows it (RTM_NEWNSID); 0: none */
+	char netns[256]; /* path as the runtime gave it: a way in, not an identity */
+	uint64_t cookie; /* the sandbox's SO_NETNS_COOKIE; 0 where the kernel has none */
+	uint64_t dev, ino; /* of the namespace file, for kernels without cookies */
 	struct fl_mac mac;
 	struct fl_prefix addrs[FL_ENDPOINT_ADDRS];
 	uint32_t n_addrs;
 	struct fl_port *ports; /* owned */
 	uint32_t n_ports;
-	bool spoof_check;	  /* only frames from `mac` may enter the bridge at `link` */
-	char ipam[FL_DRIVER_MAX]; /* IPAM type that gave the addresses, "" for none */
-	char pool[512];		  /* pool of the addresses when IPAM is in-process, else "" */
-	char aliases[1024];	  /* names that were asked for: a JSON list, "" for none */
-	char undo[512];		  /* driver's own memo for deletion (compact JSON), "" for none */
+	bool spoof_check;	      /* only frames from `mac` may enter the bridge at `link` */
+	bool admit;		      /* what comes from its addresses may be forwarded */
+	char ipam[FL_DRIVER_MAX];     /* IPAM type that gave the addresses, "" for none */
+	char pool[512];		      /* pool of the addresses when IPAM is in-process, else "" */
+	char shares[FL_NAME_MAX + 1]; /* id of the container whose sandbox this one joined, or "" */
+	char name[FL_HOSTNAME_MAX + 1]; /* what people call the container, "" when nobody said */
+	char aliases[1024];		/* names that were asked for: a JSON list, "" for none */
 };
 
 enum fl_gateway_mode { FL_GATEWAY_NAT, FL_GATEWAY_ROUTED };
@@ -74,6 +79,8 @@ struct fl_network {
 	char link[IFNAMSIZ]; /* bridge, or the host interface that leads to the containers; "" none
 			      */
 	bool internal;	     /* no route out, no NAT */
+	bool direct;	     /* its traffic does not pass through the host: no elements */
+	bool host_access;    /* macvlan: `link` is the host's own way to the endpoints */
 	bool no_icc;	     /* endpoints do not reach each other */
 	bool isolate;	     /* other fairlead networks do not reach it, nor it them */
 	bool guarded;	     /* from outside only published ports are reached */
@@ -83,6 +90,8 @@ struct fl_network {
 	enum fl_gateway_mode gateway_mode;
 	struct fl_addr
 		snat[2]; /* source address for traffic out, [0] IPv4, [1] IPv6; unset: masquerade */
+	char parent[IFNAMSIZ]; /* lower device of macvlan and the like, "" for none */
+	char made[256];	       /* host objects made for it: fl_network_made_add() */
 	struct fl_prefix subnets[FL_NETWORK_SUBNETS]; /* masked */
 	uint32_t n_subnets;
 };
@@ -103,6 +112,17 @@ bool fl_endpoint_id_eq(const struct fl_endpoint_id *a, const struct fl_endpoint_
 bool fl_network_same(const struct fl_network *a, const struct fl_network *b);
 /* Adds the masked prefix unless it is there. True when it was added; false also when full. */
 bool fl_network_add_subnet(struct fl_network *net, const struct fl_prefix *p);
+
+/*
+ * Host objects that a network made and that go with its last endpoint, unless another network took
+ * them over: "link eth0.10", "promisc eth0". Adding what is there succeeds. -E2BIG.
+ */
+int fl_network_made_add(struct fl_network *net, const char *what, const char *name);
+bool fl_network_made_has(const struct fl_network *net, const char *what, const char *name);
+void fl_network_made_remove(struct fl_network *net, const char *what, const char *name);
+/* Calls fn for each until it returns non-zero, which is returned. */
+int fl_network_made_each(const struct fl_network *net,
+			 int (*fn)(void *arg, const char *what, const char *name), void *arg);
 
 /* Known protocol, no port 0, and neither range passes 65535. */
 bool fl_port_valid(const struct fl_port *p);

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define SCHEMA 1
+#define SCHEMA 2
 /* The same in every process, or LMDB would have to remap. tmpfs is sparse: only used pages count.
  */
 #define MAP_SIZE ((size_t)256 << 20)
@@ -23,7 +23,7 @@ static const char *const table_names[FL_TABLE_COUNT] = {
 	[FL_TABLE_META] = "meta",	    [FL_TABLE_NETWORKS] = "networks",
 	[FL_TABLE_ENDPOINTS] = "endpoints", [FL_TABLE_POOLS] = "pools",
 	[FL_TABLE_LEASES] = "leases",	    [FL_TABLE_PORTS] = "ports",
-	[FL_TABLE_NAMES] = "names",
+	[FL_TABLE_NAMES] = "names",	    [FL_TABLE_MEMOS] = "memos",
 };
 
 /* LMDB calls a write that was cut short EIO, which is what a nearly full file system does. */

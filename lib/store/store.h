@@ -25,6 +25,7 @@ enum fl_table {
 	FL_TABLE_LEASES,
 	FL_TABLE_PORTS,
 	FL_TABLE_NAMES,
+	FL_TABLE_MEMOS,
 	FL_TABLE_COUNT
 };
 
@@ -90,6 +91,29 @@ int fl_endpoint_get(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl
 		    struct fl_error *err);
 int fl_endpoint_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error *err);
 int fl_endpoint_del(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_error *err);
+/*
+ * Endpoints of a container, by its id or by the name that people call it; all drivers. Put with an
+ * endpoint that is `creating`, and gone with fl_endpoint_evict().
+ */
+int fl_endpoints_named(struct fl_txn *t, const char *name,
+		       int (*fn)(void *arg, const struct fl_endpoint *), void *arg,
+		       struct fl_error *err);
+
+/* Endpoints that joined the sandbox of this container (struct fl_endpoint's `shares`). */
+int fl_endpoints_sharing(struct fl_txn *t, const char *container,
+			 int (*fn)(void *arg, const struct fl_endpoint *), void *arg,
+			 struct fl_error *err);
+
+/*
+ * A driver's own memo beside an endpoint's record: what its deletion needs to know (what was there
+ * before). Goes with fl_endpoint_evict(). -ENOENT (err untouched) when there is none; the bytes
+ * are valid until the next change.
+ */
+int fl_memo_put(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_bytes memo,
+		struct fl_error *err);
+int fl_memo_get(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_bytes *ret,
+		struct fl_error *err);
+
 /* Of one network, or of all when network is NULL. The endpoint is valid during the call only. */
 int fl_endpoints_each(struct fl_txn *t, const char *network,
 		      int (*fn)(void *arg, const struct fl_endpoint *), void *arg,

@@ -4,6 +4,7 @@
 #include "store/private.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 static struct fl_bytes network_key(struct fl_key *k, const char *name, const char *driver)
@@ -86,16 +87,127 @@ int fl_endpoint_get(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl
 	return r ? r : fl_endpoint_decode(val.p, val.len, ret, err);
 }
 
+/* NAME NUL hash of the endpoint's key (both would not fit) -> the endpoint's key */
+static struct fl_bytes name_key(struct fl_key *k, const char *name, struct fl_bytes owner)
+{
+	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+
+	*k = (struct fl_key){ 0 };
+	fl_key_str(k, name, false);
+	for (size_t i = 0; i < owner.len; i++)
+		h = (h ^ ((const uint8_t *)owner.p)[i]) * 0x100000001b3u;
+	if (owner.len)
+		fl_key_bytes(k, &h, sizeof(h));
+	return fl_key_done(k);
+}
+
+/* '@' is in no id: what sharers are found by. */
+static void sharing_name(const char *container, char *buf, size_t size)
+{
+	snprintf(buf, size, "@%s", container);
+}
+
+/* Calls fn with each name that leads to the endpoint. */
+static int each_name(struct fl_txn *t, const struct fl_endpoint *ep,
+		     int (*fn)(struct fl_txn *t, const char *name, struct fl_bytes owner,
+			       struct fl_error *err),
+		     struct fl_error *err)
+{
+	char sharing[FL_NAME_MAX + 2];
+	struct fl_key self;
+	struct fl_bytes owner = endpoint_key(&self, &ep->id);
+	int r = fn(t, ep->id.container, owner, err);
+
+	if (!r && ep->name[0])
+		r = fn(t, ep->name, owner, err);
+	if (r || !ep->shares[0])
+		return r;
+	sharing_name(ep->shares, sharing, sizeof(sharing));
+	return fn(t, sharing, owner, err);
+}
+
+static int put_name(struct fl_txn *t, const char *name, struct fl_bytes owner, struct fl_error *err)
+{
+	struct fl_key k;
+
+	return fl_put(t, FL_TABLE_NAMES, name_key(&k, name, owner), owner, err);
+}
+
+static int del_name(struct fl_txn *t, const char *name, struct fl_bytes owner, struct fl_error *err)
+{
+	struct fl_key k;
+
+	return fl_del(t, FL_TABLE_NAMES, name_key(&k, name, owner), err);
+}
+
 int fl_endpoint_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error *err)
 {
 	FL_AUTOFREE char *json = NULL;
 	struct fl_key k;
 	int r = fl_endpoint_encode(ep, &json, err);
 
-	if (r)
-		return r;
-	return fl_put(t, FL_TABLE_ENDPOINTS, endpoint_key(&k, &ep->id),
-		      (struct fl_bytes){ json, strlen(json) }, err);
+	if (!r)
+		r = fl_put(t, FL_TABLE_ENDPOINTS, endpoint_key(&k, &ep->id),
+			   (struct fl_bytes){ json, strlen(json) }, err);
+	return r || ep->state != FL_STATE_CREATING ? r : each_name(t, ep, put_name, err);
+}
+
+struct named {
+	struct fl_txn *t;
+	int (*fn)(void *arg, const struct fl_endpoint *ep);
+	void *arg;
+	struct fl_error *err;
+};
+
+static int each_named(void *arg, struct fl_bytes key, struct fl_bytes val)
+{
+	FL_AUTOENDPOINT struct fl_endpoint ep = { 0 };
+	struct named *n = arg;
+	int r = fl_get(n->t, FL_TABLE_ENDPOINTS, val, &val, n->err);
+
+	(void)key;
+	if (r == -ENOENT)
+		return 0;
+	if (!r)
+		r = fl_endpoint_decode(val.p, val.len, &ep, n->err);
+	return r ? r : n->fn(n->arg, &ep);
+}
+
+int fl_endpoints_named(struct fl_txn *t, const char *name,
+		       int (*fn)(void *arg, const struct fl_endpoint *), void *arg,
+		       struct fl_error *err)
+{
+	struct fl_key k;
+	struct fl_bytes prefix = name_key(&k, name, (struct fl_bytes){ 0 });
+	struct named n = { t, fn, arg, err };
+
+	return fl_each(t, FL_TABLE_NAMES, prefix, each_named, &n, err);
+}
+
+int fl_endpoints_sharing(struct fl_txn *t, const char *container,
+			 int (*fn)(void *arg, const struct fl_endpoint *), void *arg,
+			 struct fl_error *err)
+{
+	char name[FL_NAME_MAX + 2];
+
+	sharing_name(container, name, sizeof(name));
+	return fl_endpoints_named(t, name, fn, arg, err);
+}
+
+int fl_memo_put(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_bytes memo,
+		struct fl_error *err)
+{
+	struct fl_key k;
+
+	return fl_put(t, FL_TABLE_MEMOS, endpoint_key(&k, id), memo, err);
+}
+
+int fl_memo_get(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_bytes *ret,
+		struct fl_error *err)
+{
+	struct fl_key k;
+
+	return fl_get(t, FL_TABLE_MEMOS, endpoint_key(&k, id), ret, err);
 }
 
 int fl_endpoint_del(struct fl_txn *t, const struct fl_endpoint_id *id, struct fl_error *err)
@@ -174,9 +286,14 @@ static int evict_leases(struct fl_txn *t, const struct fl_endpoint *ep, struct f
 
 int fl_endpoint_evict(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error *err)
 {
+	struct fl_key k;
 	int r = fl_ports_release(t, ep, err);
 
 	if (!r)
 		r = evict_leases(t, ep, err);
+	if (!r)
+		r = each_name(t, ep, del_name, err);
+	if (!r)
+		r = fl_del(t, FL_TABLE_MEMOS, endpoint_key(&k, &ep->id), err);
 	return r ? r : fl_endpoint_del(t, &ep->id, err);
 }

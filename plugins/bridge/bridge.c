@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "bridge.h"
 
-static const struct fl_driver driver = {
+#include "drivers.h"
+
+const struct fl_driver bridge_driver = {
 	.type = "bridge",
 	.about = "attaches containers to a bridge, with NAT, published ports and addresses",
 	.flags = FL_DRIVER_IPAM | FL_DRIVER_PORTS,
@@ -9,6 +11,7 @@ static const struct fl_driver driver = {
 	.conf_size = sizeof(struct bridge_conf),
 	.validate = bridge_validate,
 	.network_create = bridge_network_create,
+	.network_address = bridge_network_address,
 	.network_undo = bridge_network_undo,
 	.endpoint_create = bridge_endpoint_create,
 	.join = bridge_join,
@@ -16,8 +19,3 @@ static const struct fl_driver driver = {
 	.check = bridge_check,
 	.status = bridge_status,
 };
-
-int main(void)
-{
-	return fl_plugin_main(&driver);
-}

@@ -25,6 +25,7 @@ extern const struct fl_field bridge_fields[];
 
 int bridge_validate(struct fl_call *c, struct fl_error *err);
 int bridge_network_create(struct fl_call *c, struct fl_error *err);
+int bridge_network_address(struct fl_call *c, struct fl_error *err);
 void bridge_network_undo(struct fl_call *c);
 int bridge_endpoint_create(struct fl_call *c, struct fl_error *err);
 int bridge_join(struct fl_call *c, struct fl_error *err);

@@ -67,65 +67,14 @@ int bridge_endpoint_create(struct fl_call *c, struct fl_error *err)
 {
 	const struct bridge_conf *conf = c->conf;
 	uint32_t mtu = conf->mtu ? (uint32_t)conf->mtu : c->result.interfaces[0].mtu;
-	struct fl_veth_spec spec = { .name = c->ep.link,
-				     .peer = c->req.ifname,
-				     .peer_netns_fd = c->sandbox.fd,
-				     .mac = fl_mac_random(),
-				     .mtu = mtu,
-				     .master = c->link_index };
-	struct fl_link inside;
-	int r;
+	int r = fl_veth_attach(c, c->link_index, mtu, err);
 
-	spec.peer_mac = c->ep.mac;
-	r = fl_veth_create(c->host, &spec, err);
-	if (r == -EEXIST)
-		return fl_error_set(err, r, FL_ECODE_CONFLICT,
-				    "CNI_IFNAME: the sandbox %s has an interface %s already",
-				    c->req.netns, c->req.ifname);
 	if (r == -EXFULL)
 		return fl_error_set(err, r, FL_ECODE_EXHAUSTED,
 				    "bridge %s has 1,023 ports, the kernel's limit (BR_MAX_PORTS); "
 				    "use another network",
 				    conf->bridge);
-	if (r)
-		return r;
-	/* One question tells both indexes: the peer's IFLA_LINK is the host end. */
-	r = fl_link_get(c->inside, c->req.ifname, &inside, err);
-	if (r)
-		return r;
-	c->inside_index = inside.index;
-	c->ep.ifindex = inside.peer;
-	r = set_port(c, c->ep.ifindex, err);
-	if (r)
-		return r;
-	if (fl_result_add_interface(&c->result, c->ep.link, &spec.mac, NULL, mtu) < 0 ||
-	    fl_result_add_interface(&c->result, c->req.ifname, &c->ep.mac, c->req.netns, mtu) < 0)
-		return fl_error_oom(err);
-	return 0;
-}
-
-static bool has_default(const struct fl_result *r, int family)
-{
-	for (size_t i = 0; i < r->n_routes; i++)
-		if (r->routes[i].dst.addr.family == family && !r->routes[i].dst.len)
-			return true;
-	return false;
-}
-
-static int add_default_routes(struct fl_call *c, struct fl_error *err)
-{
-	for (size_t i = 0; i < c->ipam_result.n_ips; i++) {
-		const struct fl_result_ip *ip = &c->ipam_result.ips[i];
-		struct fl_route r = { .dst.addr.family = ip->address.addr.family,
-				      .gw = ip->gateway,
-				      .scope = -1 };
-
-		if (fl_addr_is_set(&ip->gateway) &&
-		    !has_default(&c->ipam_result, r.dst.addr.family) &&
-		    fl_result_add_route(&c->ipam_result, &r))
-			return fl_error_oom(err);
-	}
-	return 0;
+	return r ? r : set_port(c, c->ep.ifindex, err);
 }
 
 /* An internal network routes nothing out, whatever its IPAM was told. */
@@ -145,10 +94,15 @@ int bridge_join(struct fl_call *c, struct fl_error *err)
 	int r = 0;
 
 	if (conf->is_default_gateway)
-		r = add_default_routes(c, err);
+		r = fl_add_default_routes(c, err);
 	if (conf->internal)
 		drop_routes_out(&c->ipam_result);
-	return r ? r : fl_join_interface(c, 2, !conf->no_container_up, conf->dad > 0, err);
+	return r ? r
+		 : fl_join_interface(c,
+				     &(struct fl_join){ .result_index = 2,
+							.down = conf->no_container_up,
+							.dad = conf->dad > 0 },
+				     err);
 }
 
 struct gateway_seen {

@@ -216,20 +216,23 @@ int bridge_network_create(struct fl_call *c, struct fl_error *err)
 	if (r)
 		return r;
 	c->link_index = l.index;
-	if (conf->is_gateway) {
-		r = enable_families(c, err);
-		if (!r)
-			r = ensure_gateways(c, err);
-	}
 	/*
 	 * 127.0.0.1:PORT on the host is sent into the bridge with a loopback source before NAT. The
 	 * skeleton's first rule keeps everybody else from 127/8.
 	 */
-	if (!r && !l.route_localnet && (c->ep.n_ports || (conf->is_gateway && !conf->internal)))
+	if (!l.route_localnet && (c->ep.n_ports || (conf->is_gateway && !conf->internal)))
 		r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", conf->bridge);
 	if (r >= 0)
 		r = fl_result_add_interface(&c->result, conf->bridge, &l.mac, NULL, l.mtu);
 	return r < 0 ? r : 0;
+}
+
+int bridge_network_address(struct fl_call *c, struct fl_error *err)
+{
+	const struct bridge_conf *conf = c->conf;
+	int r = conf->is_gateway ? enable_families(c, err) : 0;
+
+	return r || !conf->is_gateway ? r : ensure_gateways(c, err);
 }
 
 static int uses_link(void *arg, const struct fl_network *net)

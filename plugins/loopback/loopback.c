@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* loopback: brings lo up in the sandbox. CNI_IFNAME is ignored, as runtimes expect. */
-#include "plugin/plugin.h"
+#include "drivers.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -59,7 +59,7 @@ static int check(struct fl_call *c, struct fl_error *err)
 	return r;
 }
 
-static const struct fl_driver driver = {
+const struct fl_driver loopback_driver = {
 	.type = "loopback",
 	.about = "brings the loopback interface of a sandbox up",
 	.flags = FL_DRIVER_STATELESS,
@@ -67,8 +67,3 @@ static const struct fl_driver driver = {
 	.endpoint_delete = down,
 	.check = check,
 };
-
-int main(void)
-{
-	return fl_plugin_main(&driver);
-}

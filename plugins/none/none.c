@@ -3,7 +3,7 @@
  * none: a sandbox with its loopback up and nothing else. Also the template of a plugin: a table of
  * operations and a main of one line; copy it, and read lib/plugin/plugin.h for what each may do.
  */
-#include "plugin/plugin.h"
+#include "drivers.h"
 
 #include <net/if.h>
 
@@ -32,15 +32,10 @@ static int check(struct fl_call *c, struct fl_error *err)
 	return r;
 }
 
-static const struct fl_driver driver = {
+const struct fl_driver none_driver = {
 	.type = "none",
 	.about = "a sandbox with its loopback up and no network",
 	.flags = FL_DRIVER_STATELESS | FL_DRIVER_NO_ADDRESS,
 	.endpoint_create = create,
 	.check = check,
 };
-
-int main(void)
-{
-	return fl_plugin_main(&driver);
-}

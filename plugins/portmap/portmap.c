@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* portmap: publishes ports of a container that another plugin attached (chained). */
-#include "plugin/plugin.h"
+#include "drivers.h"
 
 #include "base/strbuf.h"
 
@@ -37,31 +37,6 @@ static int refuse_conditions(const struct fl_list *l, const char *key, struct fl
 			    key, ((const char **)l->items)[0]);
 }
 
-static bool inside(const struct fl_call *c, const struct fl_result_ip *ip)
-{
-	const struct fl_result_interface *i;
-
-	if (ip->interface < 0)
-		return true;
-	if ((size_t)ip->interface >= c->prev.n_interfaces)
-		return false;
-	i = &c->prev.interfaces[ip->interface];
-	return i->sandbox && !strcmp(i->name, c->req.ifname);
-}
-
-/* The host's end, so that an owner without a DEL can be seen to be gone: the interface before ours.
- */
-static void find_host_end(struct fl_call *c)
-{
-	for (size_t i = 1; i < c->prev.n_interfaces; i++) {
-		const struct fl_result_interface *host = &c->prev.interfaces[i - 1];
-
-		if (c->prev.interfaces[i].sandbox && !host->sandbox &&
-		    !strncmp(host->name, "veth", 4))
-			fl_strcpy(c->ep.link, sizeof(c->ep.link), host->name);
-	}
-}
-
 static int validate(struct fl_call *c, struct fl_error *err)
 {
 	struct portmap_conf *conf = c->conf;
@@ -79,13 +54,14 @@ static int validate(struct fl_call *c, struct fl_error *err)
 	c->net.hairpin_all = conf->masq_all;
 	c->net.no_hairpin_snat = fl_json_get(c->req.config, "snat") && !conf->snat;
 	for (size_t i = 0; i < c->prev.n_ips && c->ep.n_addrs < FL_ENDPOINT_ADDRS; i++)
-		if (inside(c, &c->prev.ips[i]))
+		if (fl_prev_is_ours(c, &c->prev.ips[i]))
 			c->ep.addrs[c->ep.n_addrs++] = c->prev.ips[i].address;
 	if (!c->idle && c->req.verb == FL_VERB_ADD && !c->ep.n_addrs)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "prevResult.ips: expected an address of %s, found none",
 				    c->req.ifname);
-	find_host_end(c);
+	/* So that an owner without a DEL can be seen to be gone. */
+	fl_strcpy(c->ep.link, sizeof(c->ep.link), fl_prev_host_end(c));
 	return 0;
 }
 
@@ -113,7 +89,7 @@ static int prepare(struct fl_call *c, struct fl_error *err)
 	return 0;
 }
 
-static const struct fl_driver driver = {
+const struct fl_driver portmap_driver = {
 	.type = "portmap",
 	.about = "publishes ports of a container that another plugin attached",
 	.flags = FL_DRIVER_CHAINED | FL_DRIVER_PORTS,
@@ -122,8 +98,3 @@ static const struct fl_driver driver = {
 	.validate = validate,
 	.network_create = prepare,
 };
-
-int main(void)
-{
-	return fl_plugin_main(&driver);
-}

@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import time
 
 import pytest
 
@@ -117,3 +118,11 @@ def nft_elements(lab, table="fairlead"):
         return {}
     sets = [next(iter(e.values())) for e in json.loads(found.stdout)["nftables"] if "set" in e or "map" in e]
     return {s["name"]: s.get("elem", []) for s in sets}
+
+
+def eventually(check, seconds=5):
+    """Ask until `check()` is true: for what the kernel does in its own time and tells nobody."""
+    end = time.monotonic() + seconds
+    while not (answer := check()):
+        assert time.monotonic() < end, "it did not come to be"
+    return answer

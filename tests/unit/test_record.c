@@ -22,7 +22,7 @@ static struct fl_endpoint full_endpoint(void)
 		.spoof_check = true,
 		.ipam = "host-local",
 		.pool = "net@/data",
-		.undo = "{\"x\":1}",
+		.name = "web",
 	};
 
 	ep.addrs[0] = make_prefix("10.1.0.2/16");
@@ -76,7 +76,7 @@ static void endpoint_text(void **state)
 		"\"ports\":[[\"tcp\",\"\",8080,80,1],[\"udp\",\"192.0.2.1\",10000,20000,10000]],"
 		"\"spoofCheck\":true,\"ipam\":\"host-local\",\"pool\":\"net@/"
 		"data\","
-		"\"undo\":\"{\\\"x\\\":1}\"}");
+		"\"name\":\"web\"}");
 }
 
 static void unset_members_are_left_out(void **state)

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The transactions of an ADD: what it is about to make is written down before it is made. */
+#include "plugin/internal.h"
+
+#include "base/strbuf.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct adoption {
+	struct fl_network *net;
+	struct fl_error *err;
+};
+
+static int adopt(void *arg, const char *what, const char *name)
+{
+	struct adoption *a = arg;
+
+	if (!fl_network_made_add(a->net, what, name))
+		return 0;
+	return fl_error_set(a->err, E2BIG, FL_ECODE_CONFIG,
+			    "network %s has made too many host interfaces: %s is one more",
+			    a->net->name, name);
+}
+
+static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network *old, bool *has_old,
+			 struct fl_error *err)
+{
+	struct adoption a = { &c->net, err };
+	int r = fl_network_get(t, c->net.name, c->net.driver, old, err);
+
+	*has_old = !r;
+	if (r && r != -ENOENT)
+		return r;
+	for (uint32_t i = 0; *has_old && i < old->n_subnets; i++)
+		fl_network_add_subnet(&c->net, &old->subnets[i]);
+	for (uint32_t i = 0; !c->net.direct && i < c->ep.n_addrs; i++)
+		fl_network_add_subnet(&c->net, &c->ep.addrs[i]);
+	r = *has_old ? fl_network_made_each(old, adopt, &a) : 0;
+	if (r)
+		return r;
+	c->net.ready = *has_old && old->ready && fl_network_same(&c->net, old);
+	return c->net.ready ? 0 : fl_network_put(t, &c->net, err);
+}
+
+/* "subnet": "auto": the network's own if it has one, else the first that nothing here uses. */
+static int settle_subnet(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	struct fl_network net;
+	struct fl_prefix subnet;
+	int r;
+
+	if (!c->ipam.auto_subnet)
+		return 0;
+	r = fl_network_get(t, c->net.name, c->net.driver, &net, err);
+	if (!r && net.n_subnets)
+		subnet = net.subnets[0];
+	else if (!r || r == -ENOENT)
+		r = fl_call_pick_subnet(c, t, &subnet, err);
+	return r ? r : fl_ipam_use_subnet(&c->ipam, &subnet, err);
+}
+
+/* Before the record is written: a rebuild by another process makes elements from it. */
+static void settle_mac(struct fl_call *c)
+{
+	if (c->driver->flags & (FL_DRIVER_CHAINED | FL_DRIVER_SHARES) || c->mac_settled)
+		return;
+	c->mac_settled = true;
+	/* Behind an address that somebody else gives, neighbours may know another MAC as well. */
+	c->mac_given = !fl_mac_is_zero(&c->ep.mac);
+	c->mac_chosen = c->mac_given || fl_call_ipam_is_late(c) || c->wholly_inside;
+	if (c->mac_given)
+		return;
+	/*
+	 * Not on a parent: it refuses a MAC that it has already, and that of a container whose
+	 * namespace is being torn down lives on for a moment.
+	 */
+	c->ep.mac = c->ep.n_addrs && !c->wholly_inside
+			    ? fl_mac_for_address(c, &c->ep.addrs[0].addr)
+			    : fl_mac_random();
+}
+
+static int put_memo(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	FL_AUTOFREE char *text = c->memo ? json_dumps(c->memo, JSON_COMPACT) : NULL;
+
+	if (!c->memo)
+		return 0;
+	if (!text)
+		return fl_error_oom(err);
+	return fl_memo_put(t, &c->ep.id, (struct fl_bytes){ text, strlen(text) }, err);
+}
+
+static int put_record(struct fl_call *c, struct fl_txn *t, const struct fl_endpoint *ep,
+		      struct fl_error *err)
+{
+	int r = fl_endpoint_put(t, ep, err);
+
+	return r ? r : put_memo(c, t, err);
+}
+
+int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_gone gone = { fl_owner_gone, c };
+	int r = c->ipam.auto_subnet ? fl_call_used_prefixes(c, err) : 0;
+
+	if (!r)
+		r = fl_txn_begin(c->store, true, &t, err);
+	if (!r)
+		r = settle_subnet(c, t, err);
+	if (!r)
+		r = fl_call_ipam_early(c, t, &gone, err);
+	if (!r)
+		settle_mac(c);
+	if (!r)
+		r = fl_ports_choose(c, t, err);
+	if (!r && c->ep.n_ports)
+		r = fl_ports_claim(t, &c->ep, fl_endpoint_families(&c->ep), &gone, err);
+	if (!r)
+		r = merge_network(c, t, &s->old, &s->has_old, err);
+	if (!r)
+		r = put_record(c, t, &c->ep, err);
+	return r ? r : fl_txn_commit(&t, err);
+}
+
+/* The network's part is its `made` alone: what it will have in nftables is not known yet. */
+static int announce_network(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	struct fl_network old, bare = { .direct = true };
+	struct adoption a = { &old, err };
+	int r = *c->net.made ? fl_network_get(t, c->net.name, c->net.driver, &old, err) : 1;
+
+	if (r == -ENOENT) {
+		fl_strcpy(bare.name, sizeof(bare.name), c->net.name);
+		fl_strcpy(bare.driver, sizeof(bare.driver), c->net.driver);
+		fl_strcpy(bare.parent, sizeof(bare.parent), c->net.parent);
+		memcpy(bare.made, c->net.made, sizeof(bare.made));
+		return fl_network_put(t, &bare, err);
+	}
+	if (r)
+		return r > 0 ? 0 : r;
+	r = fl_network_made_each(&c->net, adopt, &a);
+	return r ? r : fl_network_put(t, &old, err);
+}
+
+int fl_announce(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_endpoint bare;
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	settle_mac(c);
+	bare = c->ep;
+	bare.ports = NULL;
+	bare.n_ports = 0;
+	bare.spoof_check = false;
+	if (!r)
+		r = announce_network(c, t, err);
+	if (!r)
+		r = put_record(c, t, &bare, err);
+	return r ? r : fl_txn_commit(&t, err);
+}
+
+int fl_conclude(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_network now;
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	c->ep.state = FL_STATE_READY;
+	if (!r)
+		r = fl_endpoint_put(t, &c->ep, err);
+	if (!r && !c->net.ready && !fl_network_get(t, c->net.name, c->net.driver, &now, err) &&
+	    fl_network_same(&now, &c->net)) {
+		now.ready = true;
+		r = fl_network_put(t, &now, err);
+	}
+	return r ? r : fl_txn_commit(&t, err);
+}
