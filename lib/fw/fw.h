@@ -60,9 +60,11 @@ int fl_fw_check(struct fl_fw *fw, const struct fl_network *net, const struct fl_
 		struct fl_error *err);
 
 /*
- * A host whose iptables FORWARD policy is DROP: makes sure that the one native rule which accepts
- * our mark is in `ip filter FORWARD` (and `ip6 filter FORWARD`). Cheap when there is no such chain
- * or its policy is accept. Returns 1 when the rule was added, 0 when nothing was needed.
+ * A host whose iptables (nf_tables) FORWARD chain has the policy DROP, or ends with a rule that
+ * drops or rejects the rest: makes sure that the one native rule which accepts our mark is in `ip
+ * filter FORWARD` (and `ip6 filter FORWARD`), at the end or in front of that last rule. Reads the
+ * rules of these chains, nothing when they are absent or empty. Returns 1 when the rule was added,
+ * 0 when nothing was needed. What it cannot mend, fl_fw_foreign_obstacles() names (fw/foreign.h).
  */
 int fl_fw_admit_foreign_forward(struct fl_fw *fw, struct fl_error *err);
 

@@ -389,7 +389,12 @@ void fl_nft_put_get_elem(struct nlmsghdr *nlh, const struct fl_nft_set *set,
 
 struct nlmsghdr *fl_nft_begin_rule(struct fl_nft_batch *b, uint8_t family)
 {
-	return begin(b, NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, family);
+	return begin(b, NFT_MSG_NEWRULE, NLM_F_CREATE | (b->before ? 0 : NLM_F_APPEND), family);
+}
+
+void fl_nft_before_rule(struct fl_nft_batch *b, uint64_t handle)
+{
+	b->before = handle;
 }
 
 void fl_nft_end_rule(struct fl_nft_batch *b, struct nlmsghdr *nlh, const char *comment)

@@ -26,3 +26,35 @@ void fl_nft_put_verdict(struct nlmsghdr *nlh, uint16_t type, int32_t code, const
 /* Table, set and the key of one element, as NFT_MSG_GETSETELEM wants them. */
 void fl_nft_put_get_elem(struct nlmsghdr *nlh, const struct fl_nft_set *set,
 			 const struct fl_nft_elem *e);
+
+/* ---- reading ---- */
+
+#define FL_NFT_REQUEST_MAX 1024
+
+static inline struct nlmsghdr *fl_nft_request(uint8_t *buf, unsigned message, uint16_t flags,
+					      uint8_t family)
+{
+	return fl_nfnl_header(buf, NFNL_SUBSYS_NFTABLES, message, flags, family, 0, 1);
+}
+
+/* Attributes by type; those above `max` are ignored. */
+static inline void fl_nft_index_attrs(const struct nlattr *nest, const struct nlattr **table,
+				      size_t max)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each_nested(attr, nest) if (mnl_attr_get_type(attr) <= max)
+		table[mnl_attr_get_type(attr)] = attr;
+}
+
+static inline void fl_nft_index_message(const struct nlmsghdr *nlh, const struct nlattr **table,
+					size_t max)
+{
+	const struct nlattr *attr;
+
+	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) <= max)
+		table[mnl_attr_get_type(attr)] = attr;
+}
+
+/* Of NFTA_*_USERDATA; "" is left as it is when there is no comment. */
+void fl_nft_copy_comment(const struct nlattr *attr, char *dst, size_t size);

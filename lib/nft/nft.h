@@ -123,9 +123,10 @@ struct fl_nft_batch {
 	size_t list; /* offset of the open element list, 0 for none */
 	const struct fl_nft_set *list_set;
 	uint16_t list_type;
-	uint32_t seq;	/* of the last message; the batch's begin has 1 */
-	uint32_t genid; /* not 0: -ERESTART unless the ruleset is still of this generation */
-	int error;	/* first error of a builder call */
+	uint32_t seq;	 /* of the last message; the batch's begin has 1 */
+	uint32_t genid;	 /* not 0: -ERESTART unless the ruleset is still of this generation */
+	uint64_t before; /* handle of the rule in front of which the next one goes; 0: at the end */
+	int error;	 /* first error of a builder call */
 };
 
 void fl_nft_batch_clear(struct fl_nft_batch *b);
@@ -141,6 +142,8 @@ void fl_nft_flush_chain(struct fl_nft_batch *b, uint8_t family, const char *tabl
 void fl_nft_add_set(struct fl_nft_batch *b, const struct fl_nft_set *set);
 /* Changes nothing; the commit fails with -ENOENT when there is no such set. */
 void fl_nft_assert_set(struct fl_nft_batch *b, const struct fl_nft_set *set);
+/* The next rule goes in front of the rule with this handle, instead of to the end. */
+void fl_nft_before_rule(struct fl_nft_batch *b, uint64_t handle);
 /* Appends a rule. `exprs` ends with FL_NFT_END; comment may be NULL. */
 void fl_nft_add_rule(struct fl_nft_batch *b, uint8_t family, const char *table, const char *chain,
 		     const struct fl_nft_expr *exprs, const char *comment);
@@ -180,12 +183,6 @@ int fl_nft_get_elem(struct fl_nft *nft, const struct fl_nft_set *set, const stru
 bool fl_nft_found_is(const struct fl_nft_set *set, const struct fl_nft_found *f,
 		     const struct fl_nft_elem *e);
 
-/* Policy of a base chain: NF_ACCEPT or NF_DROP. -ENOENT (err untouched) when there is none. */
-int fl_nft_chain_policy(struct fl_nft *nft, uint8_t family, const char *table, const char *chain,
-			uint32_t *ret, struct fl_error *err);
-/* 1 when a rule of the chain carries exactly this comment, else 0. */
-int fl_nft_chain_has_rule(struct fl_nft *nft, uint8_t family, const char *table, const char *chain,
-			  const char *comment, struct fl_error *err);
 int fl_nft_genid(struct fl_nft *nft, uint32_t *ret, struct fl_error *err);
 
 /* "inet", "ip", "ip6", "bridge", or "?" */

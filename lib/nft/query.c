@@ -1,39 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Reading single objects back: for CHECK, for foreign chains, and for naming who is in the way. */
+/* Reading single objects back: for CHECK, and for naming who is in the way. */
 #include "nft/internal.h"
 
 #include <errno.h>
 #include <string.h>
 
-#define REQUEST_MAX 1024
-
-static struct nlmsghdr *request(uint8_t *buf, unsigned message, uint16_t flags, uint8_t family)
-{
-	return fl_nfnl_header(buf, NFNL_SUBSYS_NFTABLES, message, flags, family, 0, 1);
-}
-
-/* Attributes by type; those above `max` are ignored. */
-static void index_attrs(const struct nlattr *nest, const struct nlattr **table, size_t max)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each_nested(attr, nest) if (mnl_attr_get_type(attr) <= max)
-		table[mnl_attr_get_type(attr)] = attr;
-}
-
-static void index_message(const struct nlmsghdr *nlh, const struct nlattr **table, size_t max)
-{
-	const struct nlattr *attr;
-
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) <= max)
-		table[mnl_attr_get_type(attr)] = attr;
-}
-
 static void copy_value(const struct nlattr *nest, uint8_t *dst, size_t size)
 {
 	const struct nlattr *t[NFTA_DATA_MAX + 1] = { 0 };
 
-	index_attrs(nest, t, NFTA_DATA_MAX);
+	fl_nft_index_attrs(nest, t, NFTA_DATA_MAX);
 	if (t[NFTA_DATA_VALUE] && mnl_attr_get_payload_len(t[NFTA_DATA_VALUE]) <= size)
 		memcpy(dst, mnl_attr_get_payload(t[NFTA_DATA_VALUE]),
 		       mnl_attr_get_payload_len(t[NFTA_DATA_VALUE]));
@@ -43,26 +19,12 @@ static void copy_jump(const struct nlattr *data, struct fl_nft_found *ret)
 {
 	const struct nlattr *d[NFTA_DATA_MAX + 1] = { 0 }, *v[NFTA_VERDICT_MAX + 1] = { 0 };
 
-	index_attrs(data, d, NFTA_DATA_MAX);
+	fl_nft_index_attrs(data, d, NFTA_DATA_MAX);
 	if (!d[NFTA_DATA_VERDICT])
 		return;
-	index_attrs(d[NFTA_DATA_VERDICT], v, NFTA_VERDICT_MAX);
+	fl_nft_index_attrs(d[NFTA_DATA_VERDICT], v, NFTA_VERDICT_MAX);
 	if (v[NFTA_VERDICT_CHAIN])
 		strncpy(ret->jump, mnl_attr_get_str(v[NFTA_VERDICT_CHAIN]), sizeof(ret->jump) - 1);
-}
-
-/* Userdata is a list of type, length, value; the comment is type 0 in rules and in elements. */
-static void copy_comment(const struct nlattr *attr, char *dst, size_t size)
-{
-	const uint8_t *p = mnl_attr_get_payload(attr);
-	size_t left = mnl_attr_get_payload_len(attr);
-
-	for (; left >= 2 && left >= 2u + p[1]; left -= 2u + p[1], p += 2 + p[1]) {
-		if (p[0] || !p[1])
-			continue;
-		strncpy(dst, (const char *)p + 2, p[1] < size ? p[1] : size - 1);
-		return;
-	}
 }
 
 static int take_elem(const struct nlmsghdr *nlh, void *arg)
@@ -73,11 +35,11 @@ static int take_elem(const struct nlmsghdr *nlh, void *arg)
 
 	if (NFNL_MSG_TYPE(nlh->nlmsg_type) != NFT_MSG_NEWSETELEM)
 		return 0;
-	index_message(nlh, t, NFTA_SET_ELEM_LIST_MAX);
+	fl_nft_index_message(nlh, t, NFTA_SET_ELEM_LIST_MAX);
 	if (!t[NFTA_SET_ELEM_LIST_ELEMENTS])
 		return -EBADMSG;
 	elem = mnl_attr_get_payload(t[NFTA_SET_ELEM_LIST_ELEMENTS]);
-	index_attrs(elem, e, NFTA_SET_ELEM_MAX);
+	fl_nft_index_attrs(elem, e, NFTA_SET_ELEM_MAX);
 	if (e[NFTA_SET_ELEM_KEY])
 		copy_value(e[NFTA_SET_ELEM_KEY], ret->key, sizeof(ret->key));
 	if (e[NFTA_SET_ELEM_KEY_END]) {
@@ -89,15 +51,15 @@ static int take_elem(const struct nlmsghdr *nlh, void *arg)
 		copy_jump(e[NFTA_SET_ELEM_DATA], ret);
 	}
 	if (e[NFTA_SET_ELEM_USERDATA])
-		copy_comment(e[NFTA_SET_ELEM_USERDATA], ret->comment, sizeof(ret->comment));
+		fl_nft_copy_comment(e[NFTA_SET_ELEM_USERDATA], ret->comment, sizeof(ret->comment));
 	return 0;
 }
 
 int fl_nft_get_elem(struct fl_nft *nft, const struct fl_nft_set *set, const struct fl_nft_elem *e,
 		    struct fl_nft_found *ret, struct fl_error *err)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *nlh = request(buf, NFT_MSG_GETSETELEM, 0, set->family);
+	uint8_t buf[FL_NFT_REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *nlh = fl_nft_request(buf, NFT_MSG_GETSETELEM, 0, set->family);
 	struct fl_nft_found found = { 0 };
 	int r;
 
@@ -125,83 +87,11 @@ bool fl_nft_found_is(const struct fl_nft_set *set, const struct fl_nft_found *f,
 	return !f->range || !memcmp(f->key_end, e->range ? e->key_end : e->key, len);
 }
 
-static int take_policy(const struct nlmsghdr *nlh, void *arg)
-{
-	const struct nlattr *t[NFTA_CHAIN_MAX + 1] = { 0 };
-
-	index_message(nlh, t, NFTA_CHAIN_MAX);
-	if (t[NFTA_CHAIN_POLICY])
-		*(uint32_t *)arg = ntohl(mnl_attr_get_u32(t[NFTA_CHAIN_POLICY]));
-	return 0;
-}
-
-int fl_nft_chain_policy(struct fl_nft *nft, uint8_t family, const char *table, const char *chain,
-			uint32_t *ret, struct fl_error *err)
-{
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *nlh = request(buf, NFT_MSG_GETCHAIN, 0, family);
-	uint32_t policy = NF_ACCEPT;
-	struct fl_error details = { 0 };
-	int r;
-
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, chain);
-	r = fl_nfnl_talk(nft, nlh, take_policy, &policy, &details);
-	if (r == -ENOENT)
-		return r;
-	if (r) {
-		fl_error_errno(err, r, FL_ECODE_KERNEL, "nftables: cannot read chain %s of %s %s",
-			       chain, fl_nft_family_str(family), table);
-		fl_error_details(err, details.details);
-		return r;
-	}
-	*ret = policy;
-	return 0;
-}
-
-struct rule_search {
-	const char *chain, *comment;
-	int found;
-};
-
-static int take_rule(const struct nlmsghdr *nlh, void *arg)
-{
-	const struct nlattr *t[NFTA_RULE_MAX + 1] = { 0 };
-	char comment[FL_NFT_COMMENT_MAX + 1] = "";
-	struct rule_search *s = arg;
-
-	index_message(nlh, t, NFTA_RULE_MAX);
-	if (!t[NFTA_RULE_CHAIN] || strcmp(mnl_attr_get_str(t[NFTA_RULE_CHAIN]), s->chain))
-		return 0;
-	if (t[NFTA_RULE_USERDATA])
-		copy_comment(t[NFTA_RULE_USERDATA], comment, sizeof(comment));
-	s->found |= !strcmp(comment, s->comment);
-	return 0;
-}
-
-int fl_nft_chain_has_rule(struct fl_nft *nft, uint8_t family, const char *table, const char *chain,
-			  const char *comment, struct fl_error *err)
-{
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *nlh = request(buf, NFT_MSG_GETRULE, NLM_F_DUMP, family);
-	struct rule_search search = { chain, comment, 0 };
-	int r;
-
-	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
-	r = fl_nfnl_talk(nft, nlh, take_rule, &search, err);
-	if (r)
-		return fl_error_errno(err, r, FL_ECODE_KERNEL,
-				      "nftables: cannot read the rules of chain %s of %s %s", chain,
-				      fl_nft_family_str(family), table);
-	return search.found;
-}
-
 static int take_genid(const struct nlmsghdr *nlh, void *arg)
 {
 	const struct nlattr *t[NFTA_GEN_MAX + 1] = { 0 };
 
-	index_message(nlh, t, NFTA_GEN_MAX);
+	fl_nft_index_message(nlh, t, NFTA_GEN_MAX);
 	if (t[NFTA_GEN_ID])
 		*(uint32_t *)arg = ntohl(mnl_attr_get_u32(t[NFTA_GEN_ID]));
 	return 0;
@@ -209,8 +99,8 @@ static int take_genid(const struct nlmsghdr *nlh, void *arg)
 
 int fl_nft_genid(struct fl_nft *nft, uint32_t *ret, struct fl_error *err)
 {
-	uint8_t buf[REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
-	struct nlmsghdr *nlh = request(buf, NFT_MSG_GETGEN, 0, AF_UNSPEC);
+	uint8_t buf[FL_NFT_REQUEST_MAX] __attribute__((aligned(8))) = { 0 };
+	struct nlmsghdr *nlh = fl_nft_request(buf, NFT_MSG_GETGEN, 0, AF_UNSPEC);
 	uint32_t id = 0;
 	int r = fl_nfnl_talk(nft, nlh, take_genid, &id, err);
 

@@ -2,6 +2,8 @@
 /* Rules: from our expressions to the kernel's attributes (uapi/linux/netfilter/nf_tables.h). */
 #include "nft/internal.h"
 
+#include <endian.h>
+
 void fl_nft_put_verdict(struct nlmsghdr *nlh, uint16_t type, int32_t code, const char *chain)
 {
 	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
@@ -131,6 +133,9 @@ void fl_nft_add_rule(struct fl_nft_batch *b, uint8_t family, const char *table, 
 		return;
 	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
 	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
+	if (b->before)
+		mnl_attr_put_u64(nlh, NFTA_RULE_POSITION, htobe64(b->before));
+	b->before = 0;
 	list = mnl_attr_nest_start(nlh, NFTA_RULE_EXPRESSIONS);
 	for (const struct fl_nft_expr *e = exprs; e->op != FL_NFT_END; e++) {
 		elem = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);

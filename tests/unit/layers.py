@@ -16,7 +16,8 @@ BELOW = {
     "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin"},
 }
 # header prefix -> the one folder that may include it
-ONLY = {"netlink/": "lib/nl", "libmnl/": "lib/nft", "libnftnl/": "lib/nft", "lmdb.h": "lib/store"}
+ONLY = {"netlink/": "lib/nl", "libmnl/": "lib/nft", "libnftnl/": "lib/nft", "lmdb.h": "lib/store",
+        "dbus/": "lib/fw"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # records are plain structs: the one header of the store that fw may use
 RECORDS_ONLY = {"lib/fw": "store/record.h"}

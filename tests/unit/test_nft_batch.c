@@ -186,6 +186,27 @@ static void test_chain_and_rule(void **state)
 }
 
 /* An attribute's length has 16 bits: a long run of elements takes several messages. */
+/* In front of a rule: NFTA_RULE_POSITION and no NLM_F_APPEND, for the next rule only. */
+static void test_rule_before_another(void **state)
+{
+	FL_AUTONFTBATCH struct fl_nft_batch b = { 0 };
+	static const struct fl_nft_expr accept[] = { { .op = FL_NFT_IMMEDIATE, .code = NF_ACCEPT },
+						     { .op = FL_NFT_END } };
+	static const uint8_t position[] = { 12, 0, NFTA_RULE_POSITION, 0, 0, 0, 0, 0, 0, 0, 1, 2 };
+	const struct nlmsghdr *first, *second;
+
+	(void)state;
+	fl_nft_before_rule(&b, 0x102);
+	fl_nft_add_rule(&b, NFPROTO_IPV4, "t", "c", accept, NULL);
+	first = message(&b, b.open);
+	assert_non_null(memmem(first, first->nlmsg_len, position, sizeof(position)));
+	assert_int_equal(first->nlmsg_flags & NLM_F_APPEND, 0);
+	fl_nft_add_rule(&b, NFPROTO_IPV4, "t", "c", accept, NULL);
+	second = message(&b, b.open);
+	assert_null(memmem(second, second->nlmsg_len, position, 4));
+	assert_int_equal(second->nlmsg_flags & NLM_F_APPEND, NLM_F_APPEND);
+}
+
 static void test_long_runs_are_split(void **state)
 {
 	FL_AUTONFTBATCH struct fl_nft_batch b = { 0 };
@@ -259,6 +280,7 @@ int main(void)
 		cmocka_unit_test(test_interval_up_to_the_top),
 		cmocka_unit_test(test_generation_and_concatenated_ranges),
 		cmocka_unit_test(test_chain_and_rule),
+		cmocka_unit_test(test_rule_before_another),
 		cmocka_unit_test(test_long_runs_are_split),
 		cmocka_unit_test(test_comment_is_cut),
 		cmocka_unit_test(test_sticky_error_and_empty_batch),
