@@ -161,6 +161,10 @@ struct fl_ifaddr {
 int fl_forwarding_get(struct fl_nl *nl, int family, bool *ret, struct fl_error *err);
 int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t flags,
 		  struct fl_error *err);
+/* Adds the address or changes its life: the kernel removes it after `valid` seconds, UINT32_MAX:
+ * never. */
+int fl_ifaddr_set(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t valid,
+		  struct fl_error *err);
 int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p,
 		  struct fl_error *err);
 void fl_ifaddr_build(struct fl_req *q, uint32_t index, const struct fl_prefix *p, uint32_t flags);
@@ -177,6 +181,10 @@ struct fl_nlroute {
 	uint8_t scope, protocol, type;
 };
 int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
+/* In the place of the first route with the same destination, metric and table. */
+int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
+/* Succeeds when there is none; scope RT_SCOPE_NOWHERE matches every scope. */
+int fl_route_del(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
 void fl_route_build(struct fl_req *q, const struct fl_nlroute *r);
 /* Index of the interface through which the kernel would send to the address: RTM_GETROUTE. */
 int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif,

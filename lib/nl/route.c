@@ -5,7 +5,7 @@
 #include <netlink/attr.h>
 #include <string.h>
 
-void fl_route_build(struct fl_req *q, const struct fl_nlroute *r)
+static void build(struct fl_req *q, int type, int flags, const struct fl_nlroute *r)
 {
 	struct rtmsg rt = {
 		.rtm_family = r->dst.addr.family,
@@ -18,7 +18,7 @@ void fl_route_build(struct fl_req *q, const struct fl_nlroute *r)
 		.rtm_type = r->type ? r->type : RTN_UNICAST,
 	};
 
-	fl_req_init(q, RTM_NEWROUTE, NLM_F_CREATE, &rt, sizeof(rt));
+	fl_req_init(q, type, flags, &rt, sizeof(rt));
 	if (r->dst.len)
 		fl_req_addr(q, RTA_DST, &r->dst.addr);
 	if (fl_addr_is_set(&r->gw))
@@ -39,6 +39,29 @@ void fl_route_build(struct fl_req *q, const struct fl_nlroute *r)
 	if (r->advmss)
 		fl_req_u32(q, RTAX_ADVMSS, r->advmss);
 	fl_req_end(q);
+}
+
+void fl_route_build(struct fl_req *q, const struct fl_nlroute *r)
+{
+	build(q, RTM_NEWROUTE, NLM_F_CREATE, r);
+}
+
+int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
+{
+	FL_AUTOREQ struct fl_req q = { 0 };
+
+	build(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, r);
+	return fl_nl_do(nl, &q, err, "route to %s", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
+}
+
+int fl_route_del(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
+{
+	FL_AUTOREQ struct fl_req q = { 0 };
+	int e;
+
+	build(&q, RTM_DELROUTE, 0, r);
+	e = fl_nl_do(nl, &q, err, "route to %s", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
+	return e == -ESRCH ? 0 : e;
 }
 
 int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
