@@ -229,6 +229,9 @@ void state_load(struct daemon *d)
 	while (dir && (e = readdir(dir))) {
 		struct fl_error err = { 0 };
 
+		/* ID.new: a kill came before the rename */
+		if (strlen(e->d_name) == 20 && !strcmp(e->d_name + 16, ".new"))
+			unlinkat(d->state_dir, e->d_name, 0);
 		if (!is_record(e->d_name) || !load(d, e->d_name, &err))
 			continue;
 		say("%s/%s is set aside: %s", d->state_path, e->d_name, err.text);
