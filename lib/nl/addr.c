@@ -44,6 +44,18 @@ int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, u
 	return fl_nl_do(nl, &q, err, "address %s", fl_prefix_str(p, FL_PREFIX_BUF));
 }
 
+int fl_ifaddr_set(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t valid,
+		  struct fl_error *err)
+{
+	struct ifa_cacheinfo life = { .ifa_prefered = valid, .ifa_valid = valid };
+	FL_AUTOREQ struct fl_req q = { 0 };
+
+	addr_init(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, index, p);
+	put_broadcast(&q, p);
+	fl_req_put(&q, IFA_CACHEINFO, &life, sizeof(life));
+	return fl_nl_do(nl, &q, err, "address %s", fl_prefix_str(p, FL_PREFIX_BUF));
+}
+
 int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };

@@ -171,6 +171,10 @@ struct fl_ifaddr {
 int fl_forwarding_get(struct fl_nl *nl, int family, bool *ret, struct fl_error *err);
 int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t flags,
 		  struct fl_error *err);
+/* Adds the address or changes its life: the kernel removes it after `valid` seconds, UINT32_MAX:
+ * never. */
+int fl_ifaddr_set(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t valid,
+		  struct fl_error *err);
 int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p,
 		  struct fl_error *err);
 void fl_ifaddr_build(struct fl_req *q, uint32_t index, const struct fl_prefix *p, uint32_t flags);
@@ -192,6 +196,7 @@ struct fl_nlroute {
  * route they give the first hop.
  */
 int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
+/* In the place of the first route with the same destination, metric and table. */
 int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
 /* By destination, table and whatever else of gw, src, oif, priority, type and protocol is set.
  * Absent is success. */

@@ -12,8 +12,9 @@ BELOW = {
     "lib/store": {"base"},
     "lib/fw": {"base", "nft", "store"},
     "ipam": {"base", "store"},
+    "dhcp": {"base", "nl", "netns"},
     "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam"},
-    "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin"},
+    "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp"},
 }
 # header prefix -> the one folder that may include it
 ONLY = {"netlink/": "lib/nl", "libmnl/": "lib/nft", "libnftnl/": "lib/nft", "lmdb.h": "lib/store",
