@@ -141,7 +141,7 @@ int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg
 	for (size_t i = 0; net->link[0] && !net->direct && i < FL_ARRAY_SIZE(links); i++)
 		if (links[i].wanted)
 			emit_link(&em, links[i].set, net->link, links[i].pair);
-	if (net->direct)
+	if (net->direct || net->filter_only)
 		return em.error;
 	/* No NAT for internal networks, so that two of them may have the same subnet. */
 	for (uint32_t i = 0; !net->internal && i < net->n_subnets; i++)

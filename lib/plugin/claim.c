@@ -34,7 +34,7 @@ static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network 
 		return r;
 	for (uint32_t i = 0; *has_old && i < old->n_subnets; i++)
 		fl_network_add_subnet(&c->net, &old->subnets[i]);
-	for (uint32_t i = 0; !c->net.direct && i < c->ep.n_addrs; i++)
+	for (uint32_t i = 0; !c->net.direct && !c->net.filter_only && i < c->ep.n_addrs; i++)
 		fl_network_add_subnet(&c->net, &c->ep.addrs[i]);
 	r = *has_old ? fl_network_made_each(old, adopt, &a) : 0;
 	if (r)
@@ -75,9 +75,8 @@ static void settle_mac(struct fl_call *c)
 	 * Not on a parent: it refuses a MAC that it has already, and that of a container whose
 	 * namespace is being torn down lives on for a moment.
 	 */
-	c->ep.mac = c->ep.n_addrs && !c->wholly_inside
-			    ? fl_mac_for_address(c, &c->ep.addrs[0].addr)
-			    : fl_mac_random();
+	c->ep.mac = c->ep.n_addrs && !c->wholly_inside ? fl_mac_for_address(c, &c->ep.addrs[0].addr)
+						       : fl_mac_random();
 }
 
 static int put_memo(struct fl_call *c, struct fl_txn *t, struct fl_error *err)

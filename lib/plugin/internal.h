@@ -37,6 +37,11 @@ int fl_call_ipam_early(struct fl_call *c, struct fl_txn *t, const struct fl_gone
 int fl_call_ipam_late(struct fl_call *c, struct fl_error *err);
 /* "DEL", "CHECK", "GC" or "STATUS" of a late one; nothing for the others. */
 int fl_call_ipam_verb(struct fl_call *c, const char *verb, struct fl_error *err);
+/* dhcp.c: keys checked; a lease into c->ipam_result; any verb, with the answer where ret is given.
+ */
+int fl_dhcp_validate(const struct fl_call *c, struct fl_error *err);
+int fl_dhcp_acquire(struct fl_call *c, struct fl_error *err);
+int fl_dhcp_verb(struct fl_call *c, const char *verb, json_t **ret, struct fl_error *err);
 /* subnet.c: what the host uses (routes, name servers), read before the transaction; then a free
  * one. */
 int fl_call_used_prefixes(struct fl_call *c, struct fl_error *err);

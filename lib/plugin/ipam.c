@@ -13,6 +13,7 @@ static const struct {
 } own_types[] = {
 	{ "host-local", FL_IPAM_OWN },
 	{ "static", FL_IPAM_STATIC },
+	{ "dhcp", FL_IPAM_DHCP },
 };
 
 static enum fl_ipam_mode mode_of(const char *type)
@@ -70,7 +71,7 @@ int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err)
 				     err);
 	if (c->ipam_mode == FL_IPAM_STATIC)
 		return fl_static_parse(c->req.config, version, &asked, &c->fixed, err);
-	return 0;
+	return c->ipam_mode == FL_IPAM_DHCP ? fl_dhcp_validate(c, err) : 0;
 }
 
 static int take_addresses(struct fl_call *c, struct fl_error *err)
@@ -155,12 +156,19 @@ static int run_foreign(struct fl_call *c, struct fl_error *err)
 
 int fl_call_ipam_late(struct fl_call *c, struct fl_error *err)
 {
-	return run_foreign(c, err);
+	int r;
+
+	if (c->ipam_mode == FL_IPAM_FOREIGN)
+		return run_foreign(c, err);
+	r = fl_dhcp_acquire(c, err);
+	return r ? r : take_addresses(c, err);
 }
 
 int fl_call_ipam_verb(struct fl_call *c, const char *verb, struct fl_error *err)
 {
 	if (!fl_call_ipam_is_late(c))
 		return 0;
+	if (c->ipam_mode == FL_IPAM_DHCP)
+		return fl_dhcp_verb(c, verb, NULL, err);
 	return fl_delegate(c, c->ipam_type, verb, NULL, err);
 }

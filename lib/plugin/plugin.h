@@ -119,6 +119,8 @@ struct fl_driver {
 
 	/* Checks the decoded configuration and fills call->net, call->ep intent. No I/O. */
 	int (*validate)(struct fl_call *c, struct fl_error *err);
+	/* Frees what validate() put into c->conf. May be NULL. */
+	void (*clear)(struct fl_call *c);
 	/*
 	 * Looks and changes nothing: names to indexes, what DEL has to restore. Before the first
 	 * transaction; c->net, c->ep and c->memo are final afterwards but for addresses and ports.

@@ -216,6 +216,8 @@ int fl_sandbox_run(struct fl_call *c, const struct fl_sandbox *s,
 
 void fl_call_clear(struct fl_call *c)
 {
+	if (c->driver->clear && c->conf)
+		c->driver->clear(c);
 	if (c->driver->fields && c->conf)
 		fl_fields_clear(c->driver->fields, c->conf);
 	free(c->conf);

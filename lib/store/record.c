@@ -93,6 +93,7 @@ static const struct member network_members[] = {
 	{ "link", KIND_STRING, NET(link), NET_SIZE(link) },
 	{ "internal", KIND_BOOL, NET(internal) },
 	{ "direct", KIND_BOOL, NET(direct) },
+	{ "filterOnly", KIND_BOOL, NET(filter_only) },
 	{ "hostAccess", KIND_BOOL, NET(host_access) },
 	{ "noIcc", KIND_BOOL, NET(no_icc) },
 	{ "isolate", KIND_BOOL, NET(isolate) },
@@ -474,8 +475,8 @@ bool fl_network_same(const struct fl_network *a, const struct fl_network *b)
 	if (strcmp(a->name, b->name) || strcmp(a->driver, b->driver) || strcmp(a->link, b->link) ||
 	    strcmp(a->parent, b->parent) || strcmp(a->made, b->made) ||
 	    a->internal != b->internal || a->direct != b->direct ||
-	    a->host_access != b->host_access || a->no_icc != b->no_icc ||
-	    a->isolate != b->isolate || a->guarded != b->guarded ||
+	    a->host_access != b->host_access || a->filter_only != b->filter_only ||
+	    a->no_icc != b->no_icc || a->isolate != b->isolate || a->guarded != b->guarded ||
 	    a->masquerade != b->masquerade || a->hairpin_all != b->hairpin_all ||
 	    a->no_hairpin_snat != b->no_hairpin_snat || a->gateway_mode != b->gateway_mode ||
 	    !fl_addr_eq(&a->snat[0], &b->snat[0]) || !fl_addr_eq(&a->snat[1], &b->snat[1]) ||

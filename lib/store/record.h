@@ -80,6 +80,7 @@ struct fl_network {
 			      */
 	bool internal;	     /* no route out, no NAT */
 	bool direct;	     /* its traffic does not pass through the host: no elements */
+	bool filter_only;    /* chained behind the plugin that has its subnets: interfaces alone */
 	bool host_access;    /* macvlan: `link` is the host's own way to the endpoints */
 	bool no_icc;	     /* endpoints do not reach each other */
 	bool isolate;	     /* other fairlead networks do not reach it, nor it them */

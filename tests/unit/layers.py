@@ -13,7 +13,7 @@ BELOW = {
     "lib/fw": {"base", "nft", "store"},
     "ipam": {"base", "store"},
     "dhcp": {"base", "nl", "netns"},
-    "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam"},
+    "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp"},
     "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp"},
 }
 # header prefix -> the one folder that may include it
