@@ -347,7 +347,7 @@ static int read_requests(struct parser *p, const json_t *v, const char *source)
 /* ---- the rest of `ipam` ---- */
 
 /* The default directory written out is the same pool as no directory at all. */
-static void set_pool(struct fl_ipam_conf *c, const char *network, const char *data_dir)
+void fl_ipam_use_pool(struct fl_ipam_conf *c, const char *network, const char *data_dir)
 {
 	size_t n;
 
@@ -371,7 +371,7 @@ static int read_ipam(struct parser *p, const json_t *ipam, const char *network,
 		return r;
 	if (raw->type)
 		fl_strcpy(c->type, sizeof(c->type), raw->type);
-	set_pool(c, network, raw->data_dir);
+	fl_ipam_use_pool(c, network, raw->data_dir);
 	r = read_exclude(&raw->exclude, "ipam", 0, &c->exclude, &c->n_exclude, p->err);
 	if (!r && raw->routes)
 		r = fl_routes_parse(raw->routes, "ipam.routes", &c->routes, &c->n_routes, p->err);

@@ -107,6 +107,8 @@ int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 	if (!r)
 		r = fl_txn_begin(c->store, true, &t, err);
 	if (!r)
+		r = fl_note_stale_rules(c, t, err);
+	if (!r)
 		r = settle_subnet(c, t, err);
 	if (!r)
 		r = fl_call_ipam_early(c, t, &gone, err);

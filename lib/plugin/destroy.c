@@ -92,13 +92,19 @@ static int forget(struct fl_call *c, const struct fl_endpoint *ep, struct fl_err
 	return r < 0 ? r : fl_txn_commit(&t, err);
 }
 
+/* One whose network has no elements, and that has none of its own, needs no rules to be there. */
+static bool has_elements(const struct fl_endpoint *ep, const struct fl_network *net)
+{
+	return (*net->name && !net->direct) || ep->n_ports || ep->admit || ep->spoof_check;
+}
+
 int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
 {
 	struct fl_network net = { 0 };
 	bool has_net = false;
 	int r = mark(c, ep, &net, &has_net, err);
 
-	if (!r)
+	if (!r && has_elements(ep, &net))
 		r = fl_fw_step(
 			c,
 			&(struct fl_fw_change){ .del_endpoint = ep,

@@ -6,6 +6,7 @@
 #include "dhcp/request.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define TIMEOUT 10 /* seconds that a server may take */
@@ -34,11 +35,23 @@ static int read_conf(const struct fl_call *c, struct dhcp_conf *ret, struct fl_e
 	return fl_fields_decode(fl_json_get(c->req.config, "ipam"), fields, "ipam", ret, err);
 }
 
+static int want_list(const json_t *v, const char *key, struct fl_error *err)
+{
+	if (!v || json_is_array(v))
+		return 0;
+	return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+			    "ipam.%s: expected a list of objects, not %s", key, fl_json_kind(v));
+}
+
+/* What is in the lists is the daemon's to judge: it knows the options. */
 int fl_dhcp_validate(const struct fl_call *c, struct fl_error *err)
 {
 	struct dhcp_conf conf;
+	int r = read_conf(c, &conf, err);
 
-	return read_conf(c, &conf, err);
+	if (!r)
+		r = want_list(conf.request, "request", err);
+	return r ? r : want_list(conf.provide, "provide", err);
 }
 
 /* [[container, ifname], ...] from the specification's list of objects. */
@@ -90,16 +103,31 @@ static json_t *build(const struct fl_call *c, const struct dhcp_conf *conf, cons
 int fl_dhcp_verb(struct fl_call *c, const char *verb, json_t **ret, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *request = NULL, *answer = NULL;
-	struct dhcp_conf conf;
-	int r = read_conf(c, &conf, err);
+	struct dhcp_conf conf = { .timeout = TIMEOUT };
+	struct fl_error quiet = { 0 };
+	int r = 0;
 
+	/* But for ADD only the socket counts, so that a DEL with other mistakes gets through. */
+	if (!strcmp(verb, "ADD"))
+		r = read_conf(c, &conf, err);
+	else
+		conf.socket = json_string_value(
+			fl_json_get(fl_json_get(c->req.config, "ipam"), "daemonSocketPath"));
 	if (r)
 		return r;
 	request = build(c, &conf, verb);
 	r = fl_dhcp_call(conf.socket && *conf.socket ? conf.socket : NULL, request,
-			 (int)conf.timeout * 1000 + SPARE_MS, &answer, err);
+			 (int)conf.timeout * 1000 + SPARE_MS, &answer, &quiet);
 	if (!r && ret)
 		*ret = fl_take_ptr(answer);
+	if (r && quiet.code == FL_ECODE_NOT_AVAILABLE &&
+	    (!strcmp(verb, "DEL") || !strcmp(verb, "GC"))) {
+		/* A daemon that comes back gives up by itself what has lost its namespace. */
+		fprintf(stderr, "note: %s\n", quiet.text);
+		return 0;
+	}
+	if (r && err)
+		*err = quiet;
 	return r;
 }
 

@@ -327,12 +327,27 @@ static int add_stateless(struct fl_call *c, struct fl_error *err)
 	return r ? r : c->emit(c, err);
 }
 
+/* A lease that was given may be in use: only a DEL frees it. */
+static int refuse_second(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	int r = fl_ipam_held(t, c->ipam.pool, &c->ep.id, err);
+
+	if (r <= 0)
+		return r;
+	return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
+			    "container %s holds an address of network %s for %s already; DEL it "
+			    "first",
+			    c->req.container, c->req.network, c->req.ifname);
+}
+
 /* An IPAM executable: the lease is all there is. Nobody's endpoint record vouches for its owner. */
 static int add_lease(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	int r = c->store ? fl_txn_begin(c->store, true, &t, err) : 0;
 
+	if (!r && t)
+		r = refuse_second(c, t, err);
 	if (!r)
 		r = fl_call_ipam_is_late(c) ? fl_call_ipam_late(c, err)
 					    : fl_call_ipam_early(c, t, NULL, err);

@@ -70,13 +70,25 @@ int fl_fw_rebuild_from_store(struct fl_call *c, struct fl_txn *t, struct fl_erro
 		fl_endpoint_clear(&a.eps[i]);
 	free(a.eps);
 	free(a.nets);
+	if (!r)
+		r = fl_store_rules_rebuilt(t, err);
+	c->rules_stale &= !!r;
 	return r;
+}
+
+int fl_note_stale_rules(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	int r = fl_store_rules_stale(t, err);
+
+	c->rules_stale = r > 0;
+	return r < 0 ? r : 0;
 }
 
 int fl_fw_step(struct fl_call *c, const struct fl_fw_change *change, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
-	int r = fl_fw_apply(c->fw, change, err);
+	bool stale = c->rules_stale && change->add_endpoint;
+	int r = stale ? -ENOENT : fl_fw_apply(c->fw, change, err);
 
 	if (r != -ENOENT)
 		return r;

@@ -29,6 +29,8 @@ int fl_delegate(const struct fl_call *c, const char *type, const char *command, 
 
 /* ipam.c: whichever IPAM the configuration names. */
 int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err);
+/* What of `ipam` DEL needs, from a configuration that was refused: the mode and the pool. */
+void fl_call_ipam_of_broken(struct fl_call *c);
 /* Is it asked when the interface is there? Then it runs between endpoint_create and the claim. */
 bool fl_call_ipam_is_late(const struct fl_call *c);
 /* In the transaction `t` (NULL: the mode needs none). Fills c->ipam_result and c->ep. */
@@ -50,6 +52,8 @@ int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *r
 
 /* fwstep.c: batches and the rebuild when the skeleton is missing. */
 int fl_fw_step(struct fl_call *c, const struct fl_fw_change *change, struct fl_error *err);
+/* Sets c->rules_stale from the store. */
+int fl_note_stale_rules(struct fl_call *c, struct fl_txn *t, struct fl_error *err);
 int fl_fw_rebuild_from_store(struct fl_call *c, struct fl_txn *t, struct fl_error *err);
 
 /* destroy.c: the one deletion, for DEL, GC, rollback and retry. */

@@ -74,6 +74,26 @@ int fl_call_ipam_parse(struct fl_call *c, struct fl_error *err)
 	return c->ipam_mode == FL_IPAM_DHCP ? fl_dhcp_validate(c, err) : 0;
 }
 
+void fl_call_ipam_of_broken(struct fl_call *c)
+{
+	const json_t *ipam = fl_json_get(c->req.config, "ipam");
+	unsigned flags = c->driver->flags;
+
+	fl_ipam_conf_clear(&c->ipam);
+	c->ipam_mode = FL_IPAM_NONE;
+	if (flags & FL_DRIVER_IS_IPAM)
+		c->ipam_type = c->driver->type;
+	else if (!(flags & FL_DRIVER_IPAM) || !json_is_object(ipam) || find_type(c, ipam, NULL))
+		return;
+	if (c->ipam_type && *c->ipam_type)
+		c->ipam_mode = mode_of(c->ipam_type);
+	if (c->ipam_mode == FL_IPAM_OWN)
+		fl_ipam_use_pool(&c->ipam, c->req.network,
+				 json_is_object(ipam)
+					 ? json_string_value(fl_json_get(ipam, "dataDir"))
+					 : NULL);
+}
+
 static int take_addresses(struct fl_call *c, struct fl_error *err)
 {
 	const struct fl_result *r = &c->ipam_result;

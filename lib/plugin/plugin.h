@@ -81,6 +81,7 @@ struct fl_call {
 	bool mac_settled;   /* ep.mac is final */
 	bool mac_given;	    /* the caller named it */
 	bool mac_chosen;    /* not by us from the address: neighbours may know another behind it */
+	bool rules_stale;   /* nftables may hold elements that no record knows: rebuild first */
 	bool idle;	    /* chained driver: nothing to do for this endpoint */
 	struct fl_prefix *used; /* prefixes that an automatic subnet must avoid; owned */
 	size_t n_used;

@@ -34,21 +34,48 @@ static int same_interface(void *arg, const struct fl_endpoint *ep)
  * No record: the second DEL, a foreign plugin's container, or one from before a reboot. The path
  * may lead to another container's sandbox by now, whose interface is not ours to remove.
  */
+static int release_unknown(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r;
+
+	if (c->ipam_mode != FL_IPAM_OWN)
+		return 0;
+	r = fl_txn_begin(c->store, true, &t, err);
+	if (!r)
+		r = fl_ipam_release_conf(t, &c->ipam, &c->ep.id, err);
+	return r ? r : fl_txn_commit(&t, err);
+}
+
+/*
+ * The state was lost, and with it who has what in nftables. The first ADD rebuilds; until then
+ * nobody has anything.
+ */
+static int forget_stale_rules(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = c->fw ? fl_txn_begin(c->store, true, &t, err) : 1;
+
+	if (!r)
+		r = fl_note_stale_rules(c, t, err);
+	if (r || !c->rules_stale)
+		return r > 0 ? 0 : r;
+	r = fl_fw_remove(c->fw, err);
+	if (!r)
+		r = fl_store_rules_rebuilt(t, err);
+	return r ? r : fl_txn_commit(&t, err);
+}
+
 static int del_unknown(struct fl_call *c, struct fl_error *err)
 {
 	struct other o = { c, false };
 	FL_AUTOTXN struct fl_txn *t = NULL;
-	int r;
+	int r = release_unknown(c, err);
 
-	if (c->ipam_mode == FL_IPAM_OWN) {
-		r = fl_txn_begin(c->store, true, &t, err);
-		if (!r)
-			r = fl_ipam_release_conf(t, &c->ipam, &c->ep.id, err);
-		if (!r)
-			r = fl_txn_commit(&t, err);
-		if (r)
-			return r;
-	}
+	if (!r)
+		r = forget_stale_rules(c, err);
+	if (r)
+		return r;
 	if (!c->inside || c->driver->flags & (FL_DRIVER_CHAINED | FL_DRIVER_KEEPS_LINK))
 		return 0;
 	r = fl_txn_begin(c->store, false, &t, err);
@@ -59,7 +86,10 @@ static int del_unknown(struct fl_call *c, struct fl_error *err)
 	return fl_link_del(c->inside, c->req.ifname, err);
 }
 
-/* DEL must work with a configuration that ADD would refuse: what it names does not matter. */
+/*
+ * DEL must work with a configuration that ADD would refuse: it goes by the record, and of the
+ * configuration only whose IPAM it is counts.
+ */
 static int decode_lenient(struct fl_call *c, struct fl_error *err)
 {
 	struct fl_error quiet = { 0 };
@@ -67,12 +97,10 @@ static int decode_lenient(struct fl_call *c, struct fl_error *err)
 
 	if (!r)
 		return 0;
-	if (quiet.code == FL_ECODE_DECODE || fl_call_ipam_is_late(c) || stateless(c)) {
-		*err = quiet;
-		return stateless(c) ? 0 : r;
-	}
+	if (r == -ENOMEM)
+		return fl_error_oom(err);
 	fprintf(stderr, "note: %s\n", quiet.text);
-	c->ipam_mode = FL_IPAM_NONE;
+	fl_call_ipam_of_broken(c);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 /* A file system with less room than a large transaction needs counts as full. */
 #define FULL_BELOW ((size_t)256 << 10)
 #define IDENTITY_KEY "environment"
+#define STALE_KEY "stale-rules"
 
 static const char *const table_names[FL_TABLE_COUNT] = {
 	[FL_TABLE_META] = "meta",	    [FL_TABLE_NETWORKS] = "networks",
@@ -111,10 +112,13 @@ static int empty_tables(struct fl_store *s, MDB_txn *txn, const char *id)
 {
 	MDB_val key = { sizeof(IDENTITY_KEY) - 1, (void *)IDENTITY_KEY },
 		val = { strlen(id), (void *)id };
+	MDB_val stale = { sizeof(STALE_KEY) - 1, (void *)STALE_KEY }, yes = { 1, (void *)"1" };
 	int rc = 0;
 
 	for (int i = 0; i < FL_TABLE_COUNT && !rc; i++)
 		rc = mdb_drop(txn, s->dbi[i], 0);
+	if (!rc)
+		rc = mdb_put(txn, s->dbi[FL_TABLE_META], &stale, &yes, 0);
 	return rc ? rc : mdb_put(txn, s->dbi[FL_TABLE_META], &key, &val, 0);
 }
 
@@ -213,4 +217,19 @@ void fl_store_close(struct fl_store *s)
 	if (s->env)
 		mdb_env_close(s->env);
 	free(s);
+}
+
+static const struct fl_bytes stale_key = { STALE_KEY, sizeof(STALE_KEY) - 1 };
+
+int fl_store_rules_stale(struct fl_txn *t, struct fl_error *err)
+{
+	struct fl_bytes val;
+	int r = fl_get(t, FL_TABLE_META, stale_key, &val, err);
+
+	return r ? (r == -ENOENT ? 0 : r) : 1;
+}
+
+int fl_store_rules_rebuilt(struct fl_txn *t, struct fl_error *err)
+{
+	return fl_del(t, FL_TABLE_META, stale_key, err);
 }

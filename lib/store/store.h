@@ -57,6 +57,14 @@ bool fl_txn_writes(const struct fl_txn *t);
 FL_DEFINE_CLEANUP(struct fl_txn *, fl_txn_abort)
 #define FL_AUTOTXN FL_CLEANUP(fl_txn_abort_p)
 
+/*
+ * An environment that is new knows nothing of what nftables may hold from one before it (somebody
+ * removed the state directory): 1 until fl_store_rules_rebuilt() is called in the transaction of a
+ * rebuild, 0 afterwards.
+ */
+int fl_store_rules_stale(struct fl_txn *t, struct fl_error *err);
+int fl_store_rules_rebuilt(struct fl_txn *t, struct fl_error *err);
+
 /* Raw tables, for modules that keep their own keys (IPAM). -ENOENT (err untouched) when absent. */
 int fl_get(struct fl_txn *t, enum fl_table table, struct fl_bytes key, struct fl_bytes *ret,
 	   struct fl_error *err);

@@ -12,17 +12,6 @@ from support.cni import plugin_dir
 TOOL = pathlib.Path(__file__).resolve().parents[1] / "conformance"
 PRESENT = [name for name in PLUGINS if (pathlib.Path(plugin_dir()) / name).exists()]
 
-# What the plugins do not do yet. DEL decodes the configuration and refuses values of a wrong type. host-local
-# gives a second ADD of an attachment a new address, and needs its ranges to know which pool DEL releases. Without
-# its records, bridge does not know that a network's last endpoint went.
-DECODES_AT_DEL = {"del.bad.types"}
-KNOWN = {
-    "bridge": DECODES_AT_DEL | {"del.tampered.state"},
-    "host-local": DECODES_AT_DEL | {"add.twice", "del.bad.values"},
-    "portmap": DECODES_AT_DEL,
-}
-
-
 def run(*args):
     return subprocess.run([TOOL, *args], capture_output=True, text=True, timeout=300)
 
@@ -44,7 +33,7 @@ def failed(found):
 @pytest.mark.parametrize("plugin", PRESENT)
 def test_plugin_conforms(plugin):
     found = verdicts(plugin_dir(), plugin)
-    wrong = {check: reason for check, reason in failed(found).items() if check not in KNOWN.get(plugin, ())}
+    wrong = failed(found)
     assert not wrong, "\n".join(f"{check}: {reason}" for check, reason in wrong.items())
     assert sum(state == "passed" for state, _ in found.values()) > 40
 

@@ -327,12 +327,14 @@ def test_gc_keeps_other_networks(cni):
     cni.add("host-local", two, "c2").refused()
 
 
-def test_retry_of_a_failed_add_starts_clean(cni):
-    """Addresses that the same owner still holds are freed first."""
+def test_add_twice_is_refused(cni):
+    """The address that was given may be in use: only DEL frees it."""
     config = pool(small(10, 11))
     take(cni, config)
-    take(cni, config)
-    assert len(fill(cni, config)) == 1
+    cni.add("host-local", config).refused(102, "c1", "eth0", "DEL")
+    cni.check("host-local", config).expect()
+    cni.delete("host-local", config).expect()
+    assert len(fill(cni, config)) == 2
 
 
 # ---- pools ----
