@@ -390,9 +390,14 @@ int fl_engine_gc(struct fl_call *c, struct fl_error *err)
 	if (!r)
 		r = fl_engine_open(c, err);
 	if (!r && !stateless(c)) {
+		bool late = fl_call_ipam_is_late(c);
+
+		/* A server is told through the interface, which goes with the record. */
+		if (late)
+			sweep_leases(&s);
 		if (!(c->driver->flags & FL_DRIVER_IS_IPAM))
 			r = sweep_records(&s, err);
-		if (!r)
+		if (!r && !late)
 			sweep_leases(&s);
 		if (!r && s.errors.len)
 			r = fl_error_set(err, EIO, FL_ECODE_KERNEL, "GC of network %s: %s",
