@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The real podman 4 with its CNI backend: our plugins first, the reference's for what we do not have."""
+"""The real podman 4 with its CNI backend, and the plugins under test alone in its plugin directories."""
 import ipaddress
 import json
 
@@ -14,8 +14,8 @@ NETWORKS = ("podman", "net-chain", "net-single")
 @pytest.fixture(scope="module")
 def podman(host):
     ours = plugins.link_folder(host.scratch / "plugins", fill=False)
-    client = Podman(host, [ours, plugins.REFERENCE])
-    for conflist in (conflists.podman_style(), conflists.single_bridge()):
+    client = Podman(host, [ours])
+    for conflist in (conflists.podman_style(), conflists.single_bridge(), conflists.macvlan()):
         client.add_network(conflist)
     return client
 
@@ -138,6 +138,21 @@ def test_two_networks_on_one_container(pod):
         pod.host.run("busybox", "ping", "-c", "1", "-W", "3", str(address))
     shown = pod("exec", "c1", "/bin/ip", "link")
     assert "eth0" in shown and "eth1" in shown
+
+
+def test_macvlan_beside_bridge(pod, host):
+    """Each container on a network of its own kind, and one on both."""
+    address = pod.up("c1", "net-macvlan")
+    assert address.startswith("192.0.2.")
+    assert "1 packets received" in host.outside("busybox", "ping", "-c", "1", "-W", "3", address).stdout
+    bridged = pod.up("c2", "net-chain")
+    pod("run", "-d", "--name", "c3", "--cgroup-parent", host.cgroup,
+        "--network", "net-macvlan", "--network", "net-chain", "bb", "/bin/sleep", "600")
+    ping(pod, "c3", address)
+    ping(pod, "c3", bridged)
+    ping(pod, "c1", pod.address("c3", "net-macvlan"))
+    pod.down("c3")
+    ping(pod, "c1", "192.0.2.2")
 
 
 def test_restart_keeps_the_ports(pod, host, publishing):

@@ -27,6 +27,14 @@ def single_bridge(name="net-single", bridge="fl-single0", subnet="10.72.0.0/24")
          "capabilities": {"portMappings": True, "ips": True, "mac": True, "aliases": True}}]}
 
 
+def macvlan(name="net-macvlan", master="up0", first="192.0.2.100"):
+    """On the segment that leads to `outside`."""
+    ipam = {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}],
+            "ranges": [[{"subnet": "192.0.2.0/24", "gateway": "192.0.2.2", "rangeStart": first}]]}
+    return {"cniVersion": "0.4.0", "name": name, "plugins": [
+        {"type": "macvlan", "master": master, "mode": "bridge", "ipam": ipam, "capabilities": {"ips": True}}]}
+
+
 def kubernetes(name="pods", bridge="fl-pods0", subnet="10.73.0.0/24", single=False):
     """A node's network: bridge and portmap, or, when `single`, the bridge with all its capabilities."""
     bridge_plugin = {"type": "bridge", "bridge": bridge, "isGateway": True, "ipMasq": True,
