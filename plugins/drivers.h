@@ -7,7 +7,7 @@
 
 #include "plugin/plugin.h"
 
-extern const struct fl_driver bridge_driver, container_driver, dhcp_driver, dummy_driver,
-	firewall_driver, host_driver, host_local_driver, ipvlan_driver, loopback_driver,
-	macvlan_driver, none_driver, portmap_driver, ptp_driver, static_driver, tap_driver,
-	tuning_driver, vlan_driver;
+/* The list is plugin_names in plugins/meson.build; host-local's driver is host_local_driver. */
+#define DRIVER(name) extern const struct fl_driver name##_driver;
+#include "drivers.inc"
+#undef DRIVER

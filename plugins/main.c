@@ -9,10 +9,9 @@
 #define PREFIX "fairlead-"
 
 static const struct fl_driver *const drivers[] = {
-	&bridge_driver, &container_driver,  &dhcp_driver,   &dummy_driver,    &firewall_driver,
-	&host_driver,	&host_local_driver, &ipvlan_driver, &loopback_driver, &macvlan_driver,
-	&none_driver,	&portmap_driver,    &ptp_driver,    &static_driver,   &tap_driver,
-	&tuning_driver, &vlan_driver,
+#define DRIVER(name) &name##_driver,
+#include "drivers.inc"
+#undef DRIVER
 };
 
 static const struct fl_driver *find(const char *path)

@@ -216,6 +216,14 @@ int fl_htb_class(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, uint32_t c
 	return tc_do(nl, &q, ifindex, "htb class", err);
 }
 
+/* The kernel gives back the ticks that it was sent, and it was sent fl_htb_class_build()'s. */
+bool fl_htb_matches(const struct fl_qdisc *q, uint64_t rate, uint32_t burst)
+{
+	uint32_t off = q->buffer - ticks_up(rate, burst);
+
+	return !strcmp(q->kind, "htb") && q->rate == rate && (off <= 2 || -off <= 2);
+}
+
 /* ---- ingress and filters ---- */
 
 int fl_ingress_add(struct fl_nl *nl, uint32_t ifindex, struct fl_error *err)
@@ -328,6 +336,12 @@ int fl_qdisc_del(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, struct fl_
 	return r == -ENOENT || r == -ENODEV ? 0 : r;
 }
 
+static void set_burst(struct fl_qdisc *d)
+{
+	d->burst = clamp32((uint64_t)((__extension__(unsigned __int128) d->buffer << TICK_SHIFT) *
+				      d->rate / NS_PER_S));
+}
+
 static void take_tbf(const struct nlattr *options, struct fl_qdisc *d)
 {
 	const struct nlattr *a;
@@ -344,8 +358,26 @@ static void take_tbf(const struct nlattr *options, struct fl_qdisc *d)
 		if (nla_type(a) == TCA_TBF_RATE64)
 			d->rate = nla_get_u64(a);
 	}
-	d->burst = clamp32((uint64_t)((__extension__(unsigned __int128) d->buffer << TICK_SHIFT) *
-				      d->rate / NS_PER_S));
+	set_burst(d);
+}
+
+static void take_htb(const struct nlattr *options, struct fl_qdisc *d)
+{
+	const struct nlattr *a;
+	int rest;
+
+	nla_for_each_nested (a, (struct nlattr *)options, rest) {
+		if (nla_type(a) == TCA_HTB_PARMS && nla_len(a) >= (int)sizeof(struct tc_htb_opt)) {
+			const struct tc_htb_opt *opt = nla_data(a);
+
+			d->buffer = opt->buffer;
+			if (!d->rate)
+				d->rate = opt->rate.rate;
+		}
+		if (nla_type(a) == TCA_HTB_RATE64)
+			d->rate = nla_get_u64(a);
+	}
+	set_burst(d);
 }
 
 struct each {
@@ -364,7 +396,9 @@ static int each_qdisc(void *arg, const struct nlmsghdr *h)
 	const struct nlattr *a = (const struct nlattr *)((const char *)t + NLMSG_ALIGN(sizeof(*t)));
 	int rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*t)));
 
-	if (h->nlmsg_type != RTM_NEWQDISC || (e->ifindex && e->ifindex != d.ifindex))
+	bool class = h->nlmsg_type == RTM_NEWTCLASS;
+
+	if ((!class && h->nlmsg_type != RTM_NEWQDISC) || (e->ifindex && e->ifindex != d.ifindex))
 		return 0;
 	/* The kernel puts the kind in front of the options. */
 	for (; nla_ok(a, rest); a = nla_next(a, &rest)) {
@@ -372,6 +406,8 @@ static int each_qdisc(void *arg, const struct nlmsghdr *h)
 			fl_strcpy(d.kind, sizeof(d.kind), nla_data(a));
 		if (nla_type(a) == TCA_OPTIONS && !strcmp(d.kind, "tbf"))
 			take_tbf(a, &d);
+		if (nla_type(a) == TCA_OPTIONS && class && !strcmp(d.kind, "htb"))
+			take_htb(a, &d);
 	}
 	return e->fn(e->arg, &d);
 }
@@ -393,8 +429,8 @@ static int take_qdisc(void *arg, const struct fl_qdisc *d)
 	return 0;
 }
 
-int fl_qdisc_get(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, struct fl_qdisc *ret,
-		 struct fl_error *err)
+static int get(struct fl_nl *nl, int type, uint32_t ifindex, uint32_t parent, uint32_t handle,
+	       struct fl_qdisc *ret, struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
 	struct fl_qdisc d = { 0 };
@@ -403,14 +439,34 @@ int fl_qdisc_get(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, struct fl_
 
 	/* ECHO: the answer is a notification, and without it this socket gets none. ACK: of a
 	 * built-in qdisc (noop) there is no notification, but there is always an ack. */
-	tc_init(&q, RTM_GETQDISC, NLM_F_ECHO | NLM_F_ACK, ifindex, parent, 0, 0);
+	tc_init(&q, type, NLM_F_ECHO | NLM_F_ACK, ifindex, parent, handle, 0);
 	r = fl_nl_ask(nl, &q, each_qdisc, &e, err);
 	if (!r && !d.kind[0])
 		r = fl_error_set(err, ENOENT, FL_ECODE_KERNEL, "there is none");
-	if (r) {
+	if (!r)
+		*ret = d;
+	return r;
+}
+
+int fl_qdisc_get(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, struct fl_qdisc *ret,
+		 struct fl_error *err)
+{
+	int r = get(nl, RTM_GETQDISC, ifindex, parent, 0, ret, err);
+
+	if (r)
 		fl_error_prefix(err, "interface %u: qdisc", ifindex);
-		return r;
-	}
-	*ret = d;
-	return 0;
+	return r;
+}
+
+int fl_htb_class_get(struct fl_nl *nl, uint32_t ifindex, uint32_t classid, struct fl_qdisc *ret,
+		     struct fl_error *err)
+{
+	int r = get(nl, RTM_GETTCLASS, ifindex, 0, classid, ret, err);
+
+	if (!r && strcmp(ret->kind, "htb"))
+		r = fl_error_set(err, ENOENT, FL_ECODE_KERNEL, "it is of kind %s", ret->kind);
+	if (r)
+		fl_error_prefix(err, "interface %u: htb class %x:%x", ifindex, classid >> 16,
+				classid & 0xffff);
+	return r;
 }

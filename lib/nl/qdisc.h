@@ -16,6 +16,16 @@
 #define FL_TC_INGRESS 0xfffffff1u	 /* parent of the ingress qdisc */
 #define FL_TC_INGRESS_HANDLE 0xffff0000u /* parent of its filters, "ffff:" */
 
+/* A queuing discipline, or a class of htb. */
+struct fl_qdisc {
+	char kind[16];
+	uint32_t ifindex, handle;
+	uint32_t parent; /* FL_TC_ROOT, FL_TC_INGRESS or a class */
+	uint64_t rate;	 /* tbf; htb's class */
+	uint32_t burst;	 /* of `rate`; from `buffer`, thus rounded */
+	uint32_t buffer; /* the burst's duration in ticks of 64 ns, low 32 bits */
+};
+
 /*
  * Token bucket, made or changed. rate and burst above 0; a burst below the MTU drops what is
  * larger. Packets wait for at most latency_us. handle 0: the kernel's choice.
@@ -34,6 +44,9 @@ int fl_htb_root(struct fl_nl *nl, uint32_t ifindex, uint32_t handle, uint32_t de
 /* Made or changed. burst is that of both rates. */
 int fl_htb_class(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, uint32_t classid,
 		 uint64_t rate, uint64_t ceil, uint32_t burst, struct fl_error *err);
+/* -ENOENT: none, or not of htb. */
+int fl_htb_class_get(struct fl_nl *nl, uint32_t ifindex, uint32_t classid, struct fl_qdisc *ret,
+		     struct fl_error *err);
 void fl_htb_class_build(struct fl_req *q, uint32_t ifindex, uint32_t parent, uint32_t classid,
 			uint64_t rate, uint64_t ceil, uint32_t burst);
 
@@ -58,14 +71,6 @@ void fl_u32_class_build(struct fl_req *q, uint32_t ifindex, uint32_t parent, uin
 /* With its classes and filters. Absent, the link too, is success. */
 int fl_qdisc_del(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, struct fl_error *err);
 
-struct fl_qdisc {
-	char kind[16];
-	uint32_t ifindex, handle;
-	uint32_t parent; /* FL_TC_ROOT, FL_TC_INGRESS or a class */
-	uint64_t rate;	 /* tbf */
-	uint32_t burst;	 /* tbf; from `buffer`, thus rounded */
-	uint32_t buffer; /* tbf: the burst's duration in ticks of 64 ns, low 32 bits */
-};
 /* Of one link; of all when ifindex is 0. */
 int fl_qdiscs_each(struct fl_nl *nl, uint32_t ifindex,
 		   int (*fn)(void *arg, const struct fl_qdisc *), void *arg, struct fl_error *err);
@@ -77,3 +82,5 @@ int fl_qdisc_get(struct fl_nl *nl, uint32_t ifindex, uint32_t parent, struct fl_
 		 struct fl_error *err);
 /* Whether it is a tbf of this rate and, within what the kernel's ticks can tell, this burst. */
 bool fl_tbf_matches(const struct fl_qdisc *q, uint64_t rate, uint32_t burst);
+/* The same of a class. */
+bool fl_htb_matches(const struct fl_qdisc *q, uint64_t rate, uint32_t burst);

@@ -159,6 +159,9 @@ bool fl_owner_gone(void *arg, const struct fl_endpoint *owner)
 
 	if ((!*owner->link && !owner->nsid) || fl_alive_check(owner) || !is_gone(c, owner))
 		return false;
+	/* Its record is all that knows of this one, and goes with this transaction. */
+	if (owner->ifb && fl_link_del_index(c->host, owner->ifb, NULL))
+		return false;
 	copy.ports = owner->n_ports ? malloc(owner->n_ports * sizeof(*copy.ports)) : NULL;
 	grown = realloc(c->evicted, (c->n_evicted + 1) * sizeof(*grown));
 	if (grown)

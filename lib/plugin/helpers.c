@@ -4,13 +4,22 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 
 int fl_endpoint_delete_link(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
 {
+	uint32_t both[] = { ep->ifb, ep->ifindex }, group;
+	int r = 0;
+
+	/* Two links at the price of one. */
+	if (ep->ifb && ep->ifindex && getrandom(&group, sizeof(group), 0) == sizeof(group))
+		return fl_links_del(c->host, both, 2, group | 1u << 31, err);
+	if (ep->ifb)
+		r = fl_link_del_index(c->host, ep->ifb, err);
 	/* By index where it is known: it is never given twice, a name may be. */
-	if (ep->ifindex)
+	if (!r && ep->ifindex)
 		return fl_link_del_index(c->host, ep->ifindex, err);
-	return *ep->link ? fl_link_del(c->host, ep->link, err) : 0;
+	return !r && *ep->link ? fl_link_del(c->host, ep->link, err) : r;
 }
 
 int fl_endpoint_delete_inside(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)

@@ -180,7 +180,7 @@ int fl_check_interface(struct fl_call *c, struct fl_error *err);
 int fl_veth_attach(struct fl_call *c, uint32_t master, uint32_t mtu, struct fl_error *err);
 /* The sentence for -EEXIST of an interface in the sandbox. */
 int fl_ifname_taken(const struct fl_call *c, struct fl_error *err);
-/* Removes the endpoint's host link by recorded index. */
+/* Removes the endpoint's host link, and what shapes it, by recorded index. */
 int fl_endpoint_delete_link(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);
 /* Removes the interface in the sandbox by recorded index, if the sandbox is still that one. */
 int fl_endpoint_delete_inside(struct fl_call *c, const struct fl_endpoint *ep,

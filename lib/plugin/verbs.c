@@ -324,7 +324,7 @@ static void sweep_one(struct sweep *s, const struct fl_endpoint_id *id)
 static void sweep_links(struct sweep *s)
 {
 	struct fl_call *c = s->c;
-	uint32_t *index = calloc(s->n_stale + 1, sizeof(*index)), group = 0;
+	uint32_t *index = calloc(2 * s->n_stale + 1, sizeof(*index)), group = 0;
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	size_t n = 0;
 
@@ -337,8 +337,12 @@ static void sweep_links(struct sweep *s)
 	for (size_t i = 0; i < s->n_stale; i++) {
 		FL_AUTOENDPOINT struct fl_endpoint ep = { 0 };
 
-		if (!fl_endpoint_get(t, &s->stale[i], &ep, NULL) && ep.ifindex)
+		if (fl_endpoint_get(t, &s->stale[i], &ep, NULL))
+			continue;
+		if (ep.ifindex)
 			index[n++] = ep.ifindex;
+		if (ep.ifb)
+			index[n++] = ep.ifb;
 	}
 	fl_txn_abort(fl_take_ptr(t));
 	if (n > 1)

@@ -67,6 +67,7 @@ static const struct member endpoint_members[] = {
 	{ "state", KIND_ENUM, EP(state), .names = states, .required = true },
 	{ "link", KIND_STRING, EP(link), EP_SIZE(link) },
 	{ "ifindex", KIND_U32, EP(ifindex) },
+	{ "ifb", KIND_U32, EP(ifb) },
 	{ "nsid", KIND_U32, EP(nsid) },
 	{ "netns", KIND_STRING, EP(netns), EP_SIZE(netns) },
 	{ "cookie", KIND_U64, EP(cookie) },

@@ -51,6 +51,7 @@ struct fl_endpoint {
 	char link[IFNAMSIZ]; /* host end of the pair, "" when there is none */
 	uint32_t
 		ifindex; /* of that link, 0 until it exists; without one, of the interface inside */
+	uint32_t ifb;	 /* index of the device that shapes what it sends; 0: none */
 	uint32_t nsid;	 /* the sandbox as the host's namespace knows it (RTM_NEWNSID); 0: none */
 	char netns[256]; /* path as the runtime gave it: a way in, not an identity */
 	uint64_t cookie; /* the sandbox's SO_NETNS_COOKIE; 0 where the kernel has none */

@@ -10,6 +10,7 @@ const struct fl_driver bridge_driver = {
 	.fields = bridge_fields,
 	.conf_size = sizeof(struct bridge_conf),
 	.validate = bridge_validate,
+	.prepare = bridge_prepare,
 	.network_create = bridge_network_create,
 	.network_address = bridge_network_address,
 	.network_undo = bridge_network_undo,

@@ -2,7 +2,7 @@
 /* The bridge plugin's configuration and its steps. Keys and defaults: bridge(8). */
 #pragma once
 
-#include "plugin/plugin.h"
+#include "plugin/shape.h"
 
 struct vlan_trunk {
 	int64_t id, min, max;
@@ -19,11 +19,13 @@ struct bridge_conf {
 	struct fl_list trunk;
 	struct fl_addr snat;
 	json_t *snat_json;
+	struct fl_shape shape;
 };
 
 extern const struct fl_field bridge_fields[];
 
 int bridge_validate(struct fl_call *c, struct fl_error *err);
+int bridge_prepare(struct fl_call *c, struct fl_error *err);
 int bridge_network_create(struct fl_call *c, struct fl_error *err);
 int bridge_network_address(struct fl_call *c, struct fl_error *err);
 void bridge_network_undo(struct fl_call *c);

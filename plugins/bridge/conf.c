@@ -140,5 +140,7 @@ int bridge_validate(struct fl_call *c, struct fl_error *err)
 	if (!fl_json_get(c->req.config, "preserveDefaultVlan"))
 		conf->preserve_default_vlan = 1;
 	r = read_snat(c, conf, err);
+	if (!r)
+		r = fl_shape_parse(c, &conf->shape, err);
 	return r ? r : fl_requested_mac(c, &c->ep.mac, err);
 }

@@ -63,6 +63,15 @@ static int set_port(struct fl_call *c, uint32_t port, struct fl_error *err)
 	return r;
 }
 
+int bridge_prepare(struct fl_call *c, struct fl_error *err)
+{
+	const struct bridge_conf *conf = c->conf;
+
+	(void)err;
+	fl_shape_prepare(c, &conf->shape);
+	return 0;
+}
+
 int bridge_endpoint_create(struct fl_call *c, struct fl_error *err)
 {
 	const struct bridge_conf *conf = c->conf;
@@ -74,7 +83,11 @@ int bridge_endpoint_create(struct fl_call *c, struct fl_error *err)
 				    "bridge %s has 1,023 ports, the kernel's limit (BR_MAX_PORTS); "
 				    "use another network",
 				    conf->bridge);
-	return r ? r : set_port(c, c->ep.ifindex, err);
+	if (!r)
+		r = set_port(c, c->ep.ifindex, err);
+	return r || !fl_shape_wanted(&conf->shape)
+		       ? r
+		       : fl_shape_create(c, &conf->shape, &c->result, err);
 }
 
 /* An internal network routes nothing out, whatever its IPAM was told. */
@@ -168,5 +181,7 @@ int bridge_check(struct fl_call *c, struct fl_error *err)
 					    ? "hairpin"
 					    : "isolated");
 	r = conf->is_gateway ? check_gateways(c, br.index, err) : 0;
+	if (!r && fl_shape_wanted(&conf->shape))
+		r = fl_shape_check(c, &conf->shape, err);
 	return r ? r : fl_check_interface(c, err);
 }

@@ -576,6 +576,7 @@ static void test_classes(void **state)
 {
 	uint32_t index = index_in(nl, "p0");
 	const struct fl_prefix v4 = prefix("10.1.0.0/16"), v6 = prefix("2001:db8::/36");
+	struct fl_qdisc d;
 
 	(void)state;
 	ok(fl_htb_root(nl, index, 0x10000, 0x30, &err));
@@ -583,6 +584,13 @@ static void test_classes(void **state)
 	for (int twice = 0; twice < 2; twice++)
 		ok(fl_htb_class(nl, index, 0x10000, 0x10030, 1000000, 10000000000, 64000, &err));
 	ok(fl_htb_class(nl, index, 0x10000, 0x10005, 10000000000, 10000000000, 64000, &err));
+	ok(fl_htb_class_get(nl, index, 0x10030, &d, &err));
+	assert_true(fl_htb_matches(&d, 1000000, 64000));
+	assert_false(fl_htb_matches(&d, 1000001, 64000));
+	assert_false(fl_htb_matches(&d, 1000000, 32000));
+	ok(fl_htb_class_get(nl, index, 0x10005, &d, &err));
+	assert_true(fl_htb_matches(&d, 10000000000, 64000));
+	assert_int_equal(fl_htb_class_get(nl, index, 0x10006, &d, &err), -ENOENT);
 	assert_non_null(strstr(text_of("tc class show dev p0 classid 1:30"),
 			       "rate 8Mbit ceil 80Gbit burst 64000b cburst "));
 	assert_int_equal(fl_htb_class(nl, index, 0x50000, 0x50001, 1, 1, 1, &err), -ENOENT);

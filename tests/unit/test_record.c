@@ -12,6 +12,7 @@ static struct fl_endpoint full_endpoint(void)
 		.state = FL_STATE_READY,
 		.link = "veth0",
 		.ifindex = UINT32_MAX,
+		.ifb = 0x01000007,
 		.netns = "/run/netns/a \"quoted\" path",
 		.cookie = UINT64_MAX,
 		.dev = 4,
@@ -70,6 +71,7 @@ static void endpoint_text(void **state)
 		"{\"network\":\"net\",\"driver\":\"bridge\",\"container\":\"c0ffee\",\"ifname\":"
 		"\"eth0\","
 		"\"origin\":\"cnm\",\"state\":\"ready\",\"link\":\"veth0\",\"ifindex\":4294967295,"
+		"\"ifb\":16777223,"
 		"\"netns\":\"/run/netns/a \\\"quoted\\\" "
 		"path\",\"cookie\":27956,\"dev\":4,\"ino\":4026532900,"
 		"\"mac\":\"02:00:00:00:00:09\",\"addrs\":[\"10.1.0.2/16\",\"2001:db8::2/64\"],"
