@@ -208,6 +208,18 @@ int fl_link_get(struct fl_nl *nl, const char *name, struct fl_link *ret, struct 
 	return get_link(nl, name, 0, ret, err);
 }
 
+int fl_link_find(struct fl_nl *nl, const char *name, struct fl_link *ret, struct fl_error *err)
+{
+	struct fl_error quiet = { 0 };
+	int r = get_link(nl, name, 0, ret, &quiet);
+
+	if (!r || r == -ENODEV)
+		return !r;
+	if (err)
+		*err = quiet;
+	return r;
+}
+
 int fl_link_get_index(struct fl_nl *nl, uint32_t index, struct fl_link *ret, struct fl_error *err)
 {
 	return get_link(nl, NULL, index, ret, err);

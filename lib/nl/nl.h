@@ -91,6 +91,8 @@ struct fl_link {
 	uint32_t vrf_table;	/* kind vrf only */
 };
 
+/* 1 and *ret filled, 0: there is none. */
+int fl_link_find(struct fl_nl *nl, const char *name, struct fl_link *ret, struct fl_error *err);
 /* -ENODEV when there is none. */
 int fl_link_get(struct fl_nl *nl, const char *name, struct fl_link *ret, struct fl_error *err);
 int fl_link_get_index(struct fl_nl *nl, uint32_t index, struct fl_link *ret, struct fl_error *err);

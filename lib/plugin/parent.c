@@ -66,7 +66,6 @@ static bool split_vlan(struct fl_call *c, struct fl_parent *p)
 
 static int named_master(struct fl_call *c, struct fl_parent *p, struct fl_error *err)
 {
-	struct fl_error quiet = { 0 };
 	int r;
 
 	if (!fl_ifname_valid(p->master))
@@ -74,17 +73,14 @@ static int named_master(struct fl_call *c, struct fl_parent *p, struct fl_error 
 				    "master: expected an interface name of 1 to 15 bytes without "
 				    "'/', ':' and spaces, not \"%.64s\"",
 				    p->master);
-	r = fl_link_get(fl_parent_nl(c, p), p->master, &p->link, &quiet);
-	if (r != -ENODEV) {
-		if (r && err)
-			*err = quiet;
-		return r;
-	}
+	r = fl_link_find(fl_parent_nl(c, p), p->master, &p->link, err);
+	if (r)
+		return r < 0 ? r : 0;
 	if (split_vlan(c, p)) {
 		p->ours = true;
 		return 0;
 	}
-	return fl_error_set(err, r, FL_ECODE_CONFIG, "master: there is no interface \"%s\"%s",
+	return fl_error_set(err, ENODEV, FL_ECODE_CONFIG, "master: there is no interface \"%s\"%s",
 			    p->master, p->in_sandbox ? " in the sandbox" : "");
 }
 
@@ -95,13 +91,11 @@ static int stand_in(struct fl_call *c, struct fl_parent *p, struct fl_error *err
 
 	p->ours = true;
 	fl_network_link_name(c, "flp", name);
-	r = fl_link_get(c->host, name, &p->link, NULL);
-	if (r == -ENODEV)
+	r = fl_link_find(c->host, name, &p->link, err);
+	if (!r)
 		p->link = (struct fl_link){ .mtu = 1500, .flags = IFF_UP };
-	else if (r)
-		return fl_error_set(err, r, FL_ECODE_KERNEL, "interface %s: cannot be read", name);
 	fl_strcpy(p->link.name, sizeof(p->link.name), name);
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 /* ---- what is made for it ---- */
@@ -203,22 +197,24 @@ static int make_vlan(struct fl_call *c, struct fl_parent *p, struct fl_error *er
 	return r && r != -EEXIST ? fl_error_prefix(err, "master %s", p->link.name) : r;
 }
 
+/* The record that keeps it is committed now: what is there stays, what is not is made. */
+static int ensure_ours(struct fl_call *c, struct fl_parent *p, struct fl_error *err)
+{
+	char name[IFNAMSIZ];
+	int r;
+
+	memcpy(name, p->link.name, sizeof(name));
+	r = fl_link_find(c->host, name, &p->link, err);
+	if (r)
+		return r < 0 ? r : 0;
+	r = p->internal ? make_stand_in(c, p, err) : make_vlan(c, p, err);
+	return r && r != -EEXIST ? r : fl_link_get(c->host, name, &p->link, err);
+}
+
 int fl_parent_create(struct fl_call *c, struct fl_parent *p, struct fl_error *err)
 {
-	int r = 0;
+	int r = p->ours ? ensure_ours(c, p, err) : 0;
 
-	/* The record that keeps it is committed now: what is there stays, what is not is made. */
-	if (p->ours) {
-		char name[IFNAMSIZ];
-
-		memcpy(name, p->link.name, sizeof(name));
-		r = fl_link_get(c->host, name, &p->link, NULL);
-		if (r == -ENODEV) {
-			r = p->internal ? make_stand_in(c, p, err) : make_vlan(c, p, err);
-			if (!r || r == -EEXIST)
-				r = fl_link_get(c->host, name, &p->link, err);
-		}
-	}
 	if (!r && p->promisc && !(p->link.flags & IFF_PROMISC))
 		r = fl_link_set_promisc(fl_parent_nl(c, p), p->link.index, true, err);
 	return r;

@@ -123,9 +123,12 @@ static int remount(struct fl_call *c, const struct fl_endpoint *owner, struct fl
 	if (umount2(c->req.netns, MNT_DETACH))
 		return fl_error_errno(err, errno, FL_ECODE_CONFIG,
 				      "remount: CNI_NETNS %s is no mount point", c->req.netns);
-	if (mount(from, c->req.netns, NULL, MS_BIND, NULL))
-		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "remount: %s", c->req.netns);
-	return 0;
+	if (!mount(from, c->req.netns, NULL, MS_BIND, NULL))
+		return 0;
+	r = fl_error_errno(err, errno, FL_ECODE_KERNEL, "remount: %s", c->req.netns);
+	snprintf(from, sizeof(from), "/proc/self/fd/%d", c->sandbox.fd);
+	(void)mount(from, c->req.netns, NULL, MS_BIND, NULL); /* as it was */
+	return r;
 }
 
 static bool same_sandbox(const struct fl_call *c, const struct fl_endpoint *owner)

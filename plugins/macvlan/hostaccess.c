@@ -75,12 +75,13 @@ int macvlan_host_create(struct fl_call *c, struct fl_error *err)
 {
 	struct fl_addr host;
 	struct fl_link l;
-	int r = fl_link_get(c->host, c->net.link, &l, NULL);
+	int r = fl_link_find(c->host, c->net.link, &l, err);
 
-	if (r == -ENODEV)
+	if (!r)
 		r = make(c, &l, err);
-	if (r)
+	if (r < 0)
 		return r;
+	r = 0;
 	c->link_index = l.index;
 	for (uint32_t i = 0; i < c->ep.n_addrs && !r; i++) {
 		r = host_address(c, &c->ep.addrs[i], &host, err);

@@ -60,7 +60,8 @@ static int validate(struct fl_call *c, struct fl_error *err)
 		conf->mac = asked;
 	if (conf->mtu == 0)
 		conf->mtu = -1;
-	r = tuning_sysctl_parse(conf, c->req.ifname, err);
+	/* GC and STATUS have no interface. */
+	r = tuning_sysctl_parse(conf, *c->req.ifname ? c->req.ifname : "IFNAME", err);
 	c->idle = !conf->n_settings && fl_mac_is_zero(&conf->mac) && conf->promisc < 0 &&
 		  conf->allmulti < 0 && conf->mtu < 0 && conf->txqlen < 0;
 	c->net.direct = true;

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is no
 def trace(cni, lab, command, config, container):
     """[(system call, its how-manieth invocation)] of one run."""
     out = "/run/trace"
-    cni.call(command, "bridge", config, container, prefix=["strace", "-o", out]).expect()
+    cni.call(command, config["type"], config, container, prefix=["strace", "-o", out]).expect()
     lines = lab.read(out).splitlines()
     counts, calls, started = {}, [], False
     for line in lines:

@@ -210,3 +210,51 @@ def test_a_default_zone_that_lets_through_is_no_obstacle(bus, firewalld):
     assert len(obstacles(bus)) == 1
     bus.run(["firewall-cmd", "--set-default-zone=trusted"])
     assert obstacles(bus) == []
+
+
+# ---- the firewall plugin ----
+
+def chained(lab, cni, name="c1", network="net", **more):
+    result = cni.add("bridge", configs.bridge(network), name).expect()
+    return result.address, {"cniVersion": configs.VERSION, "name": network, "type": "firewall", "prevResult": result.json, **more}
+
+
+@needs
+def test_plugin_makes_firewalld_trust_the_addresses(bus, firewalld, cni):
+    address, conf = chained(bus, cni)
+    assert bus.blocked("c1", OUTSIDE, bus.tcp_server("outside").port)
+    cni.add("firewall", conf).expect()
+    assert sources(bus) == [f"{address}/32"]
+    assert bus.reaches("c1", OUTSIDE, bus.tcp_server("outside").port)
+    cni.check("firewall", conf).expect()
+    bus.run(["firewall-cmd", "--zone=trusted", f"--remove-source={address}/32"])
+    cni.check("firewall", conf).refused(104, "trusted")
+    cni.delete("firewall", conf).expect()
+    cni.delete("firewall", conf).expect()
+    assert sources(bus) == []
+
+
+@needs
+def test_plugin_with_a_zone_of_its_own(bus, firewalld, cni):
+    address, conf = chained(bus, cni, firewalldZone="internal", backend="firewalld")
+    cni.add("firewall", conf).expect()
+    assert sources(bus, "internal") == [f"{address}/32"]
+    cni.gc("firewall", conf).expect()
+    assert sources(bus, "internal") == []
+    cni.add("firewall", {**conf, "firewalldZone": "nozone"}).refused(None, "nozone")
+    assert sources(bus, "internal") == []
+
+
+@needs
+def test_plugin_when_firewalld_ended_before_del(bus, firewalld, cni):
+    _, conf = chained(bus, cni)
+    cni.add("firewall", conf).expect()
+    bus.stop(firewalld)
+    cni.delete("firewall", conf).expect()
+
+
+@needs
+def test_plugin_that_is_to_use_nftables_leaves_firewalld_alone(bus, firewalld, cni):
+    _, conf = chained(bus, cni, backend="nftables")
+    cni.add("firewall", conf).expect()
+    assert sources(bus) == []
