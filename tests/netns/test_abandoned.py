@@ -14,10 +14,10 @@ FIRST = "read(0,"
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 
-def trace(cni, lab, command, config, container):
+def trace(cni, lab, command, config, container, plugin="bridge"):
     """[(system call, its how-manieth invocation)] of one run."""
     out = "/run/trace"
-    cni.call(command, "bridge", config, container, prefix=["strace", "-o", out]).expect()
+    cni.call(command, plugin, config, container, prefix=["strace", "-o", out]).expect()
     lines = lab.read(out).splitlines()
     counts, calls, started = {}, [], False
     for line in lines:
