@@ -120,15 +120,19 @@ static bool is_away(const struct fl_link *l, const struct hostdev *d)
 	return !strcmp(l->kind, d->kind) && !strcmp(l->alias, d->name);
 }
 
+static bool same_hardware(const struct fl_link *l, const struct hostdev *d,
+			  const struct fl_endpoint *ep)
+{
+	if (!fl_mac_is_zero(&d->perm_mac))
+		return same_mac(&l->perm_mac, &d->perm_mac);
+	return same_mac(&l->mac, &d->mac) || same_mac(&l->mac, &ep->mac);
+}
+
 static int see(void *arg, const struct fl_link *l)
 {
 	struct sought *s = arg;
-	const struct hostdev *d = s->d;
-	bool hardware = fl_mac_is_zero(&d->perm_mac)
-				? same_mac(&l->mac, &d->mac) || same_mac(&l->mac, &s->ep->mac)
-				: same_mac(&l->perm_mac, &d->perm_mac);
 
-	if (hardware && is_away(l, d)) {
+	if (same_hardware(l, s->d, s->ep) && is_away(l, s->d)) {
 		*s->ret = *l;
 		s->found = true;
 	}
@@ -136,8 +140,8 @@ static int see(void *arg, const struct fl_link *l)
 }
 
 /*
- * In the namespace of `nl`: by the index that is the record's alone, by the one that it had on the
- * host and the alias, by hardware and alias. -ENODEV (err untouched): not there, or never moved.
+ * By the index of the record, by the one that it had on the host and the alias, by hardware and
+ * alias. -ENODEV (err untouched): not there, or never moved.
  */
 static int locate(struct fl_nl *nl, const struct fl_endpoint *ep, const struct hostdev *d,
 		  struct fl_link *ret, struct fl_error *err)
@@ -146,7 +150,8 @@ static int locate(struct fl_nl *nl, const struct fl_endpoint *ep, const struct h
 	struct fl_error e = { 0 };
 	int r = ep->ifindex ? fl_link_get_index(nl, ep->ifindex, ret, &e) : -ENODEV;
 
-	if (!r && !strcmp(ret->kind, d->kind))
+	/* Before Linux 5.13 it is a small number, and on the host another device's. */
+	if (!r && !strcmp(ret->kind, d->kind) && (is_away(ret, d) || same_hardware(ret, d, ep)))
 		return 0;
 	if (!r || r == -ENODEV)
 		r = d->index ? fl_link_get_index(nl, d->index, ret, &e) : -ENODEV;
@@ -157,6 +162,16 @@ static int locate(struct fl_nl *nl, const struct fl_endpoint *ep, const struct h
 	if (r && err)
 		*err = e;
 	return r ? r : s.found ? 0 : -ENODEV;
+}
+
+/* In the sandbox the index is enough: the container may have changed all the rest. */
+static int locate_inside(struct fl_nl *nl, const struct fl_endpoint *ep, const struct hostdev *d,
+			 struct fl_link *ret, struct fl_error *err)
+{
+	if (ep->ifindex && !fl_link_get_index(nl, ep->ifindex, ret, NULL) &&
+	    !strcmp(ret->kind, d->kind))
+		return 0;
+	return locate(nl, ep, d, ret, err);
 }
 
 /* ---- steps home ---- */
@@ -285,13 +300,13 @@ static int find_home(struct fl_call *c, const struct fl_endpoint *ep, const stru
 	struct fl_link at_index;
 	int r = locate(c->host, ep, d, ret, err);
 
-	if (r != -ENODEV || !waits)
+	if (r != -ENODEV)
 		return r;
 	/* It never left: ADD ended before. */
 	if (!fl_link_get_index(c->host, d->index, &at_index, NULL) &&
 	    !strcmp(at_index.name, d->name))
 		return r;
-	if (ep->nsid && fl_nsid_exists(c->host, (int32_t)(ep->nsid - 1), NULL) == 1) {
+	if (waits && ep->nsid && fl_nsid_exists(c->host, (int32_t)(ep->nsid - 1), NULL) == 1) {
 		fprintf(stderr,
 			"note: device %s stays in its sandbox, which has no path any more; when "
 			"that ends %s\n",
@@ -302,10 +317,14 @@ static int find_home(struct fl_call *c, const struct fl_endpoint *ep, const stru
 	}
 	if (!comes_home(d))
 		return r;
-	r = wait_home(c, ep, d, ret, err);
-	if (r == -ENODEV)
-		fprintf(stderr, "note: device %s has not come back from a sandbox that is gone\n",
-			d->name);
+	if (waits)
+		r = wait_home(c, ep, d, ret, err);
+	/* The ADD that lost a race for it goes back as well, and has nothing to tell. */
+	if (r == -ENODEV && c->req.verb != FL_VERB_ADD)
+		fprintf(stderr,
+			"note: device %s is neither in its sandbox nor on the host; where it is, "
+			"its alias is %s\n",
+			d->name, d->name);
 	return r;
 }
 
@@ -322,7 +341,7 @@ int hostdev_return(struct fl_call *c, const struct fl_endpoint *ep, struct fl_er
 	r = fl_sandbox_open(c, ep, &s, err);
 	reached = !r;
 	if (reached)
-		r = locate(s.nl, ep, &d, &l, err);
+		r = locate_inside(s.nl, ep, &d, &l, err);
 	if (reached && !r)
 		r = take_out(c, &s, &d, &l, err);
 	if (r && r != -ENOENT && r != -ENODEV)
