@@ -15,19 +15,31 @@ static void change_init(struct fl_req *q, uint32_t index, unsigned mask, unsigne
 	fl_req_init(q, RTM_NEWLINK, 0, &ifi, sizeof(ifi));
 }
 
-int fl_link_move(struct fl_nl *nl, uint32_t index, int netns_fd, const char *new_name,
-		 struct fl_error *err)
+int fl_link_move_as(struct fl_nl *nl, uint32_t index, const struct fl_link_target *to,
+		    struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
 
 	/* The kernel closes the link on its way, so that a rename needs nothing more; where the
 	 * old name is taken in the other namespace it takes the new one at once. */
 	change_init(&q, index, 0, 0);
-	fl_req_u32(&q, IFLA_NET_NS_FD, (uint32_t)netns_fd);
-	if (new_name)
-		fl_req_str(&q, IFLA_IFNAME, new_name);
+	fl_req_u32(&q, IFLA_NET_NS_FD, (uint32_t)to->netns_fd);
+	if (to->index)
+		fl_req_u32(&q, IFLA_NEW_IFINDEX, to->index);
+	if (to->name)
+		fl_req_str(&q, IFLA_IFNAME, to->name);
+	/* Without its NUL, as below. */
+	if (to->alias)
+		fl_req_put(&q, IFLA_IFALIAS, to->alias, strlen(to->alias));
 	return fl_nl_do(nl, &q, err, "interface %u: move to another namespace%s%s", index,
-			new_name ? " as " : "", new_name ? new_name : "");
+			to->name ? " as " : "", to->name ? to->name : "");
+}
+
+int fl_link_move(struct fl_nl *nl, uint32_t index, int netns_fd, const char *new_name,
+		 struct fl_error *err)
+{
+	return fl_link_move_as(nl, index, &(struct fl_link_target){ netns_fd, new_name, 0, NULL },
+			       err);
 }
 
 static int rename_link(struct fl_nl *nl, uint32_t index, const char *name, struct fl_error *err)

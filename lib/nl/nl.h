@@ -83,7 +83,7 @@ struct fl_link {
 	bool route_localnet;	/* net.ipv4.conf.NAME.route_localnet */
 	unsigned port_flags;	/* FL_PORT_*, of a bridge's port */
 	uint32_t txqlen;	/* packets */
-	char alias[64];		/* cut; "" without */
+	char alias[256];	/* IFALIASZ; "" without */
 	struct fl_mac perm_mac; /* of the hardware; zero without (before Linux 5.6 too) */
 	char parent_dev[32];	/* name on its bus, "0000:00:03.0"; "" without (before 5.14 too) */
 	uint32_t macvlan_mode;	/* FL_MACVLAN_* of virtual.h; macvlan and macvtap only */

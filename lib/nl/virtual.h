@@ -75,11 +75,20 @@ int fl_vlink_create(struct fl_nl *nl, const struct fl_vlink_spec *s, struct fl_e
 /* ---- changing; `index` is in the socket's namespace ---- */
 /*
  * Into another namespace under new_name (NULL: as it is called) by one message. The link is down
- * there and without addresses, and has left its master. -EEXIST: the name is taken there; the link
- * has not moved.
+ * there and without addresses, and has left its master. -EEXIST: the name is taken there. The link
+ * has not moved then if its old name was taken there too; else it is there under its old one.
  */
 int fl_link_move(struct fl_nl *nl, uint32_t index, int netns_fd, const char *new_name,
 		 struct fl_error *err);
+struct fl_link_target {
+	int netns_fd;
+	const char *name;  /* NULL: as it is called; "x%d": the first that is free */
+	uint32_t index;	   /* 0: its own where that is free; -EBUSY: taken, and nothing moved */
+	const char *alias; /* NULL: as it is */
+};
+/* As fl_link_move(), with index (heeded since Linux 5.13) and alias, still one message. */
+int fl_link_move_as(struct fl_nl *nl, uint32_t index, const struct fl_link_target *to,
+		    struct fl_error *err);
 /* A link that is up goes down for it, and up again, where the kernel asks for that (before 6.2). */
 int fl_link_rename(struct fl_nl *nl, uint32_t index, const char *name, struct fl_error *err);
 int fl_link_set_mtu(struct fl_nl *nl, uint32_t index, uint32_t mtu, struct fl_error *err);

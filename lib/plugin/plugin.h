@@ -143,6 +143,12 @@ struct fl_driver {
 	int (*endpoint_delete)(struct fl_call *c, const struct fl_endpoint *ep,
 			       struct fl_error *err);
 	/*
+	 * DEL without a record, for FL_DRIVER_KEEPS_LINK: gives back what is recognised without
+	 * doubt. The sandbox may be gone (c->inside NULL); where it is not, no record claims
+	 * CNI_IFNAME in it. May be NULL.
+	 */
+	int (*endpoint_unknown)(struct fl_call *c, struct fl_error *err);
+	/*
 	 * The network's last endpoint went: removes what net->made lists. Inside the write
 	 * transaction `t`, so that an ADD that revives the network waits. May be NULL.
 	 */

@@ -76,14 +76,17 @@ static int del_unknown(struct fl_call *c, struct fl_error *err)
 		r = forget_stale_rules(c, err);
 	if (r)
 		return r;
-	if (!c->inside || c->driver->flags & (FL_DRIVER_CHAINED | FL_DRIVER_KEEPS_LINK))
+	if (c->driver->flags & FL_DRIVER_CHAINED ||
+	    (c->driver->flags & FL_DRIVER_KEEPS_LINK ? !c->driver->endpoint_unknown : !c->inside))
 		return 0;
 	r = fl_txn_begin(c->store, false, &t, err);
-	if (!r)
+	if (!r && c->inside)
 		r = fl_endpoints_each(t, NULL, same_interface, &o, err);
+	fl_txn_abort(fl_take_ptr(t));
 	if (r < 0 || o.found)
 		return r < 0 ? r : 0;
-	return fl_link_del(c->inside, c->req.ifname, err);
+	return c->driver->flags & FL_DRIVER_KEEPS_LINK ? c->driver->endpoint_unknown(c, err)
+						       : fl_link_del(c->inside, c->req.ifname, err);
 }
 
 /*

@@ -307,6 +307,39 @@ static void test_moves(void **state)
 	index_in(other, "back");
 }
 
+/* A rename that fails behind a move that succeeded. */
+static void test_moves_without_its_name(void **state)
+{
+	uint32_t index = index_in(nl, "p0");
+
+	(void)state;
+	in(other_fd, "ip link add taken type ifb");
+	assert_int_equal(fl_link_move(nl, index, other_fd, "taken", &err), -EEXIST);
+	index_in(other, "p0");
+}
+
+static void test_moves_with_index_and_alias(void **state)
+{
+	uint32_t index = index_in(nl, "p0");
+	struct fl_link_target to = { other_fd, "eth0", 0x01234567, "p0" };
+	struct fl_link l;
+
+	(void)state;
+	in(other_fd, "ip link add busy index 19088743 type ifb");
+	assert_int_equal(fl_link_move_as(nl, index, &to, &err), -EBUSY);
+	assert_int_equal(index_in(nl, "p0"), index);
+	to.index++;
+	ok(fl_link_move_as(nl, index, &to, &err));
+	ok(fl_link_get_index(other, to.index, &l, &err));
+	assert_string_equal(l.name, "eth0");
+	assert_string_equal(l.alias, "p0");
+	ok(fl_link_move_as(other, to.index, &(struct fl_link_target){ own_fd, "free%d", index, "" },
+			   &err));
+	ok(fl_link_get_index(nl, index, &l, &err));
+	assert_memory_equal(l.name, "free", 4);
+	assert_string_equal(l.alias, "");
+}
+
 static void test_changes(void **state)
 {
 	uint32_t index = index_in(nl, "p0"), bridge;
@@ -711,6 +744,8 @@ int main(void)
 		TEST(test_macvlan_failures),
 		TEST(test_kinds_name_their_option),
 		TEST(test_moves),
+		TEST(test_moves_without_its_name),
+		TEST(test_moves_with_index_and_alias),
 		TEST(test_changes),
 		TEST(test_default_route),
 		TEST(test_routes_move_to_a_table),
