@@ -36,6 +36,16 @@ static int value_of(const struct fl_call *c, size_t i, const char **ret, struct 
 	return 0;
 }
 
+int hostdev_select_types(const struct fl_call *c, struct fl_error *err)
+{
+	const char *value;
+	int r = 0;
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(keys) && !r; i++)
+		r = value_of(c, i, &value, err);
+	return r;
+}
+
 int hostdev_select(const struct fl_call *c, struct hostdev_selector *ret, struct fl_error *err)
 {
 	const char *value[FL_ARRAY_SIZE(keys)];

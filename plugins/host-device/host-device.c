@@ -26,10 +26,9 @@ static const struct fl_field fields[] = {
 static int validate(struct fl_call *c, struct fl_error *err)
 {
 	struct hostdev_conf *conf = c->conf;
-	int r = 0;
+	int r = c->req.verb == FL_VERB_ADD ? hostdev_select(c, &conf->sel, err)
+					   : hostdev_select_types(c, err);
 
-	if (c->req.verb == FL_VERB_ADD)
-		r = hostdev_select(c, &conf->sel, err);
 	if (!r && c->req.verb == FL_VERB_ADD)
 		r = fl_requested_mac(c, &conf->mac, err);
 	return r;

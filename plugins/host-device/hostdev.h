@@ -95,6 +95,8 @@ bool hostdev_is_stray_name(const char *name, const char *ifname);
  * The one selector of the configuration. -EINVAL, FL_ECODE_CONFIG: none, two, or one that cannot be
  * meant.
  */
+int hostdev_select_types(const struct fl_call *c,
+			 struct fl_error *err); /* for verbs that need no device */
 int hostdev_select(const struct fl_call *c, struct hostdev_selector *ret, struct fl_error *err);
 /*
  * The device on the host, as it stands there. A userspace driver, or `dpdk`, makes it one without
