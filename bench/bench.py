@@ -58,9 +58,9 @@ def make_subjects(world, options):
             continue
         subjects.append(s)
         ours = s if s.name == "fairlead" else ours
-    for name in ("floor", "floor-static"):
+    for serial, name in ((-1, "floor"), (-2, "floor-static")):
         if name in wanted:
-            floor = Floor(name=name, binary=name)
+            floor = Floor(name=name, binary=name, resident_serial=serial)
             floor.choose_table(world, options.floor_table, ours)
             say(f"{name}: table {floor.table}, bridge {floor.bridge}{', hairpin' if floor.hairpin else ''}")
             subjects.append(floor)

@@ -123,12 +123,13 @@ class Bench:
         done = []
         for wanted in (PODMAN, LONG):
             subjects = chain_subjects(self.by_name(), wanted)
-            plugins = [p["type"] for p in subjects[0].plugins()] if subjects else []
             case = f"chain of {len(wanted)}"
-            if len(plugins) < len(wanted):
-                missing = ", ".join(p for p in wanted if p not in plugins)
-                self.report.fact(case, "left out", missing, "not in the plugin directory")
-                say(f"{case}: without {missing}")
+            for s in subjects:
+                missing = ", ".join(sorted(set(wanted) - {p["type"] for p in s.plugins()}))
+                if missing:
+                    self.report.fact(case, f"{s.name}, left out", missing, "")
+                    say(f"{case}: {s.name} without {missing}")
+            plugins = [[p["type"] for p in s.plugins()] for s in subjects]
             if plugins and plugins not in done:
                 done.append(plugins)
                 self.one_chain(case, self.warm(case, subjects))

@@ -112,7 +112,8 @@ class Report:
     def _judge_floor(self):
         """Nobody who does the work can beat a true floor: then the floor, or what it is compared with, is wrong."""
         for r in self.rows:
-            if r.who == "fairlead" and r.samples >= 50 and r.case in ("one container", "macvlan") and (r.x_floor or 1) < 0.9:
+            judged = r.who == "fairlead" and r.samples >= 50 and r.case in ("one container", "macvlan")
+            if judged and (r.x_floor or 1) < 0.9:
                 self._check(False, f"{r.verb.upper()} is below the floor ({r.x_floor:.2f}): the floor is not one")
 
     def _judge_scale(self):

@@ -67,4 +67,5 @@ def attach_memory(world, subject, containers):
 def others(directory):
     """Of our plugins those, beside bridge, whose ADD is looked at."""
     make_master()
-    return [s for s in (macvlan("macvlan", directory, "size-macvlan", "10.88.0.0/16"), ptp("ptp", directory)) if s.available()]
+    found = (macvlan("macvlan", directory, "size-macvlan", "10.88.0.0/16"), ptp("ptp", directory))
+    return [s for s in found if s.available()]

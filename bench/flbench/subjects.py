@@ -61,6 +61,7 @@ class Subject:
     slow: bool = False  # measured in fewer rounds
     base_port: int = 1024
     resident: Container = None
+    resident_serial: int = -1  # another one where two share names, ports or addresses
 
     def takes(self, _ports):
         """Whether these ports end in a reasonable time."""
@@ -74,7 +75,7 @@ class Subject:
         Brings the steady state about: the first container makes the bridge and the rules, and it stays, because
         a network that loses its last container and gets its first is more work than the one that is measured.
         """
-        self.resident = Container(-1, world.sandboxes(1)[0])
+        self.resident = Container(self.resident_serial, world.sandboxes(1)[0])
         world.run([self.add(self.resident)])
         self.look_at(self.resident)
 

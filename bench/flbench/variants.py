@@ -96,7 +96,8 @@ def macvlan_subjects(present, world):
         found.append(macvlan("fairlead", present["fairlead"].directory, "bench-macvlan", OURS))
     if "reference" in present:
         found.append(macvlan("reference", present["reference"].directory, "ref-macvlan", THEIRS, slow=True))
-    return found + [MacvlanFloor(name=n, binary=world.tool(n)) for n in ("floor", "floor-static") if n in present]
+    return found + [MacvlanFloor(name=n, binary=world.tool(n), resident_serial=present[n].resident_serial)
+                    for n in ("floor", "floor-static") if n in present]
 
 
 def chain_subjects(present, wanted):
