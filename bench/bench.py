@@ -16,7 +16,7 @@ from flbench.subjects import Fairlead, Floor, Netavark, Reference
 from flbench.world import BenchError, World, enter_private_namespace, gather_plugins, say
 
 # scale is the last: it leaves a full host behind
-CASES = ("size", "add", "ports", "concurrency", "conntrack", "ipam", "scale")
+CASES = ("size", "add", "macvlan", "chain", "ports", "concurrency", "conntrack", "ipam", "scale")
 
 
 def parse_arguments():
@@ -32,6 +32,7 @@ def parse_arguments():
                    help="directory of our executables ($FAIRLEAD_PLUGIN_DIR, %(default)s)")
     p.add_argument("--reference", default="/usr/lib/cni", help="directory of the reference plugins (%(default)s)")
     p.add_argument("--tools", default=os.path.join(build, "bench"), help="where fl-bench and floor are (%(default)s)")
+    p.add_argument("--daemon", help="the DHCP daemon's executable, for size (default: where it is built or installed)")
     p.add_argument("--seconds", type=int, default=300, help="limit of one series of jobs (%(default)s)")
     p.add_argument("--json", action="store_true", help="JSON instead of the table")
     p.add_argument("--check", action="store_true", help="exit 1 when a target is missed or nothing could be judged")
@@ -57,9 +58,9 @@ def make_subjects(world, options):
             continue
         subjects.append(s)
         ours = s if s.name == "fairlead" else ours
-    for name in ("floor", "floor-static"):
+    for serial, name in ((-1, "floor"), (-2, "floor-static")):
         if name in wanted:
-            floor = Floor(name=name, binary=name)
+            floor = Floor(name=name, binary=name, resident_serial=serial)
             floor.choose_table(world, options.floor_table, ours)
             say(f"{name}: table {floor.table}, bridge {floor.bridge}{', hairpin' if floor.hairpin else ''}")
             subjects.append(floor)

@@ -1,6 +1,5 @@
 /* The floor's rtnetlink half: one veth pair, and what the sandbox needs. */
-#include "floor.h"
-#include "nlraw.h"
+#include "floor-link.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int ifindex(int fd, const char *name)
+int floor_ifindex(int fd, const char *name)
 {
 	struct ifreq req = { 0 };
 
@@ -24,7 +23,7 @@ static int ifindex(int fd, const char *name)
 	return ioctl(fd, SIOCGIFINDEX, &req) < 0 ? -errno : req.ifr_ifindex;
 }
 
-static void put_mac(struct nlbuf *b)
+void floor_put_mac(struct nlbuf *b)
 {
 	uint8_t mac[ETH_ALEN];
 
@@ -45,7 +44,7 @@ static void put_veth(struct nlbuf *b, const struct floor *f, int netns, int brid
 	nl_put_str(b, IFLA_IFNAME, f->host_name);
 	nl_put_u32(b, IFLA_MTU, f->mtu);
 	nl_put_u32(b, IFLA_MASTER, (uint32_t)bridge);
-	put_mac(b);
+	floor_put_mac(b);
 	size_t info = nl_nest(b, IFLA_LINKINFO);
 
 	nl_put(b, IFLA_INFO_KIND, "veth", 4);
@@ -54,7 +53,7 @@ static void put_veth(struct nlbuf *b, const struct floor *f, int netns, int brid
 	nl_raw(b, &sandbox, sizeof(sandbox));
 	nl_put_str(b, IFLA_IFNAME, f->ifname);
 	nl_put_u32(b, IFLA_MTU, f->mtu);
-	put_mac(b);
+	floor_put_mac(b);
 	nl_put_u32(b, IFLA_NET_NS_FD, (uint32_t)netns);
 	nl_nest_end(b, peer);
 	nl_nest_end(b, data);
@@ -83,7 +82,7 @@ static int create_veth(const struct floor *f, struct nlbuf *b, int netns)
 	int fd = nl_open(NETLINK_ROUTE), r = fd;
 
 	if (r >= 0)
-		r = ifindex(fd, f->bridge);
+		r = floor_ifindex(fd, f->bridge);
 	if (r >= 0) {
 		put_veth(b, f, netns, r);
 		if (f->hairpin)
@@ -95,14 +94,14 @@ static int create_veth(const struct floor *f, struct nlbuf *b, int netns)
 	return r;
 }
 
-static void put_up(struct nlbuf *b, int index)
+void floor_put_up(struct nlbuf *b, int index)
 {
 	struct ifinfomsg up = { .ifi_index = index, .ifi_flags = IFF_UP, .ifi_change = IFF_UP };
 
 	nl_message(b, RTM_NEWLINK, 0, &up, sizeof(up));
 }
 
-static void put_address(struct nlbuf *b, int index, struct in_addr address, uint8_t prefix,
+void floor_put_address(struct nlbuf *b, int index, struct in_addr address, uint8_t prefix,
 	uint16_t flags)
 {
 	struct ifaddrmsg ifa = {
@@ -116,7 +115,7 @@ static void put_address(struct nlbuf *b, int index, struct in_addr address, uint
 	nl_put(b, IFA_BROADCAST, &broadcast, sizeof(broadcast));
 }
 
-static void put_default_route(struct nlbuf *b, struct in_addr gateway)
+void floor_put_default_route(struct nlbuf *b, struct in_addr gateway)
 {
 	struct rtmsg route = {
 		.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_BOOT,
@@ -133,16 +132,16 @@ static int configure_sandbox(const struct floor *f, struct nlbuf *b)
 	int fd = nl_open(NETLINK_ROUTE), r = fd;
 
 	if (r >= 0)
-		r = ifindex(fd, f->ifname);
+		r = floor_ifindex(fd, f->ifname);
 	if (r >= 0) {
 		int eth0 = r;
 
 		nlbuf_reset(b);
 		if (f->lo)
-			put_up(b, 1);
-		put_up(b, eth0);
-		put_address(b, eth0, f->address, f->prefix, 0);
-		put_default_route(b, f->gateway);
+			floor_put_up(b, 1);
+		floor_put_up(b, eth0);
+		floor_put_address(b, eth0, f->address, f->prefix, 0);
+		floor_put_default_route(b, f->gateway);
 		r = nl_talk(fd, b, b->seq);
 	}
 	if (fd >= 0)
@@ -207,7 +206,7 @@ static void put_bridge(struct nlbuf *b, const struct floor *f)
 
 	nl_message(b, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL | NLM_F_ACK, &up, sizeof(up));
 	nl_put_str(b, IFLA_IFNAME, f->bridge);
-	put_mac(b); /* an own address stays; a borrowed one changes with the ports */
+	floor_put_mac(b); /* an own address stays; a borrowed one changes with the ports */
 	size_t info = nl_nest(b, IFLA_LINKINFO);
 
 	nl_put(b, IFLA_INFO_KIND, "bridge", 6);
@@ -227,10 +226,10 @@ int floor_link_setup(const struct floor *f, const char **ret_step)
 	bool present = r == -EEXIST; /* somebody else's, with an address */
 
 	if (r == 0)
-		r = ifindex(fd, f->bridge);
+		r = floor_ifindex(fd, f->bridge);
 	if (r > 0) {
 		nlbuf_reset(&b);
-		put_address(&b, r, f->address, f->prefix, NLM_F_ACK);
+		floor_put_address(&b, r, f->address, f->prefix, NLM_F_ACK);
 		r = nl_talk(fd, &b, b.seq);
 	}
 	nlbuf_free(&b);

@@ -13,7 +13,8 @@
 #include <string.h>
 
 enum { OPT_BRIDGE = 256, OPT_NAME, OPT_ADDRESS, OPT_GATEWAY, OPT_MTU, OPT_HAIRPIN, OPT_LO, OPT_TABLE, OPT_ASSERT,
-	OPT_UDP, OPT_HOST_PORT, OPT_CONTAINER_PORT, OPT_PORTS, OPT_SHIFTED, OPT_CT_FLUSH };
+	OPT_UDP, OPT_HOST_PORT, OPT_CONTAINER_PORT, OPT_PORTS, OPT_SHIFTED, OPT_CT_FLUSH,
+	OPT_MACVLAN };
 
 static const struct option options[] = {
 	{ "bridge", required_argument, NULL, OPT_BRIDGE },
@@ -31,6 +32,7 @@ static const struct option options[] = {
 	{ "ports", required_argument, NULL, OPT_PORTS },
 	{ "shifted", required_argument, NULL, OPT_SHIFTED },
 	{ "ct-flush", no_argument, NULL, OPT_CT_FLUSH },
+	{ "macvlan", required_argument, NULL, OPT_MACVLAN },
 	{ 0 },
 };
 
@@ -39,7 +41,8 @@ static const char usage[] =
 	"  --bridge NAME --name HOSTVETH --address A.B.C.D/N --gateway A.B.C.D --mtu N --hairpin --lo\n"
 	"  --table NAME --assert SET,KEYTYPE,KEYLEN   table of family inet; its empty set that is asserted\n"
 	"  --host-port P --container-port P --ports N (equal range) --shifted N (single elements)\n"
-	"  --udp --ct-flush                           drop the ports' conntrack entries\n";
+	"  --udp --ct-flush                           drop the ports' conntrack entries\n"
+	"  --macvlan MASTER                           a macvlan there instead; of the rest --address, --gateway, --lo\n";
 
 static uint32_t number(const char *s, uint32_t max)
 {
@@ -92,6 +95,7 @@ static bool link_option(struct floor *f, int option)
 	case OPT_MTU: f->mtu = number(optarg, 65535); return true;
 	case OPT_HAIRPIN: f->hairpin = true; return true;
 	case OPT_LO: f->lo = true; return true;
+	case OPT_MACVLAN: f->master = optarg; return true;
 	default: return false;
 	}
 }
@@ -113,8 +117,11 @@ static bool port_option(struct floor *f, int option)
 
 static int add(const struct floor *f, const char **step)
 {
-	int r = floor_link_add(f, step);
+	int r;
 
+	if (f->master)
+		return floor_macvlan_add(f, step);
+	r = floor_link_add(f, step);
 	if (r == 0)
 		r = floor_publish(f, step);
 	if (r == 0 && f->ct_flush)
@@ -124,8 +131,11 @@ static int add(const struct floor *f, const char **step)
 
 static int del(const struct floor *f, const char **step)
 {
-	int r = floor_unpublish(f, step);
+	int r;
 
+	if (f->master)
+		return floor_macvlan_del(f, step);
+	r = floor_unpublish(f, step);
 	if (r == 0 && f->ct_flush)
 		r = floor_ct_flush(f, step);
 	return r == 0 ? floor_link_del(f, step) : r;
@@ -146,12 +156,13 @@ int main(int argc, char **argv)
 		if (!link_option(&f, option) && !port_option(&f, option))
 			break;
 	const char *verb = option == -1 && optind == argc - 1 ? argv[optind] : "";
+	bool named = f.host_name || f.master;
 
 	if (strcmp(verb, "setup") == 0)
 		r = floor_setup(&f, &step);
-	else if (strcmp(verb, "add") == 0 && f.netns && f.ifname && f.containerid && f.host_name)
+	else if (strcmp(verb, "add") == 0 && f.netns && f.ifname && f.containerid && named)
 		r = add(&f, &step);
-	else if (strcmp(verb, "del") == 0 && f.ifname && f.containerid && f.host_name)
+	else if (strcmp(verb, "del") == 0 && f.ifname && f.containerid && named && (f.netns || !f.master))
 		r = del(&f, &step);
 	else {
 		fputs(usage, stderr);

@@ -16,6 +16,7 @@ struct floor {
 	/* options */
 	const char *bridge;
 	const char *host_name; /* of the veth's host end */
+	const char *master;    /* a macvlan's; NULL: the bridge */
 	struct in_addr address, gateway;
 	uint8_t prefix;
 	uint32_t mtu;
@@ -34,6 +35,9 @@ struct floor {
 /* Each returns 0 or -errno and names the failed step in *ret_step. */
 int floor_link_add(const struct floor *f, const char **ret_step);
 int floor_link_del(const struct floor *f, const char **ret_step);
+/* These end in the sandbox's namespace. */
+int floor_macvlan_add(const struct floor *f, const char **ret_step);
+int floor_macvlan_del(const struct floor *f, const char **ret_step);
 int floor_publish(const struct floor *f, const char **ret_step);
 /*
  * Leaves its socket open, to be closed by the exit: while a deleted element waits for its RCU grace period,

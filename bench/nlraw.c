@@ -89,7 +89,8 @@ void nl_put(struct nlbuf *b, uint16_t type, const void *data, size_t len)
 		return;
 	a->nla_type = type;
 	a->nla_len = (uint16_t)(sizeof(*a) + len);
-	memcpy(a + 1, data, len);
+	if (len > 0) /* a nest has no data */
+		memcpy(a + 1, data, len);
 	grow_message(b);
 }
 

@@ -6,8 +6,9 @@ import statistics
 import subprocess
 import time
 
-from . import state
+from . import sizes, state
 from .subjects import Container, HostLocal, Ports
+from .variants import LONG, PODMAN, chain_subjects, macvlan_subjects, make_master
 from .world import SCRATCH, BenchError, say
 
 SEEDED = 65000
@@ -29,7 +30,10 @@ class Bench:
     def quick(self):
         return [s for s in self.subjects if not s.slow]
 
-    def interleave(self, case, ports=Ports(), rounds=None, slow_rounds=None, block=10):
+    def by_name(self):
+        return {s.name: s for s in self.subjects}
+
+    def interleave(self, case, ports=Ports(), rounds=None, slow_rounds=None, block=10, subjects=None):
         """
         Blocks of ADDs, then of the same containers' DELs; in every round each subject once, in rotating order.
         Ports other than single ones are the same for all: there, one container at a time.
@@ -37,7 +41,7 @@ class Bench:
         rounds = rounds or self.options.rounds
         slow_rounds = min(rounds, slow_rounds or self.options.slow_rounds)
         block = block if ports.kind == "one" else 1
-        subjects = [s for s in self.subjects if s.takes(ports)]
+        subjects = [s for s in subjects or self.subjects if s.takes(ports)]
         say(f"{case}: {rounds} rounds ({slow_rounds} of the slow) of {', '.join(s.name for s in subjects)}")
         pool = self.containers(sum(slow_rounds if s.slow else rounds for s in subjects), ports)
         jobs, slow_every = [], max(1, rounds // slow_rounds)
@@ -67,21 +71,76 @@ class Bench:
                 if what == verb:
                     samples.setdefault(who, []).append(t.ms)
                     maxrss[who] = max(maxrss.get(who, 0), t.maxrss)
-            order = [s.name for s in self.subjects if s.name in samples] or list(samples)
+            order = [s.name for s in self.subjects if s.name in samples]
+            order += [w for w in samples if w not in order]
             self.report.add(case, verb, {w: samples[w] for w in order}, maxrss, (totals or {}).get(verb))
 
     def same_state(self):
         """The premise of every ratio to the floor."""
-        by_name = {s.name: s for s in self.subjects}
-        if "fairlead" in by_name and "floor" in by_name:
-            found = state.compare(self.world, by_name["fairlead"], by_name["floor"], self.containers(2))
-            self.world.drop_sandboxes()
-            self.report.check_premise(found)
+        present = self.by_name()
+        if "fairlead" in present and "floor" in present:
+            ours, floor = present["fairlead"], present["floor"]
+            self.compare("", ours, floor, lambda s, c: state.bridge_state(
+                c.netns, floor.bridge, floor.table if s is floor else "fairlead", c.id))
+
+    def compare(self, case, ours, floor, look):
+        found = state.compare(self.world, ours, floor, self.containers(2), look)
+        self.world.drop_sandboxes()
+        self.report.check_premise(case, found)
+
+    def warm(self, case, subjects):
+        """Those of a case of its own that work."""
+        found = []
+        for s in subjects:
+            try:
+                if s.available():
+                    s.warm_up(self.world)
+                    found.append(s)
+                else:
+                    self.report.fact(case, s.name, "left out", "not there")
+            except BenchError as e:
+                self.report.fact(case, s.name, "left out", str(e)[-300:].strip())
+                if not s.slow:
+                    self.report.failures.append(f"{case}: {e}")
+        return found
 
     # The cases. Their names are the command line's.
 
     def add(self):
         self.interleave("one container")
+
+    def macvlan(self):
+        make_master()
+        subjects = self.warm("macvlan", macvlan_subjects(self.by_name(), self.world))
+        present = {s.name: s for s in subjects}
+        if "fairlead" in present and "floor" in present:
+            self.compare("macvlan: ", present["fairlead"], present["floor"], lambda _, c: state.macvlan_state(c.netns))
+        if subjects:
+            self.interleave("macvlan", subjects=subjects)
+
+    def chain(self):
+        """A list of plugins for what bridge does alone, and with two more."""
+        done = []
+        for wanted in (PODMAN, LONG):
+            subjects = chain_subjects(self.by_name(), wanted)
+            case = f"chain of {len(wanted)}"
+            for s in subjects:
+                missing = ", ".join(sorted(set(wanted) - {p["type"] for p in s.plugins()}))
+                if missing:
+                    self.report.fact(case, f"{s.name}, left out", missing, "")
+                    say(f"{case}: {s.name} without {missing}")
+            plugins = [[p["type"] for p in s.plugins()] for s in subjects]
+            if plugins and plugins not in done:
+                done.append(plugins)
+                self.one_chain(case, self.warm(case, subjects))
+
+    def one_chain(self, case, subjects):
+        timings = self.interleave(case, subjects=self.quick() + subjects)
+        for s in subjects:
+            for verb, plugins in (("add", s.plugins()), ("del", reversed(s.plugins()))):
+                steps = [t.steps for t in timings if t.tag.startswith(f"{s.name}/{verb}/")]
+                for plugin, ms in zip(plugins, zip(*steps)):
+                    self.report.fact(case, f"{s.name}, {verb} of {plugin['type']}", statistics.median(ms), "ms")
 
     def ports(self):
         for count, kind in ((100, "range"), (100, "shifted"), (10000, "range"), (10000, "shifted"), (10000, "list")):
@@ -191,31 +250,27 @@ class Bench:
         return jobs
 
     def size(self):
-        for s in self.subjects:
-            containers = self.containers(3)
-            timings = self.world.run([j for c in containers for j in (s.add(c), s.delete(c))])
+        ours = self.by_name().get("fairlead")
+        for s in self.subjects + (sizes.others(ours.directory) if ours else []):
+            self.report.fact("memory", s.name, sizes.attach_memory(self.world, s, self.containers(3)),
+                             "KiB peak of one process, ADD or DEL")
             self.world.drop_sandboxes()
-            self.report.fact("memory", s.name, max(t.maxrss for t in timings), "KiB peak of one process")
+        if ours:
+            for name, kib in sizes.version_memory(self.world, ours.directory).items():
+                self.report.fact("memory, VERSION", name, kib, "KiB")
         self.report.fact("memory", "(not measurable below)", self.world.runner_maxrss, "KiB")
         for s in self.subjects:
-            directory = getattr(s, "directory", None)
-            if directory:
-                sizes = [stripped_size(e.path) for e in os.scandir(directory)
-                         if e.is_file() and os.access(e.path, os.X_OK)]
-                self.report.fact("size on disk", f"{s.name}, {len(sizes)} executables", sum(sizes) // 1024,
-                                 "KiB, stripped")
+            if getattr(s, "directory", None):
+                daemon = self.options.daemon or sizes.find_daemon(self.options.plugins) if s is ours else None
+                if s is ours and not daemon:
+                    say(f"size: no {sizes.DAEMON} (--daemon)")
+                sizes.report_disk(self.report, s.name, s.directory, daemon)
 
 
 def multicast_count():
     """Packets that bridges have received: all of them, here, come from sandboxes."""
     shown = subprocess.run(["ip", "-j", "-s", "link", "show", "type", "bridge"], capture_output=True, check=True)
     return sum(link["stats64"]["rx"]["packets"] for link in json.loads(shown.stdout))
-
-
-def stripped_size(path):
-    copy = f"{SCRATCH}/stripped"
-    subprocess.run(["strip", "-o", copy, os.path.realpath(path)], check=True)
-    return os.stat(copy).st_size
 
 
 def rotated(items, n):

@@ -77,31 +77,43 @@ class Report:
                            "checks": [{"ok": ok, "text": text} for ok, text in self.checks],
                            "failures": self.failures}, indent=1)
 
-    def check_premise(self, differences):
+    def check_premise(self, case, differences):
         if differences:
-            self._check(False, "ours and the floor end in different states (ours / floor): " + "; ".join(differences))
+            self._check(False, f"{case}ours and the floor end in different states (ours / floor): "
+                        + "; ".join(differences))
         else:
-            self._check(True, "ours and the floor end in the same state")
+            self._check(True, f"{case}ours and the floor end in the same state")
 
     def judge(self):
         """The targets, for the cases that ran. Ratios only: milliseconds depend on the machine."""
         self._at_most("one container", "add", "x_floor", 1.5)
         self._at_most("one container", "del", "x_floor", 1.15)
+        self._at_most("macvlan", "add", "x_floor", 1.5)
         self._judge_floor()
         row = self.find("one container", "fairlead", "add")
         if row and row.x_reference:
             self._check(row.x_reference >= 25, f"ADD is {row.x_reference:.1f} x faster than the reference (>= 25)")
         self._judge_scale()
         self._at_most("10000 tcp shifted", "add", "median_ms", 50)
-        for case, what, value, _ in self.facts:
-            if case == "memory" and what == "fairlead":
-                self._check(value < 3072, f"peak memory {value} KiB (< 3072)")
+        self._judge_sizes()
         return not self.failures and bool(self.checks) and all(ok for ok, _ in self.checks)
+
+    def _judge_sizes(self):
+        memory = {what if case == "memory" else f"{what} VERSION": value for case, what, value, _ in self.facts
+                  if case == "memory, VERSION" or (case == "memory" and what in ("fairlead", "macvlan", "ptp"))}
+        if memory:
+            who = max(memory, key=memory.get)
+            self._check(memory[who] < 3072, f"peak memory of {who}, the largest of {len(memory)}: {memory[who]} KiB "
+                        "(< 3072)")
+        for case, what, value, _ in self.facts:
+            if case == "size on disk" and what == "fairlead, in all, stripped":
+                self._check(value < 4096, f"executables on disk {value} KiB, stripped (< 4096)")
 
     def _judge_floor(self):
         """Nobody who does the work can beat a true floor: then the floor, or what it is compared with, is wrong."""
         for r in self.rows:
-            if r.who == "fairlead" and r.samples >= 50 and r.case == "one container" and (r.x_floor or 1) < 0.9:
+            judged = r.who == "fairlead" and r.samples >= 50 and r.case in ("one container", "macvlan")
+            if judged and (r.x_floor or 1) < 0.9:
                 self._check(False, f"{r.verb.upper()} is below the floor ({r.x_floor:.2f}): the floor is not one")
 
     def _judge_scale(self):

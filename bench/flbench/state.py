@@ -45,12 +45,24 @@ def differences(one, other):
             if one.get(key) != other.get(key)]
 
 
-def compare(world, ours, floor, containers):
-    """Adds one container by each; returns the differences, "key: ours / the floor's"."""
+def bridge_state(netns, bridge, table, container_id):
+    return sandbox_state(netns) | port_state(netns, bridge) | element_state(table, container_id)
+
+
+def macvlan_state(netns):
+    inside = ("nsenter", f"--net={netns}")
+    link = shown(*inside, "ip", "-j", "-d", "link", "show", "eth0")[0]
+    notify = subprocess.run([*inside, "cat", "/proc/sys/net/ipv4/conf/eth0/arp_notify"], capture_output=True,
+                            text=True, check=True)
+    return sandbox_state(netns) | {"eth0 kind": link["linkinfo"]["info_kind"], "arp_notify": notify.stdout.strip(),
+                                   "eth0 mode": link["linkinfo"]["info_data"]["mode"], "master": link.get("link_index")}
+
+
+def compare(world, ours, floor, containers, look):
+    """Adds one container by each; returns the differences, "key: ours / the floor's". look(subject, container)."""
     states = []
     for subject, container in zip((ours, floor), containers):
         world.run([subject.add(container)])
-        states.append(sandbox_state(container.netns) | port_state(container.netns, floor.bridge)
-                      | element_state(floor.table if subject is floor else "fairlead", container.id))
+        states.append(look(subject, container))
     world.run([ours.delete(containers[0]), floor.delete(containers[1])])
     return differences(*states)

@@ -61,6 +61,7 @@ class Subject:
     slow: bool = False  # measured in fewer rounds
     base_port: int = 1024
     resident: Container = None
+    resident_serial: int = -1  # another one where two share names, ports or addresses
 
     def takes(self, _ports):
         """Whether these ports end in a reasonable time."""
@@ -74,7 +75,7 @@ class Subject:
         Brings the steady state about: the first container makes the bridge and the rules, and it stays, because
         a network that loses its last container and gets its first is more work than the one that is measured.
         """
-        self.resident = Container(-1, world.sandboxes(1)[0])
+        self.resident = Container(self.resident_serial, world.sandboxes(1)[0])
         world.run([self.add(self.resident)])
         self.look_at(self.resident)
 
@@ -97,33 +98,60 @@ def cni_env(command, container, path):
 
 
 @dataclass
-class Fairlead(Subject):
-    name: str = "fairlead"
+class Chain(Subject):
+    """Plugins, each in turn with the result of the one before, as libcni runs a list of them."""
+
     directory: str = ""
+    network: str = ""
+    base_port: int = 1024
+
+    def plugins(self):
+        """Their configurations, without what all have, in the order of ADD."""
+        raise NotImplementedError
+
+    def available(self):
+        return all(os.access(f"{self.directory}/{p['type']}", os.X_OK) for p in self.plugins())
+
+    def mappings(self, c):
+        return c.ports.mappings(self.host_port(c))
+
+    def step(self, command, plugin, c, prev, out):
+        config = {"cniVersion": "1.0.0", "name": self.network} | plugin
+        if "portMappings" in config.get("capabilities", {}):
+            config["runtimeConfig"] = {"portMappings": self.mappings(c)}
+        if prev:
+            config["prevResult"] = "@PREV@"
+        text = json.dumps(config).replace('"@PREV@"', "@PREV@")
+        return Step([f"{self.directory}/{plugin['type']}"], cni_env(command, c, self.directory), text, out=out,
+                    prev=prev)
+
+    def add(self, c):
+        steps, prev, plugins = [], "", self.plugins()
+        for i, plugin in enumerate(plugins):
+            out = self.result(c, "" if i == len(plugins) - 1 else f"-{plugin['type']}")
+            steps.append(self.step("ADD", plugin, c, prev, out))
+            prev = out
+        return Job(self.tag(c, "add"), steps)
+
+    def delete(self, c):
+        return Job(self.tag(c, "del"), [self.step("DEL", plugin, c, self.result(c), self.result(c, "-del"))
+                                        for plugin in reversed(self.plugins())])
+
+
+def host_local(subnet):
+    return {"type": "host-local", "subnet": subnet, "routes": [{"dst": "0.0.0.0/0"}]}
+
+
+@dataclass
+class Fairlead(Chain):
+    name: str = "fairlead"
+    network: str = "bench"
     hairpin: bool = False
     lo: bool = False
 
-    def available(self):
-        return os.access(f"{self.directory}/bridge", os.X_OK)
-
-    def config(self, container):
-        return {
-            "cniVersion": "1.0.0", "name": "bench", "type": "bridge", "bridge": "fl0", "isGateway": True,
-            "ipMasq": True, "capabilities": {"portMappings": True},
-            "ipam": {"type": "host-local", "subnet": "10.99.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]},
-            "runtimeConfig": {"portMappings": container.ports.mappings(self.host_port(container))},
-        }
-
-    def add(self, c):
-        step = Step([f"{self.directory}/bridge"], cni_env("ADD", c, self.directory),
-                    json.dumps(self.config(c)), out=self.result(c))
-        return Job(self.tag(c, "add"), [step])
-
-    def delete(self, c):
-        config = json.dumps(self.config(c) | {"prevResult": "@PREV@"}).replace('"@PREV@"', "@PREV@")
-        step = Step([f"{self.directory}/bridge"], cni_env("DEL", c, self.directory), config,
-                    out=self.result(c, "-del"), prev=self.result(c))
-        return Job(self.tag(c, "del"), [step])
+    def plugins(self):
+        return [{"type": "bridge", "bridge": "fl0", "isGateway": True, "ipMasq": True,
+                 "capabilities": {"portMappings": True}, "ipam": host_local("10.99.0.0/16")}]
 
     def look_at(self, container):
         """The floor must do what we do: is the hairpin flag set, lo up?"""
@@ -199,50 +227,28 @@ class Floor(Subject):
 
 
 @dataclass
-class Reference(Subject):
-    """The Go plugins, each in turn with the result of the one before, as libcni does."""
+class Reference(Chain):
+    """The Go plugins that do what our bridge does alone."""
 
     name: str = "reference"
     slow: bool = True
     directory: str = "/usr/lib/cni"
-
-    CHAIN = ("bridge", "portmap", "firewall")
+    network: str = "ref"
 
     def takes(self, ports):
         return ports.count <= 100
 
     def available(self):
-        return all(os.access(f"{self.directory}/{p}", os.X_OK) for p in (*self.CHAIN, "host-local"))
+        return super().available() and os.access(f"{self.directory}/host-local", os.X_OK)
 
-    def config(self, plugin, c):
-        base = {"cniVersion": "1.0.0", "name": "ref", "type": plugin}
-        if plugin == "bridge":
-            return base | {"bridge": "ref0", "isGateway": True, "ipMasq": True, "ipam": {
-                "type": "host-local", "subnet": "10.98.0.0/16", "routes": [{"dst": "0.0.0.0/0"}]}}
-        if plugin == "portmap":
-            mappings = c.ports.expanded(self.host_port(c))
-            return base | {"snat": True, "capabilities": {"portMappings": True},
-                           "runtimeConfig": {"portMappings": mappings}}
-        return base
+    def mappings(self, c):
+        return c.ports.expanded(self.host_port(c))
 
-    def step(self, command, plugin, c, prev, out):
-        config = self.config(plugin, c)
-        if prev:
-            config["prevResult"] = "@PREV@"
-        text = json.dumps(config).replace('"@PREV@"', "@PREV@")
-        return Step([f"{self.directory}/{plugin}"], cni_env(command, c, self.directory), text, out=out, prev=prev)
-
-    def add(self, c):
-        steps, prev = [], ""
-        for plugin in self.CHAIN:
-            out = self.result(c, "" if plugin == self.CHAIN[-1] else f"-{plugin}")
-            steps.append(self.step("ADD", plugin, c, prev, out))
-            prev = out
-        return Job(self.tag(c, "add"), steps)
-
-    def delete(self, c):
-        return Job(self.tag(c, "del"), [self.step("DEL", plugin, c, self.result(c), self.result(c, "-del"))
-                                        for plugin in reversed(self.CHAIN)])
+    def plugins(self):
+        return [{"type": "bridge", "bridge": "ref0", "isGateway": True, "ipMasq": True,
+                 "ipam": host_local("10.98.0.0/16")},
+                {"type": "portmap", "snat": True, "capabilities": {"portMappings": True}},
+                {"type": "firewall"}]
 
 
 @dataclass

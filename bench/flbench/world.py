@@ -38,7 +38,7 @@ def enter_private_namespace():
 def gather_plugins(directory):
     """
     A flat directory, as CNI_PATH wants it. A build directory has each plugin in a folder of its own name: then
-    links to them, in our scratch space.
+    links to them, in our scratch space. To the true files: a plugin is a link itself, and each costs a look-up.
     """
     if os.path.isfile(f"{directory}/bridge") or not os.path.isdir(directory):
         return directory
@@ -46,7 +46,7 @@ def gather_plugins(directory):
     os.makedirs(flat)
     for name in os.listdir(directory):
         if os.access(f"{directory}/{name}/{name}", os.X_OK):
-            os.symlink(f"{directory}/{name}/{name}", f"{flat}/{name}")
+            os.symlink(os.path.realpath(f"{directory}/{name}/{name}"), f"{flat}/{name}")
     return flat
 
 
@@ -74,6 +74,7 @@ class Timing:
     begin: int  # ns, CLOCK_MONOTONIC
     end: int
     maxrss: int  # KiB, the largest step
+    steps: list = field(default_factory=list)  # ms of each
 
 
 @dataclass
@@ -124,7 +125,8 @@ class World:
                 continue
             check_status(entry, steps_of[entry["tag"]], done.stderr)
             timings.append(Timing(entry["tag"], sum(s["ns"] for s in entry["steps"]) / 1e6, entry["begin"],
-                                  entry["end"], max(s["maxrss"] for s in entry["steps"])))
+                                  entry["end"], max(s["maxrss"] for s in entry["steps"]),
+                                  [s["ns"] / 1e6 for s in entry["steps"]]))
         if len(timings) != len(jobs):
             raise BenchError(f"{len(timings)} of {len(jobs)} jobs ran: {done.stderr[-500:]}")
         return timings
