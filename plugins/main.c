@@ -9,9 +9,10 @@
 #define PREFIX "fairlead-"
 
 static const struct fl_driver *const drivers[] = {
-	&bridge_driver, &container_driver, &dummy_driver,   &host_driver, &host_local_driver,
-	&ipvlan_driver, &loopback_driver,  &macvlan_driver, &none_driver, &portmap_driver,
-	&ptp_driver,	&static_driver,	   &tap_driver,	    &vlan_driver,
+	&bridge_driver,	    &container_driver, &dummy_driver,	 &host_driver,
+	&host_local_driver, &ipvlan_driver,    &loopback_driver, &macvlan_driver,
+	&none_driver,	    &portmap_driver,   &ptp_driver,	 &sbr_driver,
+	&static_driver,	    &tap_driver,       &vlan_driver,	 &vrf_driver,
 };
 
 static const struct fl_driver *find(const char *path)
