@@ -10,15 +10,10 @@
 int fl_fw_open(struct fl_fw **ret, struct fl_error *err)
 {
 	struct fl_fw *fw = calloc(1, sizeof(*fw));
-	int r;
 
 	if (!fw)
 		return fl_error_oom(err);
-	r = fl_nft_open(&fw->nft, err);
-	if (r) {
-		free(fw);
-		return r;
-	}
+	fw->nft.fd = -1;
 	*ret = fw;
 	return 0;
 }

@@ -12,7 +12,9 @@
 
 #include <stddef.h>
 
-struct fl_fw; /* a connection to nfnetlink in the namespace it was opened in */
+/* A connection to nfnetlink in the namespace of its first request; networks without elements make
+ * none. */
+struct fl_fw;
 
 int fl_fw_open(struct fl_fw **ret, struct fl_error *err);
 void fl_fw_close(struct fl_fw *fw);

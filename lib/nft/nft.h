@@ -17,7 +17,10 @@
 
 struct nlmsghdr;
 
-/* A nfnetlink socket of the namespace in which it was opened; shared by nf_tables and conntrack. */
+/*
+ * A nfnetlink socket of the namespace in which it was opened; shared by nf_tables and conntrack.
+ * Without one (fd -1) the first request opens it, in the namespace that the thread is in.
+ */
 struct fl_nft {
 	int fd;
 	size_t sndbuf; /* what the socket was told to hold; 0: the system's default */

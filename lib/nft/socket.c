@@ -10,18 +10,24 @@
 
 #define SNDBUF_DEFAULT 131072 /* below every kernel's default of net.core.wmem_default */
 
-int fl_nft_open(struct fl_nft *ret, struct fl_error *err)
+static int open_socket(struct fl_nft *nft)
 {
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER), one = 1;
 
 	if (fd < 0)
-		return fl_error_errno(err, errno, FL_ECODE_KERNEL,
-				      "cannot open a nfnetlink socket");
+		return -errno;
 	/* Both only make errors richer and smaller: kernels that refuse them do as well. */
 	setsockopt(fd, SOL_NETLINK, NETLINK_EXT_ACK, &one, sizeof(one));
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof(one));
-	*ret = (struct fl_nft){ .fd = fd };
+	*nft = (struct fl_nft){ .fd = fd };
 	return 0;
+}
+
+int fl_nft_open(struct fl_nft *ret, struct fl_error *err)
+{
+	int r = open_socket(ret);
+
+	return r ? fl_error_errno(err, r, FL_ECODE_KERNEL, "cannot open a nfnetlink socket") : 0;
 }
 
 void fl_nft_close(struct fl_nft *nft)
@@ -88,7 +94,10 @@ int fl_nfnl_send(struct fl_nft *nft, const void *buf, size_t len)
 {
 	static const struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
 	ssize_t n;
+	int r = nft->fd < 0 ? open_socket(nft) : 0;
 
+	if (r)
+		return r;
 	grow_sndbuf(nft, len);
 	do
 		n = sendto(nft->fd, buf, len, 0, (const struct sockaddr *)&kernel, sizeof(kernel));

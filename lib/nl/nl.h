@@ -191,13 +191,20 @@ struct fl_nlroute {
 	struct fl_addr gw, src; /* gw may be of the other family (RTA_VIA) */
 	uint32_t oif, table, priority, mtu, advmss;
 	uint8_t scope, protocol, type;
-	bool onlink; /* RTNH_F_ONLINK */
+	bool onlink;	/* RTNH_F_ONLINK */
+	bool multipath; /* only read: one of the hops of a route */
 };
 /*
- * What the readers below give can be added again as it is, into another table too. Of a multipath
- * route they give the first hop.
+ * What the readers below give can be added again as it is, into another table too. A multipath
+ * route they give as often as it has hops. Of IPv6 each hop can be deleted and added by itself: the
+ * kernel joins routes through gateways that have destination, metric and table in common.
+ *
+ * An IPv4 route goes in front of those with the same destination, metric and table. -EEXIST: there
+ * is exactly such a route.
  */
 int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
+/* As fl_route_add(), but behind those: the way in which the kernel adds its own. */
+int fl_route_append(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
 /* In the place of the first route with the same destination, metric and table. */
 int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
 /* By destination, table and whatever else of gw, src, oif, priority, type and protocol is set.

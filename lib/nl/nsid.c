@@ -47,6 +47,10 @@ int fl_nsid_assign(struct fl_nl *nl, int netns_fd, int32_t want, int32_t *ret, s
 	got = fl_nl_do(nl, &q, &add, "namespace id %d", want);
 	if (got && got != -EEXIST)
 		goto failed;
+	if (!got && want >= 0) {
+		*ret = want;
+		return 0;
+	}
 	/* -EEXIST is either: the namespace has an id, or the id is another's. */
 	r = ask_nsid(nl, NETNSA_FD, (uint32_t)netns_fd, &id, err);
 	if (r)

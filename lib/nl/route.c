@@ -72,6 +72,16 @@ int fl_route_add(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *
 	return fl_nl_do(nl, &q, err, "route to %s", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
 }
 
+int fl_route_append(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
+{
+	FL_AUTOREQ struct fl_req q = { 0 };
+
+	fl_route_build(&q, r);
+	if (!q.failed)
+		nlmsg_hdr(q.msg)->nlmsg_flags |= NLM_F_APPEND;
+	return fl_nl_do(nl, &q, err, "route to %s", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
+}
+
 int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
@@ -126,25 +136,6 @@ static void take_via(const struct nlattr *a, struct fl_nlroute *r)
 		r->gw = fl_addr_make(family, via + 2);
 }
 
-static void take_attr(const struct nlattr *a, const struct rtmsg *rt, struct fl_nlroute *r);
-
-static void take_first_hop(const struct nlattr *hops, const struct rtmsg *rt, struct fl_nlroute *r)
-{
-	const struct rtnexthop *hop = nla_data(hops);
-	const struct nlattr *a;
-	int rest;
-
-	if (!RTNH_OK(hop, nla_len(hops)))
-		return;
-	r->oif = (uint32_t)hop->rtnh_ifindex;
-	r->onlink = hop->rtnh_flags & RTNH_F_ONLINK;
-	a = (const struct nlattr *)RTNH_DATA(hop);
-	rest = hop->rtnh_len - (int)RTNH_LENGTH(0);
-	for (; nla_ok(a, rest); a = nla_next(a, &rest))
-		if (nla_type(a) == RTA_GATEWAY || nla_type(a) == RTA_VIA)
-			take_attr(a, rt, r);
-}
-
 static void take_attr(const struct nlattr *a, const struct rtmsg *rt, struct fl_nlroute *r)
 {
 	size_t want = rt->rtm_family == AF_INET ? 4 : 16;
@@ -178,12 +169,33 @@ static void take_attr(const struct nlattr *a, const struct rtmsg *rt, struct fl_
 	case RTA_METRICS:
 		take_metrics(a, r);
 		break;
-	case RTA_MULTIPATH: /* the kernel gives either this or RTA_OIF */
-		take_first_hop(a, rt, r);
-		break;
 	default:
 		break;
 	}
+}
+
+/* What the hops have in common is in *r. */
+static int each_hop(const struct nlattr *hops, const struct rtmsg *rt, const struct fl_nlroute *r,
+		    const struct each *e)
+{
+	const struct rtnexthop *hop = nla_data(hops);
+	int left = nla_len(hops), res = 0;
+
+	for (; !res && RTNH_OK(hop, left);
+	     left -= RTNH_ALIGN(hop->rtnh_len), hop = RTNH_NEXT(hop)) {
+		const struct nlattr *a = (const struct nlattr *)RTNH_DATA(hop);
+		int rest = hop->rtnh_len - (int)RTNH_LENGTH(0);
+		struct fl_nlroute one = *r;
+
+		one.multipath = true;
+		one.oif = (uint32_t)hop->rtnh_ifindex;
+		one.onlink = hop->rtnh_flags & RTNH_F_ONLINK;
+		for (; nla_ok(a, rest); a = nla_next(a, &rest))
+			if (nla_type(a) == RTA_GATEWAY || nla_type(a) == RTA_VIA)
+				take_attr(a, rt, &one);
+		res = e->fn(e->arg, &one);
+	}
+	return res;
 }
 
 static int each_route(void *arg, const struct nlmsghdr *h)
@@ -197,15 +209,19 @@ static int each_route(void *arg, const struct nlmsghdr *h)
 				.onlink = rt->rtm_flags & RTNH_F_ONLINK };
 	const struct nlattr *a =
 		(const struct nlattr *)((const char *)rt + NLMSG_ALIGN(sizeof(*rt)));
+	const struct nlattr *hops = NULL; /* the kernel gives either these or RTA_OIF */
 	int rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*rt)));
 
 	if (h->nlmsg_type != RTM_NEWROUTE || rt->rtm_flags & RTM_F_CLONED)
 		return 0;
 	r.dst.addr.family = rt->rtm_family;
 	r.dst.len = rt->rtm_dst_len;
-	for (; nla_ok(a, rest); a = nla_next(a, &rest))
+	for (; nla_ok(a, rest); a = nla_next(a, &rest)) {
+		if (nla_type(a) == RTA_MULTIPATH)
+			hops = a;
 		take_attr(a, rt, &r);
-	return e->fn(e->arg, &r);
+	}
+	return hops ? each_hop(hops, rt, &r, e) : e->fn(e->arg, &r);
 }
 
 int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *),

@@ -192,11 +192,18 @@ static uint32_t high_number(uint32_t bits)
 	return (bits & 0x3fffffff) | 0x01000000;
 }
 
-/* The sandbox's life as the host's namespace sees it: the id goes when the namespace does. */
+/*
+ * The sandbox's life as the host's namespace sees it: the id goes when the namespace does. By the
+ * cookie, so that ids lie close together: the kernel walks all of them for each message about one.
+ */
 static int name_sandbox(struct fl_call *c, uint32_t bits, struct fl_error *err)
 {
-	int32_t id;
-	int r = fl_nsid_assign(c->host, c->sandbox.fd, (int32_t)high_number(bits), &id, err);
+	uint64_t cookie = c->sandbox.cookie;
+	int32_t want = (int32_t)high_number(cookie ? (uint32_t)cookie : bits), id;
+	int r = fl_nsid_assign(c->host, c->sandbox.fd, want, &id, err);
+
+	if (r == -EEXIST)
+		r = fl_nsid_assign(c->host, c->sandbox.fd, -1, &id, err);
 
 	if (!r)
 		c->ep.nsid = (uint32_t)id + 1;

@@ -488,6 +488,48 @@ static void test_routes6(void **state)
 	assert_string_equal(text_of("ip -6 route show table 1000 2>/dev/null"), "");
 }
 
+/* The kernel joins them; each hop is read, deleted and added again by itself. */
+static void test_hops6(void **state)
+{
+	struct list l = { .n = 0 };
+
+	(void)state;
+	in(own_fd,
+	   "ip -6 addr add fd00::1/64 dev eth0 nodad; ip -6 addr add fd02::1/64 dev p0 nodad;"
+	   "ip -6 route prepend fd01::/64 via fd00::9; ip -6 route prepend fd01::/64 via fd02::9;"
+	   "ip -6 route del fd00::/64 dev eth0; ip -6 route del fd02::/64 dev p0");
+	ok(fl_routes_each(nl, AF_INET6, collect, &l, &err));
+	for (size_t i = 0; i < l.n; i++)
+		if (l.r[i].oif == index_in(nl, "p0") && l.r[i].multipath)
+			l.r[0] = l.r[i];
+	assert_true(l.r[0].multipath);
+	assert_int_equal(l.r[0].dst.len, 64);
+	ok(fl_route_del(nl, &l.r[0], &err));
+	assert_string_equal(text_of("ip -6 route show fd01::/64"),
+			    "fd01::/64 via fd00::9 dev eth0 metric 1024 pref medium\n");
+	in(own_fd, "ip -6 route add fd02::/64 dev p0");
+	ok(fl_route_add(nl, &l.r[0], &err));
+	assert_non_null(strstr(text_of("ip -6 route show fd01::/64"), "nexthop via fd02::9"));
+	assert_int_equal(fl_route_add(nl, &l.r[0], &err), -EEXIST);
+}
+
+static void test_in_front_and_behind(void **state)
+{
+	struct fl_nlroute r = { .dst = prefix("10.9.0.0/24"), .table = RT_TABLE_MAIN };
+
+	(void)state;
+	in(own_fd, "ip addr add 10.1.0.1/24 dev eth0; ip addr add 10.2.0.1/24 dev p0;"
+		   "ip route add 10.9.0.0/24 via 10.1.0.9");
+	r.gw = prefix("10.2.0.9/32").addr;
+	ok(fl_route_add(nl, &r, &err));
+	r.gw = prefix("10.2.0.8/32").addr;
+	ok(fl_route_append(nl, &r, &err));
+	assert_int_equal(fl_route_append(nl, &r, &err), -EEXIST);
+	assert_string_equal(text_of("ip route show 10.9.0.0/24"),
+			    "10.9.0.0/24 via 10.2.0.9 dev p0 \n10.9.0.0/24 via 10.1.0.9 dev eth0 \n"
+			    "10.9.0.0/24 via 10.2.0.8 dev p0 \n");
+}
+
 struct seen {
 	struct fl_rule want;
 	unsigned all, same, other;
@@ -750,6 +792,8 @@ int main(void)
 		TEST(test_default_route),
 		TEST(test_routes_move_to_a_table),
 		TEST(test_routes6),
+		TEST(test_hops6),
+		TEST(test_in_front_and_behind),
 		TEST(test_rules),
 		TEST(test_token_bucket),
 		TEST(test_classes),
