@@ -27,12 +27,13 @@ def chain(cni, order):
     return Chain(cni, configs.conflist(MAIN, *(CHAINED[name] for name in order)))
 
 
-def works(lab):
+def works(lab, source=None):
+    """`source`: what the container binds to. Behind sbr only its rules lead out, and they go by the source."""
     lab.tcp_server("c1", port=80)
     assert lab.probe("outside", HOST, 8080).server == "c1"
     assert lab.probe(None, "127.0.0.1", 8080).server == "c1"
-    assert lab.probe("c1", HOST, 8080).server == "c1"
-    assert lab.probe("c1", "192.0.2.2", lab.tcp_server("outside").port).peer == HOST
+    assert lab.probe("c1", HOST, 8080, source=source and (source, 0)).server == "c1"
+    assert lab.probe("c1", "192.0.2.2", lab.tcp_server("outside").port, source=source and (source, 0)).peer == HOST
 
 
 @pytest.mark.parametrize("order", ORDERS, ids="-".join)
@@ -46,13 +47,13 @@ def test_order(lab, cni, order, policy):
     lab.run(["iptables", "-P", "FORWARD", policy])
     before = snapshot.take(lab, ["c1"])
     result = whole.add("c1", capabilities=CAPABILITIES).expect()
-    works(lab)
+    works(lab, result.address)
     assert configs.link(lab, "eth0", "c1")["mtu"] == 1400
     assert lab.sysctl("net/ipv4/conf/eth0/arp_filter", netns="c1") == "1"
     if "bandwidth" in order:
         assert [e for e in lab.ip("link") if e["ifname"].startswith("bwp")]
     assert lab.ip("rule", "show", netns="c1")[1]["src"] == result.address
-    whole.check("c1", capabilities=CAPABILITIES).expect()
+    whole.check("c1").expect()
     for _ in range(2):
         whole.delete("c1", capabilities=CAPABILITIES).expect()
     after = snapshot.take(lab, ["c1"])

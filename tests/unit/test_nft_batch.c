@@ -10,6 +10,7 @@
 #include "nft/nft.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
@@ -254,7 +255,7 @@ static void test_sticky_error_and_empty_batch(void **state)
 {
 	FL_AUTONFTBATCH struct fl_nft_batch b = { 0 };
 	struct fl_nft_elem e = { 0 };
-	struct fl_nft nowhere = { .fd = -1 };
+	struct fl_nft nowhere = { .fd = INT_MAX };
 	struct fl_error err = { 0 };
 
 	(void)state;
