@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Building a batch. Messages are written through libmnl straight into one growing buffer;
+ * Building a batch. Messages are written straight into one growing buffer;
  * libnftnl's object layer would cost an allocation per element and 70 us of every process start.
  */
 #include "nft/internal.h"
@@ -42,7 +42,7 @@ static bool room(struct fl_nft_batch *b, size_t n)
 		b->error = -ENOMEM;
 		return false;
 	}
-	/* libmnl leaves the padding of attributes as it finds it. */
+	/* Zeroed: not every writer below fills its padding. */
 	memset(buf + b->cap, 0, cap - b->cap);
 	b->buf = buf;
 	b->cap = cap;
@@ -54,7 +54,7 @@ static struct nlmsghdr *open_message(struct fl_nft_batch *b)
 	return (struct nlmsghdr *)(b->buf + b->open);
 }
 
-/* Takes over what was written through libmnl. */
+/* Takes over the message that was written. */
 static void sync_len(struct fl_nft_batch *b)
 {
 	b->len = b->open + open_message(b)->nlmsg_len;
@@ -63,7 +63,7 @@ static void sync_len(struct fl_nft_batch *b)
 static void close_list(struct fl_nft_batch *b)
 {
 	if (b->list && !b->error)
-		mnl_attr_nest_end(open_message(b), (struct nlattr *)(b->buf + b->list));
+		fl_attr_nest_end(open_message(b), (struct nlattr *)(b->buf + b->list));
 	b->list = 0;
 	b->list_set = NULL;
 }
@@ -105,7 +105,7 @@ static void table_message(struct fl_nft_batch *b, unsigned message, uint16_t fla
 
 	if (!nlh)
 		return;
-	mnl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
+	fl_attr_put_strz(nlh, NFTA_TABLE_NAME, table);
 	sync_len(b);
 }
 
@@ -127,15 +127,15 @@ void fl_nft_add_chain(struct fl_nft_batch *b, uint8_t family, const char *table,
 
 	if (!nlh)
 		return;
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, chain->name);
+	fl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, table);
+	fl_attr_put_strz(nlh, NFTA_CHAIN_NAME, chain->name);
 	if (chain->type) {
-		hook = mnl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
+		hook = fl_attr_nest_start(nlh, NFTA_CHAIN_HOOK);
 		put_be32(nlh, NFTA_HOOK_HOOKNUM, chain->hook);
 		put_be32(nlh, NFTA_HOOK_PRIORITY, (uint32_t)chain->priority);
-		mnl_attr_nest_end(nlh, hook);
+		fl_attr_nest_end(nlh, hook);
 		put_be32(nlh, NFTA_CHAIN_POLICY, NF_ACCEPT);
-		mnl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, chain->type);
+		fl_attr_put_strz(nlh, NFTA_CHAIN_TYPE, chain->type);
 	}
 	sync_len(b);
 }
@@ -147,8 +147,8 @@ void fl_nft_flush_chain(struct fl_nft_batch *b, uint8_t family, const char *tabl
 
 	if (!nlh)
 		return;
-	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
+	fl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
+	fl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
 	sync_len(b);
 }
 
@@ -176,7 +176,7 @@ static size_t fields_len(const uint8_t *types, size_t max)
 	size_t n, len = 0;
 
 	for (n = 0; n < max && types[n]; n++)
-		len += MNL_ALIGN(fl_nft_field_len(types[n]));
+		len += NLMSG_ALIGN(fl_nft_field_len(types[n]));
 	return n == 1 ? fl_nft_field_len(types[0]) : len;
 }
 
@@ -207,17 +207,17 @@ static bool is_concat(const struct fl_nft_set *set)
 
 static void put_concat(struct nlmsghdr *nlh, const struct fl_nft_set *set)
 {
-	struct nlattr *desc = mnl_attr_nest_start(nlh, NFTA_SET_DESC);
-	struct nlattr *concat = mnl_attr_nest_start(nlh, NFTA_SET_DESC_CONCAT);
+	struct nlattr *desc = fl_attr_nest_start(nlh, NFTA_SET_DESC);
+	struct nlattr *concat = fl_attr_nest_start(nlh, NFTA_SET_DESC_CONCAT);
 
 	for (size_t i = 0; i < FL_NFT_FIELDS && set->key[i]; i++) {
-		struct nlattr *field = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+		struct nlattr *field = fl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 
 		put_be32(nlh, NFTA_SET_FIELD_LEN, (uint32_t)fl_nft_field_len(set->key[i]));
-		mnl_attr_nest_end(nlh, field);
+		fl_attr_nest_end(nlh, field);
 	}
-	mnl_attr_nest_end(nlh, concat);
-	mnl_attr_nest_end(nlh, desc);
+	fl_attr_nest_end(nlh, concat);
+	fl_attr_nest_end(nlh, desc);
 }
 
 static void put_byteorder(struct nlmsghdr *nlh, const struct fl_nft_set *set)
@@ -226,7 +226,7 @@ static void put_byteorder(struct nlmsghdr *nlh, const struct fl_nft_set *set)
 	uint8_t tlv[2 + sizeof(order)] = { UDATA_KEY_BYTEORDER, sizeof(order) };
 
 	memcpy(tlv + 2, &order, sizeof(order));
-	mnl_attr_put(nlh, NFTA_SET_USERDATA, sizeof(tlv), tlv);
+	fl_attr_put(nlh, NFTA_SET_USERDATA, sizeof(tlv), tlv);
 }
 
 /* Asserting needs the same description as creating: kernels compare it. */
@@ -240,8 +240,8 @@ static void set_message(struct fl_nft_batch *b, const struct fl_nft_set *set, ui
 		return;
 	if (set->interval)
 		set_flags |= NFT_SET_INTERVAL | (is_concat(set) ? NFT_SET_CONCAT : 0);
-	mnl_attr_put_strz(nlh, NFTA_SET_TABLE, set->table);
-	mnl_attr_put_strz(nlh, NFTA_SET_NAME, set->name);
+	fl_attr_put_strz(nlh, NFTA_SET_TABLE, set->table);
+	fl_attr_put_strz(nlh, NFTA_SET_NAME, set->name);
 	put_be32(nlh, NFTA_SET_FLAGS, set_flags);
 	put_be32(nlh, NFTA_SET_KEY_TYPE, concat_type(set->key, FL_NFT_FIELDS));
 	put_be32(nlh, NFTA_SET_KEY_LEN, (uint32_t)fl_nft_key_len(set));
@@ -278,7 +278,7 @@ static void put_comment(struct nlmsghdr *nlh, uint16_t type, const char *comment
 		return;
 	tlv[1] = (uint8_t)(n + 1);
 	memcpy(tlv + 2, comment, n);
-	mnl_attr_put(nlh, type, n + 3, tlv);
+	fl_attr_put(nlh, type, n + 3, tlv);
 }
 
 /* The open element list of this set, or a new message with one. */
@@ -293,9 +293,9 @@ static struct nlmsghdr *elem_list(struct fl_nft_batch *b, uint16_t message,
 	nlh = begin(b, message, message == NFT_MSG_NEWSETELEM ? NLM_F_CREATE : 0, set->family);
 	if (!nlh)
 		return NULL;
-	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, set->table);
-	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set->name);
-	nest = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	fl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, set->table);
+	fl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set->name);
+	nest = fl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
 	b->list = (size_t)((uint8_t *)nest - b->buf);
 	b->list_set = set;
 	b->list_type = message;
@@ -306,7 +306,7 @@ static struct nlmsghdr *elem_list(struct fl_nft_batch *b, uint16_t message,
 static void put_elem(struct nlmsghdr *nlh, const struct fl_nft_set *set,
 		     const struct fl_nft_elem *e, bool data)
 {
-	struct nlattr *nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	struct nlattr *nest = fl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 	size_t key_len = fl_nft_key_len(set);
 
 	put_value(nlh, NFTA_SET_ELEM_KEY, e->key, key_len);
@@ -318,7 +318,7 @@ static void put_elem(struct nlmsghdr *nlh, const struct fl_nft_set *set,
 		put_value(nlh, NFTA_SET_ELEM_DATA, e->data, fl_nft_data_len(set));
 	if (data)
 		put_comment(nlh, NFTA_SET_ELEM_USERDATA, e->comment);
-	mnl_attr_nest_end(nlh, nest);
+	fl_attr_nest_end(nlh, nest);
 }
 
 /* a + 1 in network order; false when it wraps */
@@ -344,10 +344,10 @@ static void put_boundary(struct nlmsghdr *nlh, const struct fl_nft_set *set,
 	memcpy(key, e->range ? e->key_end : e->key, len);
 	if (!next_key(key, len))
 		return;
-	nest = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+	nest = fl_attr_nest_start(nlh, NFTA_LIST_ELEM);
 	put_value(nlh, NFTA_SET_ELEM_KEY, key, len);
 	put_be32(nlh, NFTA_SET_ELEM_FLAGS, NFT_SET_ELEM_INTERVAL_END);
-	mnl_attr_nest_end(nlh, nest);
+	fl_attr_nest_end(nlh, nest);
 }
 
 static void elem_message(struct fl_nft_batch *b, uint16_t message, const struct fl_nft_set *set,
@@ -380,11 +380,11 @@ void fl_nft_put_get_elem(struct nlmsghdr *nlh, const struct fl_nft_set *set,
 {
 	struct nlattr *list;
 
-	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, set->table);
-	mnl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set->name);
-	list = mnl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
+	fl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_TABLE, set->table);
+	fl_attr_put_strz(nlh, NFTA_SET_ELEM_LIST_SET, set->name);
+	list = fl_attr_nest_start(nlh, NFTA_SET_ELEM_LIST_ELEMENTS);
 	put_elem(nlh, set, e, false);
-	mnl_attr_nest_end(nlh, list);
+	fl_attr_nest_end(nlh, list);
 }
 
 struct nlmsghdr *fl_nft_begin_rule(struct fl_nft_batch *b, uint8_t family)

@@ -42,18 +42,18 @@ static void *one_more(void **v, size_t *n, size_t *cap, size_t size)
 
 static void copy_str(char *dst, size_t size, const struct nlattr *attr)
 {
-	size_t n = attr ? strnlen(mnl_attr_get_payload(attr), mnl_attr_get_payload_len(attr)) : 0;
+	size_t n = attr ? strnlen(fl_attr_data(attr), fl_attr_len(attr)) : 0;
 
 	if (n >= size)
 		n = size - 1;
 	if (n)
-		memcpy(dst, mnl_attr_get_payload(attr), n);
+		memcpy(dst, fl_attr_data(attr), n);
 	dst[n] = '\0';
 }
 
 static uint32_t get_be32(const struct nlattr *attr)
 {
-	return attr && mnl_attr_get_payload_len(attr) >= 4 ? ntohl(mnl_attr_get_u32(attr)) : 0;
+	return attr && fl_attr_len(attr) >= 4 ? ntohl(fl_attr_u32(attr)) : 0;
 }
 
 static bool name_is(const struct nlattr *attr, const char *name)
@@ -69,7 +69,7 @@ static bool name_is(const struct nlattr *attr, const char *name)
 /* False: not a base chain. */
 static bool read_chain(const struct nlmsghdr *nlh, struct fl_nft_base_chain *c)
 {
-	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
+	const struct nfgenmsg *nfg = fl_msg_payload(nlh);
 	const struct nlattr *t[NFTA_CHAIN_MAX + 1] = { 0 }, *hook[NFTA_HOOK_MAX + 1] = { 0 };
 
 	fl_nft_index_message(nlh, t, NFTA_CHAIN_MAX);
@@ -137,8 +137,8 @@ int fl_nft_get_base_chain(struct fl_nft *nft, uint8_t family, const char *table,
 	struct fl_error details = { 0 };
 	int r;
 
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_CHAIN_NAME, chain);
+	fl_attr_put_strz(nlh, NFTA_CHAIN_TABLE, table);
+	fl_attr_put_strz(nlh, NFTA_CHAIN_NAME, chain);
 	r = fl_nfnl_talk(nft, nlh, take_one_chain, &c, &details);
 	if (r == -ENOENT)
 		return r;
@@ -216,9 +216,9 @@ static uint32_t get_host32(const struct nlattr *data)
 
 	if (data)
 		fl_nft_index_attrs(data, d, NFTA_DATA_MAX);
-	if (!d[NFTA_DATA_VALUE] || mnl_attr_get_payload_len(d[NFTA_DATA_VALUE]) != 4)
+	if (!d[NFTA_DATA_VALUE] || fl_attr_len(d[NFTA_DATA_VALUE]) != 4)
 		return 0;
-	return mnl_attr_get_u32(d[NFTA_DATA_VALUE]);
+	return fl_attr_u32(d[NFTA_DATA_VALUE]);
 }
 
 static void read_bitwise(struct reading *s, const struct nlattr *data)
@@ -261,8 +261,8 @@ static void read_match(struct reading *s, const struct nlattr *data)
 	if (name_is(t[NFTA_MATCH_NAME], "comment"))
 		return;
 	if (name_is(t[NFTA_MATCH_NAME], "mark") && get_be32(t[NFTA_MATCH_REV]) == 1 &&
-	    t[NFTA_MATCH_INFO] && mnl_attr_get_payload_len(t[NFTA_MATCH_INFO]) >= sizeof(mark)) {
-		memcpy(&mark, mnl_attr_get_payload(t[NFTA_MATCH_INFO]), sizeof(mark));
+	    t[NFTA_MATCH_INFO] && fl_attr_len(t[NFTA_MATCH_INFO]) >= sizeof(mark)) {
+		memcpy(&mark, fl_attr_data(t[NFTA_MATCH_INFO]), sizeof(mark));
 		condition(s, mark.mark, mark.invert ? 0 : mark.mask);
 	} else {
 		condition(s, 0, 0);
@@ -334,12 +334,12 @@ static int take_rule(const struct nlmsghdr *nlh, void *arg)
 	if (!s.rule)
 		return -ENOMEM;
 	if (t[NFTA_RULE_HANDLE])
-		s.rule->handle = be64toh(mnl_attr_get_u64(t[NFTA_RULE_HANDLE]));
+		s.rule->handle = be64toh(fl_attr_u64(t[NFTA_RULE_HANDLE]));
 	if (t[NFTA_RULE_USERDATA])
 		fl_nft_copy_comment(t[NFTA_RULE_USERDATA], s.rule->comment,
 				    sizeof(s.rule->comment));
 	if (t[NFTA_RULE_EXPRESSIONS])
-		mnl_attr_for_each_nested(expr, t[NFTA_RULE_EXPRESSIONS]) read_expr(&s, expr);
+		fl_attr_for_each_nested(expr, t[NFTA_RULE_EXPRESSIONS]) read_expr(&s, expr);
 	return 0;
 }
 
@@ -352,8 +352,8 @@ int fl_nft_list_rules(struct fl_nft *nft, uint8_t family, const char *table, con
 	struct fl_error details = { 0 };
 	int r;
 
-	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
+	fl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
+	fl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
 	r = fl_nfnl_talk(nft, nlh, take_rule, &l, &details);
 	if (r) {
 		fl_nft_rules_clear(&l.rules);
@@ -371,8 +371,8 @@ int fl_nft_list_rules(struct fl_nft *nft, uint8_t family, const char *table, con
 /* Userdata is a list of type, length, value; the comment is type 0 in rules and in elements. */
 void fl_nft_copy_comment(const struct nlattr *attr, char *dst, size_t size)
 {
-	const uint8_t *p = mnl_attr_get_payload(attr);
-	size_t left = mnl_attr_get_payload_len(attr);
+	const uint8_t *p = fl_attr_data(attr);
+	size_t left = fl_attr_len(attr);
 
 	for (; left >= 2 && left >= 2u + p[1]; left -= 2u + p[1], p += 2 + p[1]) {
 		if (p[0] || !p[1])

@@ -32,12 +32,12 @@ struct refusal {
 
 static const struct nlmsghdr *find_message(const struct fl_nft_batch *b, uint32_t seq)
 {
-	for (size_t at = 0; at + MNL_NLMSG_HDRLEN <= b->len;) {
+	for (size_t at = 0; at + NLMSG_HDRLEN <= b->len;) {
 		const struct nlmsghdr *nlh = (const void *)(b->buf + at);
 
 		if (nlh->nlmsg_seq == seq)
 			return nlh;
-		at += MNL_ALIGN(nlh->nlmsg_len);
+		at += NLMSG_ALIGN(nlh->nlmsg_len);
 	}
 	return NULL;
 }
@@ -46,9 +46,8 @@ static const char *string_attr(const struct nlmsghdr *nlh, uint16_t type)
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh,
-			  sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) ==
-						       type) return mnl_attr_get_str(attr);
+	fl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (fl_attr_type(attr) ==
+								 type) return fl_attr_str(attr);
 	return "";
 }
 
@@ -58,19 +57,19 @@ static void find_key(const struct nlmsghdr *nlh, uint32_t offset, struct fl_nft_
 	const uint8_t *bad = (const uint8_t *)nlh + offset;
 	const struct nlattr *list, *elem, *value;
 
-	mnl_attr_for_each(list, nlh, sizeof(struct nfgenmsg))
+	fl_attr_for_each(list, nlh, sizeof(struct nfgenmsg))
 	{
-		if (mnl_attr_get_type(list) != NFTA_SET_ELEM_LIST_ELEMENTS)
+		if (fl_attr_type(list) != NFTA_SET_ELEM_LIST_ELEMENTS)
 			continue;
-		mnl_attr_for_each_nested(elem, list)
+		fl_attr_for_each_nested(elem, list)
 		{
 			if (bad < (const uint8_t *)elem ||
 			    bad >= (const uint8_t *)elem + elem->nla_len)
 				continue;
 			/* The builder puts the key first: key { value { bytes } }. */
-			value = mnl_attr_get_payload(mnl_attr_get_payload(elem));
-			ret->key = mnl_attr_get_payload(value);
-			ret->key_len = mnl_attr_get_payload_len(value);
+			value = fl_attr_data(fl_attr_data(elem));
+			ret->key = fl_attr_data(value);
+			ret->key_len = fl_attr_len(value);
 			return;
 		}
 	}
@@ -80,7 +79,7 @@ static void find_key(const struct nlmsghdr *nlh, uint32_t offset, struct fl_nft_
 static void describe(const struct nlmsghdr *nlh, const struct refusal *r,
 		     struct fl_nft_failure *ret, char *buf, size_t size)
 {
-	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
+	const struct nfgenmsg *nfg = fl_msg_payload(nlh);
 	unsigned type = NFNL_MSG_TYPE(nlh->nlmsg_type);
 	const char *table, *what = NULL, *name = "";
 
@@ -157,8 +156,8 @@ static int read_acks(struct fl_nft *nft, uint32_t last, struct refusal *ret)
 			return ret->have ? ret->err : done ? 0 : -EIO;
 		if (n < 0 && n != -ENOBUFS)
 			return (int)n;
-		for (struct nlmsghdr *nlh = (void *)buf; left > 0 && mnl_nlmsg_ok(nlh, left);
-		     nlh = mnl_nlmsg_next(nlh, &left)) {
+		for (struct nlmsghdr *nlh = (void *)buf; left > 0 && fl_msg_ok(nlh, left);
+		     nlh = fl_msg_next(nlh, &left)) {
 			if (nlh->nlmsg_type != NLMSG_ERROR)
 				continue;
 			fl_nfnl_parse_ack(nlh, &ack);

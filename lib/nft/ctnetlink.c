@@ -28,10 +28,10 @@ static void put_addr(struct nlmsghdr *nlh, bool src, const struct fl_addr *a)
 	bool v4 = a->family == AF_INET;
 
 	if (a->family)
-		mnl_attr_put(nlh,
-			     (uint16_t)(src ? (v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC)
-					    : (v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST)),
-			     fl_addr_len(a), a->b);
+		fl_attr_put(nlh,
+			    (uint16_t)(src ? (v4 ? CTA_IP_V4_SRC : CTA_IP_V6_SRC)
+					   : (v4 ? CTA_IP_V4_DST : CTA_IP_V6_DST)),
+			    fl_addr_len(a), a->b);
 }
 
 static uint32_t put_tuple(struct nlmsghdr *nlh, uint16_t type, const struct fl_addr *src,
@@ -43,21 +43,21 @@ static uint32_t put_tuple(struct nlmsghdr *nlh, uint16_t type, const struct fl_a
 
 	if (!flags)
 		return 0;
-	tuple = mnl_attr_nest_start(nlh, type);
+	tuple = fl_attr_nest_start(nlh, type);
 	if (src->family || dst->family) {
-		nest = mnl_attr_nest_start(nlh, CTA_TUPLE_IP);
+		nest = fl_attr_nest_start(nlh, CTA_TUPLE_IP);
 		put_addr(nlh, true, src);
 		put_addr(nlh, false, dst);
-		mnl_attr_nest_end(nlh, nest);
+		fl_attr_nest_end(nlh, nest);
 	}
 	if (proto) {
-		nest = mnl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
-		mnl_attr_put_u8(nlh, CTA_PROTO_NUM, proto);
+		nest = fl_attr_nest_start(nlh, CTA_TUPLE_PROTO);
+		fl_attr_put_u8(nlh, CTA_PROTO_NUM, proto);
 		if (dport)
-			mnl_attr_put_u16(nlh, CTA_PROTO_DST_PORT, htons(dport));
-		mnl_attr_nest_end(nlh, nest);
+			fl_attr_put_u16(nlh, CTA_PROTO_DST_PORT, htons(dport));
+		fl_attr_nest_end(nlh, nest);
 	}
-	mnl_attr_nest_end(nlh, tuple);
+	fl_attr_nest_end(nlh, tuple);
 	return flags;
 }
 
@@ -67,11 +67,11 @@ static void put_filter(struct nlmsghdr *nlh, const struct fl_ct_match *m)
 	uint32_t orig =
 		put_tuple(nlh, CTA_TUPLE_ORIG, &m->orig_src, &m->orig_dst, m->proto, m->dport);
 	uint32_t reply = put_tuple(nlh, CTA_TUPLE_REPLY, &m->reply_src, &none, 0, 0);
-	struct nlattr *nest = mnl_attr_nest_start(nlh, CTA_FILTER);
+	struct nlattr *nest = fl_attr_nest_start(nlh, CTA_FILTER);
 
-	mnl_attr_put_u32(nlh, CTA_FILTER_ORIG_FLAGS, orig);
-	mnl_attr_put_u32(nlh, CTA_FILTER_REPLY_FLAGS, reply);
-	mnl_attr_nest_end(nlh, nest);
+	fl_attr_put_u32(nlh, CTA_FILTER_ORIG_FLAGS, orig);
+	fl_attr_put_u32(nlh, CTA_FILTER_REPLY_FLAGS, reply);
+	fl_attr_nest_end(nlh, nest);
 }
 
 int fl_ct_delete_matching(struct fl_nft *nft, const struct fl_ct_match *match, struct fl_error *err)
@@ -111,21 +111,21 @@ static void index_nested(const struct nlattr *nest, const struct nlattr **t, siz
 
 	if (!nest)
 		return;
-	mnl_attr_for_each_nested(attr, nest) if (mnl_attr_get_type(attr) <= max)
-		t[mnl_attr_get_type(attr)] = attr;
+	fl_attr_for_each_nested(attr, nest) if (fl_attr_type(attr) <= max) t[fl_attr_type(attr)] =
+		attr;
 }
 
 static void take_addr(const struct nlattr *v4, const struct nlattr *v6, struct fl_addr *ret)
 {
-	if (v4 && mnl_attr_get_payload_len(v4) == 4)
-		*ret = fl_addr_make(AF_INET, mnl_attr_get_payload(v4));
-	else if (v6 && mnl_attr_get_payload_len(v6) == 16)
-		*ret = fl_addr_make(AF_INET6, mnl_attr_get_payload(v6));
+	if (v4 && fl_attr_len(v4) == 4)
+		*ret = fl_addr_make(AF_INET, fl_attr_data(v4));
+	else if (v6 && fl_attr_len(v6) == 16)
+		*ret = fl_addr_make(AF_INET6, fl_attr_data(v6));
 }
 
 static uint16_t take_port(const struct nlattr *attr)
 {
-	return attr ? ntohs(mnl_attr_get_u16(attr)) : 0;
+	return attr ? ntohs(fl_attr_u16(attr)) : 0;
 }
 
 static void take_tuple(const struct nlattr *tuple, struct fl_addr *src, struct fl_addr *dst,
@@ -142,7 +142,7 @@ static void take_tuple(const struct nlattr *tuple, struct fl_addr *src, struct f
 		return;
 	index_nested(t[CTA_TUPLE_PROTO], proto, CTA_PROTO_MAX);
 	if (proto[CTA_PROTO_NUM])
-		orig->proto = mnl_attr_get_u8(proto[CTA_PROTO_NUM]);
+		orig->proto = fl_attr_u8(proto[CTA_PROTO_NUM]);
 	orig->orig_sport = take_port(proto[CTA_PROTO_SRC_PORT]);
 	orig->orig_dport = take_port(proto[CTA_PROTO_DST_PORT]);
 }
@@ -165,23 +165,22 @@ static int collect(struct collector *c, uint8_t family, const struct nlattr **t)
 	}
 	nlh = ct_header(c->buf + c->len, IPCTNL_MSG_CT_DELETE, 0, family, 2);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(keep); i++)
-		if (t[keep[i]] && mnl_attr_get_payload_len(t[keep[i]]) <= 256 / (i + 1))
-			mnl_attr_put(nlh, t[keep[i]]->nla_type,
-				     mnl_attr_get_payload_len(t[keep[i]]),
-				     mnl_attr_get_payload(t[keep[i]]));
+		if (t[keep[i]] && fl_attr_len(t[keep[i]]) <= 256 / (i + 1))
+			fl_attr_put(nlh, t[keep[i]]->nla_type, fl_attr_len(t[keep[i]]),
+				    fl_attr_data(t[keep[i]]));
 	c->len += nlh->nlmsg_len;
 	return 0;
 }
 
 static int take_entry(const struct nlmsghdr *nlh, void *arg)
 {
-	const struct nfgenmsg *nfg = mnl_nlmsg_get_payload(nlh);
+	const struct nfgenmsg *nfg = fl_msg_payload(nlh);
 	const struct nlattr *t[CTA_MAX + 1] = { 0 }, *attr;
 	struct fl_ct_entry e = { 0 };
 	struct collector *c = arg;
 
-	mnl_attr_for_each(attr, nlh, sizeof(*nfg)) if (mnl_attr_get_type(attr) <= CTA_MAX)
-		t[mnl_attr_get_type(attr)] = attr;
+	fl_attr_for_each(attr, nlh, sizeof(*nfg)) if (fl_attr_type(attr) <= CTA_MAX)
+		t[fl_attr_type(attr)] = attr;
 	if (!t[CTA_TUPLE_ORIG] || !t[CTA_TUPLE_REPLY])
 		return 0;
 	take_tuple(t[CTA_TUPLE_ORIG], &e.orig_src, &e.orig_dst, &e);
@@ -223,8 +222,8 @@ static int drain(struct fl_nft *nft)
 			return first;
 		if (n < 0 && n != -ENOBUFS)
 			return (int)n;
-		for (struct nlmsghdr *nlh = (void *)buf; left > 0 && mnl_nlmsg_ok(nlh, left);
-		     nlh = mnl_nlmsg_next(nlh, &left)) {
+		for (struct nlmsghdr *nlh = (void *)buf; left > 0 && fl_msg_ok(nlh, left);
+		     nlh = fl_msg_next(nlh, &left)) {
 			if (nlh->nlmsg_type != NLMSG_ERROR)
 				continue;
 			fl_nfnl_parse_ack(nlh, &ack);

@@ -9,15 +9,15 @@
 
 static inline void put_be32(struct nlmsghdr *nlh, uint16_t type, uint32_t v)
 {
-	mnl_attr_put_u32(nlh, type, htonl(v));
+	fl_attr_put_u32(nlh, type, htonl(v));
 }
 
 static inline void put_value(struct nlmsghdr *nlh, uint16_t type, const void *value, size_t len)
 {
-	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
+	struct nlattr *nest = fl_attr_nest_start(nlh, type);
 
-	mnl_attr_put(nlh, NFTA_DATA_VALUE, len, value);
-	mnl_attr_nest_end(nlh, nest);
+	fl_attr_put(nlh, NFTA_DATA_VALUE, len, value);
+	fl_attr_nest_end(nlh, nest);
 }
 
 struct nlmsghdr *fl_nft_begin_rule(struct fl_nft_batch *b, uint8_t family);
@@ -43,8 +43,8 @@ static inline void fl_nft_index_attrs(const struct nlattr *nest, const struct nl
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each_nested(attr, nest) if (mnl_attr_get_type(attr) <= max)
-		table[mnl_attr_get_type(attr)] = attr;
+	fl_attr_for_each_nested(attr, nest) if (fl_attr_type(attr) <= max)
+		table[fl_attr_type(attr)] = attr;
 }
 
 static inline void fl_nft_index_message(const struct nlmsghdr *nlh, const struct nlattr **table,
@@ -52,8 +52,8 @@ static inline void fl_nft_index_message(const struct nlmsghdr *nlh, const struct
 {
 	const struct nlattr *attr;
 
-	mnl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (mnl_attr_get_type(attr) <= max)
-		table[mnl_attr_get_type(attr)] = attr;
+	fl_attr_for_each(attr, nlh, sizeof(struct nfgenmsg)) if (fl_attr_type(attr) <= max)
+		table[fl_attr_type(attr)] = attr;
 }
 
 /* Of NFTA_*_USERDATA; "" is left as it is when there is no comment. */

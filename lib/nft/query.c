@@ -10,9 +10,8 @@ static void copy_value(const struct nlattr *nest, uint8_t *dst, size_t size)
 	const struct nlattr *t[NFTA_DATA_MAX + 1] = { 0 };
 
 	fl_nft_index_attrs(nest, t, NFTA_DATA_MAX);
-	if (t[NFTA_DATA_VALUE] && mnl_attr_get_payload_len(t[NFTA_DATA_VALUE]) <= size)
-		memcpy(dst, mnl_attr_get_payload(t[NFTA_DATA_VALUE]),
-		       mnl_attr_get_payload_len(t[NFTA_DATA_VALUE]));
+	if (t[NFTA_DATA_VALUE] && fl_attr_len(t[NFTA_DATA_VALUE]) <= size)
+		memcpy(dst, fl_attr_data(t[NFTA_DATA_VALUE]), fl_attr_len(t[NFTA_DATA_VALUE]));
 }
 
 static void copy_jump(const struct nlattr *data, struct fl_nft_found *ret)
@@ -24,7 +23,7 @@ static void copy_jump(const struct nlattr *data, struct fl_nft_found *ret)
 		return;
 	fl_nft_index_attrs(d[NFTA_DATA_VERDICT], v, NFTA_VERDICT_MAX);
 	if (v[NFTA_VERDICT_CHAIN])
-		strncpy(ret->jump, mnl_attr_get_str(v[NFTA_VERDICT_CHAIN]), sizeof(ret->jump) - 1);
+		strncpy(ret->jump, fl_attr_str(v[NFTA_VERDICT_CHAIN]), sizeof(ret->jump) - 1);
 }
 
 static int take_elem(const struct nlmsghdr *nlh, void *arg)
@@ -38,7 +37,7 @@ static int take_elem(const struct nlmsghdr *nlh, void *arg)
 	fl_nft_index_message(nlh, t, NFTA_SET_ELEM_LIST_MAX);
 	if (!t[NFTA_SET_ELEM_LIST_ELEMENTS])
 		return -EBADMSG;
-	elem = mnl_attr_get_payload(t[NFTA_SET_ELEM_LIST_ELEMENTS]);
+	elem = fl_attr_data(t[NFTA_SET_ELEM_LIST_ELEMENTS]);
 	fl_nft_index_attrs(elem, e, NFTA_SET_ELEM_MAX);
 	if (e[NFTA_SET_ELEM_KEY])
 		copy_value(e[NFTA_SET_ELEM_KEY], ret->key, sizeof(ret->key));
@@ -93,7 +92,7 @@ static int take_genid(const struct nlmsghdr *nlh, void *arg)
 
 	fl_nft_index_message(nlh, t, NFTA_GEN_MAX);
 	if (t[NFTA_GEN_ID])
-		*(uint32_t *)arg = ntohl(mnl_attr_get_u32(t[NFTA_GEN_ID]));
+		*(uint32_t *)arg = ntohl(fl_attr_u32(t[NFTA_GEN_ID]));
 	return 0;
 }
 

@@ -6,14 +6,14 @@
 
 void fl_nft_put_verdict(struct nlmsghdr *nlh, uint16_t type, int32_t code, const char *chain)
 {
-	struct nlattr *nest = mnl_attr_nest_start(nlh, type);
-	struct nlattr *verdict = mnl_attr_nest_start(nlh, NFTA_DATA_VERDICT);
+	struct nlattr *nest = fl_attr_nest_start(nlh, type);
+	struct nlattr *verdict = fl_attr_nest_start(nlh, NFTA_DATA_VERDICT);
 
 	put_be32(nlh, NFTA_VERDICT_CODE, (uint32_t)code);
 	if (chain)
-		mnl_attr_put_strz(nlh, NFTA_VERDICT_CHAIN, chain);
-	mnl_attr_nest_end(nlh, verdict);
-	mnl_attr_nest_end(nlh, nest);
+		fl_attr_put_strz(nlh, NFTA_VERDICT_CHAIN, chain);
+	fl_attr_nest_end(nlh, verdict);
+	fl_attr_nest_end(nlh, nest);
 }
 
 static void put_meta(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
@@ -67,7 +67,7 @@ static void put_bitwise(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
 
 static void put_lookup(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
 {
-	mnl_attr_put_strz(nlh, NFTA_LOOKUP_SET, e->name);
+	fl_attr_put_strz(nlh, NFTA_LOOKUP_SET, e->name);
 	put_be32(nlh, NFTA_LOOKUP_SREG, e->reg);
 	if (e->map)
 		put_be32(nlh, NFTA_LOOKUP_DREG, e->dreg);
@@ -101,8 +101,8 @@ static void put_masq(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
 static void put_counter(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
 {
 	(void)e;
-	mnl_attr_put_u64(nlh, NFTA_COUNTER_BYTES, 0);
-	mnl_attr_put_u64(nlh, NFTA_COUNTER_PACKETS, 0);
+	fl_attr_put_u64(nlh, NFTA_COUNTER_BYTES, 0);
+	fl_attr_put_u64(nlh, NFTA_COUNTER_PACKETS, 0);
 }
 
 static const struct {
@@ -131,20 +131,20 @@ void fl_nft_add_rule(struct fl_nft_batch *b, uint8_t family, const char *table, 
 
 	if (!nlh)
 		return;
-	mnl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
-	mnl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
+	fl_attr_put_strz(nlh, NFTA_RULE_TABLE, table);
+	fl_attr_put_strz(nlh, NFTA_RULE_CHAIN, chain);
 	if (b->before)
-		mnl_attr_put_u64(nlh, NFTA_RULE_POSITION, htobe64(b->before));
+		fl_attr_put_u64(nlh, NFTA_RULE_POSITION, htobe64(b->before));
 	b->before = 0;
-	list = mnl_attr_nest_start(nlh, NFTA_RULE_EXPRESSIONS);
+	list = fl_attr_nest_start(nlh, NFTA_RULE_EXPRESSIONS);
 	for (const struct fl_nft_expr *e = exprs; e->op != FL_NFT_END; e++) {
-		elem = mnl_attr_nest_start(nlh, NFTA_LIST_ELEM);
-		mnl_attr_put_strz(nlh, NFTA_EXPR_NAME, ops[e->op].name);
-		data = mnl_attr_nest_start(nlh, NFTA_EXPR_DATA);
+		elem = fl_attr_nest_start(nlh, NFTA_LIST_ELEM);
+		fl_attr_put_strz(nlh, NFTA_EXPR_NAME, ops[e->op].name);
+		data = fl_attr_nest_start(nlh, NFTA_EXPR_DATA);
 		ops[e->op].put(nlh, e);
-		mnl_attr_nest_end(nlh, data);
-		mnl_attr_nest_end(nlh, elem);
+		fl_attr_nest_end(nlh, data);
+		fl_attr_nest_end(nlh, elem);
 	}
-	mnl_attr_nest_end(nlh, list);
+	fl_attr_nest_end(nlh, list);
 	fl_nft_end_rule(b, nlh, comment);
 }

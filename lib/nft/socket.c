@@ -40,8 +40,8 @@ void fl_nft_close(struct fl_nft *nft)
 struct nlmsghdr *fl_nfnl_header(void *buf, unsigned subsys, unsigned message, uint16_t flags,
 				uint8_t family, uint16_t resource, uint32_t seq)
 {
-	struct nlmsghdr *nlh = mnl_nlmsg_put_header(buf);
-	struct nfgenmsg *nfg = mnl_nlmsg_put_extra_header(nlh, sizeof(*nfg));
+	struct nlmsghdr *nlh = fl_msg_start(buf);
+	struct nfgenmsg *nfg = fl_msg_extra(nlh, sizeof(*nfg));
 
 	nlh->nlmsg_type = (uint16_t)(subsys << 8 | message);
 	nlh->nlmsg_flags = NLM_F_REQUEST | flags;
@@ -54,12 +54,12 @@ struct nlmsghdr *fl_nfnl_header(void *buf, unsigned subsys, unsigned message, ui
 
 void fl_nfnl_parse_ack(const struct nlmsghdr *nlh, struct fl_nfnl_ack *ret)
 {
-	const struct nlmsgerr *e = mnl_nlmsg_get_payload(nlh);
+	const struct nlmsgerr *e = fl_msg_payload(nlh);
 	unsigned skip = sizeof(*e);
 	const struct nlattr *attr;
 
 	*ret = (struct fl_nfnl_ack){ .err = -EBADMSG };
-	if (mnl_nlmsg_get_payload_len(nlh) < sizeof(*e))
+	if (fl_msg_payload_len(nlh) < sizeof(*e))
 		return;
 	ret->err = e->error;
 	ret->seq = e->msg.nlmsg_seq;
@@ -67,14 +67,14 @@ void fl_nfnl_parse_ack(const struct nlmsghdr *nlh, struct fl_nfnl_ack *ret)
 		return;
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
 		skip += e->msg.nlmsg_len - (unsigned)sizeof(e->msg);
-	mnl_attr_for_each(attr, nlh, skip)
+	fl_attr_for_each(attr, nlh, skip)
 	{
-		uint16_t type = mnl_attr_get_type(attr);
+		uint16_t type = fl_attr_type(attr);
 
-		if (type == NLMSGERR_ATTR_MSG && !mnl_attr_validate(attr, MNL_TYPE_NUL_STRING))
-			ret->text = mnl_attr_get_str(attr);
-		else if (type == NLMSGERR_ATTR_OFFS && !mnl_attr_validate(attr, MNL_TYPE_U32))
-			ret->offset = mnl_attr_get_u32(attr);
+		if (type == NLMSGERR_ATTR_MSG && fl_attr_is_str(attr))
+			ret->text = fl_attr_str(attr);
+		else if (type == NLMSGERR_ATTR_OFFS && fl_attr_is_u32(attr))
+			ret->offset = fl_attr_u32(attr);
 	}
 }
 
@@ -151,8 +151,8 @@ int fl_nfnl_talk(struct fl_nft *nft, const struct nlmsghdr *request, fl_nfnl_cb 
 			return (int)n;
 		if (n < 0 && !end)
 			end = (int)n;
-		for (struct nlmsghdr *nlh = (void *)buf; left > 0 && mnl_nlmsg_ok(nlh, left);
-		     nlh = mnl_nlmsg_next(nlh, &left)) {
+		for (struct nlmsghdr *nlh = (void *)buf; left > 0 && fl_msg_ok(nlh, left);
+		     nlh = fl_msg_next(nlh, &left)) {
 			if (nlh->nlmsg_seq == request->nlmsg_seq && !end)
 				end = take_reply(nlh, cb, arg, err);
 		}

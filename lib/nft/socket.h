@@ -4,7 +4,7 @@
 
 #include "nft/nft.h"
 
-#include <libmnl/libmnl.h>
+#include "nft/attr.h"
 #include <linux/netfilter/nfnetlink.h>
 
 /* Writes netlink and nfnetlink headers at `buf`. NLM_F_REQUEST is always set. */
