@@ -6,8 +6,8 @@
  */
 #include "drivers.h"
 
+#include "ask.h"
 #include "base/strbuf.h"
-#include "fw/firewalld.h"
 #include "fw/foreign.h"
 
 #include <errno.h>
@@ -77,14 +77,6 @@ static int validate(struct fl_call *c, struct fl_error *err)
 	return take_bridge(c, err);
 }
 
-static size_t host_prefixes(const struct fl_endpoint *ep, struct fl_prefix *to)
-{
-	for (uint32_t i = 0; i < ep->n_addrs; i++)
-		to[i] = (struct fl_prefix){ ep->addrs[i].addr,
-					    (uint8_t)fl_addr_bits(&ep->addrs[i].addr) };
-	return ep->n_addrs;
-}
-
 /* Known before it is told, so that a killed ADD is taken back by whoever deletes the record. */
 static int prepare(struct fl_call *c, struct fl_error *err)
 {
@@ -96,7 +88,7 @@ static int prepare(struct fl_call *c, struct fl_error *err)
 		c->ep.ifindex = l.index;
 	if (conf->backend != BACKEND_AUTO && conf->backend != BACKEND_FIREWALLD)
 		return 0;
-	r = fl_firewalld_running(err);
+	r = firewall_ask("running", NULL, &c->ep, err);
 	if (r < 0)
 		return r;
 	if (!r && conf->backend == BACKEND_FIREWALLD)
@@ -121,53 +113,46 @@ static int isolate_port(struct fl_call *c, struct fl_error *err)
 
 static int trust(struct fl_call *c, struct fl_error *err)
 {
-	const struct firewall_conf *conf = c->conf;
-	FL_AUTOFIREWALLD struct fl_firewalld *f = NULL;
-	struct fl_prefix addrs[FL_ENDPOINT_ADDRS];
-	size_t n = host_prefixes(&c->ep, addrs);
-	int r = c->memo ? fl_firewalld_open(&f, err) : 0;
+	int r = c->memo ? firewall_ask("add", zone_of(c->conf), &c->ep, err) : 0;
 
-	if (r > 0)
-		r = fl_firewalld_add_sources(f, zone_of(conf), addrs, n, err);
-	return r ? r : isolate_port(c, err);
+	return r < 0 ? r : isolate_port(c, err);
+}
+
+/* The zone that the addresses were added to, from the memo; NULL: none. */
+static int recorded_zone(struct fl_call *c, const struct fl_endpoint *ep, json_t **memo,
+			 const char **ret, struct fl_error *err)
+{
+	int r = fl_call_memo(c, ep, memo, err);
+
+	*ret = r ? NULL : json_string_value(json_object_get(*memo, "firewalldZone"));
+	return r == -ENOENT ? 0 : r;
 }
 
 static int endpoint_delete(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *memo = NULL;
-	FL_AUTOFIREWALLD struct fl_firewalld *f = NULL;
-	struct fl_prefix addrs[FL_ENDPOINT_ADDRS];
-	size_t n = host_prefixes(ep, addrs);
 	const char *zone;
-	int r = fl_call_memo(c, ep, &memo, err);
+	int r = recorded_zone(c, ep, &memo, &zone, err);
 
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	zone = json_string_value(json_object_get(memo, "firewalldZone"));
-	if (!zone)
-		return 0;
-	r = fl_firewalld_open(&f, err);
-	return r <= 0 ? r : fl_firewalld_remove_sources(f, zone, addrs, n, err);
+	if (!r && zone)
+		r = firewall_ask("remove", zone, ep, err);
+	return r < 0 ? r : 0;
 }
 
 static int check(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *memo = NULL;
-	FL_AUTOFIREWALLD struct fl_firewalld *f = NULL;
-	struct fl_prefix addrs[FL_ENDPOINT_ADDRS];
-	size_t n = host_prefixes(&c->ep, addrs);
-	int r = fl_call_memo(c, &c->ep, &memo, err);
-	const char *zone = r ? NULL : json_string_value(json_object_get(memo, "firewalldZone"));
+	struct fl_error missing = { 0 };
+	const char *zone;
+	int r = recorded_zone(c, &c->ep, &memo, &zone, err);
 
-	if (r && r != -ENOENT)
+	if (r || !zone)
 		return r;
-	if (!zone)
+	r = firewall_ask("has", zone, &c->ep, &missing);
+	if (r > 0 || !missing.err)
 		return 0;
-	r = fl_firewalld_open(&f, err);
-	if (r <= 0)
-		return r;
-	r = fl_firewalld_has_sources(f, zone, addrs, n, err);
-	return r < 0 ? r : r ? 0 : -EUCLEAN;
+	*err = missing;
+	return missing.err;
 }
 
 static void tell(void *arg, const char *sentence)

@@ -17,10 +17,24 @@ import pathlib
 
 _TREE = pathlib.Path(__file__).resolve().parents[2]
 _UNSET = object()
+LIBEXEC = "FAIRLEAD_LIBEXEC_DIR"
 
 
 def plugin_dir():
     return os.environ.get("FAIRLEAD_PLUGIN_DIR") or str(_TREE / "build" / "plugins")
+
+
+def libexec(name):
+    """A program of the suite that is no plugin: $FAIRLEAD_LIBEXEC_DIR, beside the installed plugins, or in the build tree."""
+    plugins = pathlib.Path(plugin_dir())
+    folders = [plugins / "../../../usr/local/libexec/fairlead", plugins / "../../../usr/libexec/fairlead",
+               plugins / "firewall", plugins.parent / "dhcp", _TREE / "build/plugins/firewall", _TREE / "build/dhcp"]
+    if LIBEXEC in os.environ:
+        folders.insert(0, pathlib.Path(os.environ[LIBEXEC]))
+    for folder in folders:
+        if (folder / name).exists():
+            return str((folder / name).resolve())
+    raise FileNotFoundError(f"{name} is in none of {folders}")
 
 
 @dataclasses.dataclass
@@ -106,6 +120,7 @@ class Cni:
         path = self.bindir if path is _UNSET else path
         variables = {"PATH": os.environ["PATH"], "CNI_COMMAND": command, "CNI_CONTAINERID": container,
                      "CNI_NETNS": netns, "CNI_IFNAME": ifname, "CNI_ARGS": args, "CNI_PATH": path,
+                     LIBEXEC: _libexec_dir(),
                      **_sanitizer_options(), **(env or {})}
         variables = {key: value for key, value in variables.items() if value is not None}
         if prefix:      # the leak check attaches to the process, which a tracer prevents
@@ -138,6 +153,13 @@ class Cni:
 
     def version(self, plugin, config="", **kwargs):
         return self.call("VERSION", plugin, config, container=None, ifname=None, netns=None, path=None, **kwargs)
+
+
+def _libexec_dir():
+    try:
+        return os.path.dirname(libexec("fairlead-firewalld"))
+    except FileNotFoundError:       # somebody else's plugins
+        return None
 
 
 def _sanitizer_options():

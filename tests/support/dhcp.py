@@ -13,24 +13,14 @@ import subprocess
 import threading
 import time
 
-from .cni import plugin_dir
+from .cni import libexec
 
-_TREE = pathlib.Path(__file__).resolve().parents[2]
 SOCKET, STATE = "/run/fairlead/dhcp.sock", "/run/fairlead/dhcp"
 WITHIN = 20     # seconds, for a broken run
 
 
 def daemon_path():
-    """$FAIRLEAD_LIBEXEC_DIR, else beside the installed plugins, else in the build tree."""
-    plugins = pathlib.Path(plugin_dir())
-    folders = [plugins.parent / "dhcp", plugins / "../../../usr/local/libexec/fairlead",
-               plugins / "../../../usr/libexec/fairlead", _TREE / "build/dhcp"]
-    if "FAIRLEAD_LIBEXEC_DIR" in os.environ:
-        folders.insert(0, pathlib.Path(os.environ["FAIRLEAD_LIBEXEC_DIR"]))
-    for folder in folders:
-        if (folder / "fairlead-dhcpd").exists():
-            return str((folder / "fairlead-dhcpd").resolve())
-    raise FileNotFoundError(f"fairlead-dhcpd is in none of {folders}")
+    return libexec("fairlead-dhcpd")
 
 
 class Daemon:

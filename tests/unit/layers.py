@@ -18,7 +18,7 @@ BELOW = {
 }
 # header prefix -> the one folder that may include it
 ONLY = {"netlink/": "lib/nl", "libmnl/": "lib/nft", "libnftnl/": "lib/nft", "lmdb.h": "lib/store",
-        "dbus/": "lib/fw"}
+        "dbus/": "plugins"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # records are plain structs: the one header of the store that fw may use
 RECORDS_ONLY = {"lib/fw": "store/record.h"}

@@ -4,8 +4,7 @@
  * .zone). Runtime changes only: nothing is written to its permanent configuration, so they go with
  * a reload or restart of firewalld, and CHECK finds them missing.
  *
- * libdbus-1 is loaded when a system bus is there, and only then: wherever firewalld runs it is
- * installed, and nobody else pays for it. No call starts firewalld. Each waits at most 2 seconds.
+ * No call starts firewalld. Each waits at most 2 seconds.
  */
 #pragma once
 
@@ -17,7 +16,7 @@ struct fl_firewalld; /* a private connection to the system bus */
 
 /*
  * Connects to $DBUS_SYSTEM_BUS_ADDRESS, else /run/dbus/system_bus_socket. 1: firewalld runs and
- * *ret is its connection; 0: there is no bus, no libdbus-1, or nobody on the bus is firewalld, and
+ * *ret is its connection; 0: there is no bus, or nobody on the bus is firewalld, and
  * *ret is untouched.
  */
 int fl_firewalld_open(struct fl_firewalld **ret, struct fl_error *err);

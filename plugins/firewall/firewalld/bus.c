@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fw/firewalld.h"
+#include "bus.h"
 
 #include <dbus/dbus.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define LIBRARY "libdbus-1.so.3"
 #define SOCKET "/run/dbus/system_bus_socket"
 #define NAME "org.fedoraproject.FirewallD1"
 #define PATH "/org/fedoraproject/FirewallD1"
@@ -17,76 +16,17 @@
 #define EXCEPTION NAME ".Exception"
 #define TIMEOUT_MS 2000
 
-/* The functions used, each a member of the type that libdbus declares. */
-#define FUNCTIONS(F)                      \
-	F(error_init)                     \
-	F(error_free)                     \
-	F(set_error_const)                \
-	F(set_error_from_message)         \
-	F(connection_open_private)        \
-	F(connection_set_change_sigpipe)  \
-	F(connection_send_with_reply)     \
-	F(connection_read_write_dispatch) \
-	F(connection_close)               \
-	F(connection_unref)               \
-	F(pending_call_get_completed)     \
-	F(pending_call_steal_reply)       \
-	F(pending_call_cancel)            \
-	F(pending_call_unref)             \
-	F(message_new_method_call)        \
-	F(message_set_auto_start)         \
-	F(message_append_args)            \
-	F(message_get_args)               \
-	F(message_unref)                  \
-	F(validate_utf8)
-
-struct api {
-#define MEMBER(name) __typeof__(dbus_##name) *name;
-	FUNCTIONS(MEMBER)
-#undef MEMBER
-};
-
 struct fl_firewalld {
-	void *library;
-	struct api dbus;
 	DBusConnection *bus;
 };
 
-static const struct {
-	const char *name;
-	size_t offset;
-} symbols[] = {
-#define SYMBOL(name) { "dbus_" #name, offsetof(struct api, name) },
-	FUNCTIONS(SYMBOL)
-#undef SYMBOL
-};
-
-/* 1 loaded, 0 there is no such library. It stays in the process: it registers with libc. */
-static int load(struct fl_firewalld *f, struct fl_error *err)
+static DBusMessage *request(const char *to, const char *path, const char *interface,
+			    const char *method)
 {
-	f->library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
-	if (!f->library)
-		return 0;
-	for (size_t i = 0; i < FL_ARRAY_SIZE(symbols); i++) {
-		void *function = dlsym(f->library, symbols[i].name);
-
-		if (!function)
-			return fl_error_set(err, -ELIBACC, FL_ECODE_KERNEL,
-					    "firewalld: " LIBRARY " has no function %s; install "
-					    "the libdbus-1 of your distribution",
-					    symbols[i].name);
-		memcpy((char *)&f->dbus + symbols[i].offset, &function, sizeof(function));
-	}
-	return 1;
-}
-
-static DBusMessage *request(struct fl_firewalld *f, const char *to, const char *path,
-			    const char *interface, const char *method)
-{
-	DBusMessage *m = f->dbus.message_new_method_call(to, path, interface, method);
+	DBusMessage *m = dbus_message_new_method_call(to, path, interface, method);
 
 	if (m)
-		f->dbus.message_set_auto_start(m, FALSE);
+		dbus_message_set_auto_start(m, FALSE);
 	return m;
 }
 
@@ -107,19 +47,19 @@ static DBusMessage *wait_reply(struct fl_firewalld *f, DBusPendingCall *pending,
 	int64_t end = now_ms() + TIMEOUT_MS, left = TIMEOUT_MS;
 	DBusMessage *reply = NULL;
 
-	while (!f->dbus.pending_call_get_completed(pending) && left > 0 &&
-	       f->dbus.connection_read_write_dispatch(f->bus, (int)left))
+	while (!dbus_pending_call_get_completed(pending) && left > 0 &&
+	       dbus_connection_read_write_dispatch(f->bus, (int)left))
 		left = end - now_ms();
-	if (f->dbus.pending_call_get_completed(pending))
-		reply = f->dbus.pending_call_steal_reply(pending);
+	if (dbus_pending_call_get_completed(pending))
+		reply = dbus_pending_call_steal_reply(pending);
 	if (!reply) {
-		f->dbus.pending_call_cancel(pending);
-		f->dbus.set_error_const(e, DBUS_ERROR_NO_REPLY, "no answer");
-	} else if (f->dbus.set_error_from_message(e, reply)) {
-		f->dbus.message_unref(reply);
+		dbus_pending_call_cancel(pending);
+		dbus_set_error_const(e, DBUS_ERROR_NO_REPLY, "no answer");
+	} else if (dbus_set_error_from_message(e, reply)) {
+		dbus_message_unref(reply);
 		reply = NULL;
 	}
-	f->dbus.pending_call_unref(pending);
+	dbus_pending_call_unref(pending);
 	return reply;
 }
 
@@ -127,12 +67,12 @@ static DBusMessage *wait_reply(struct fl_firewalld *f, DBusPendingCall *pending,
 static DBusMessage *ask(struct fl_firewalld *f, DBusMessage *m, DBusError *e)
 {
 	DBusPendingCall *pending = NULL;
-	bool sent = m && f->dbus.connection_send_with_reply(f->bus, m, &pending, TIMEOUT_MS);
+	bool sent = m && dbus_connection_send_with_reply(f->bus, m, &pending, TIMEOUT_MS);
 
 	if (m)
-		f->dbus.message_unref(m);
+		dbus_message_unref(m);
 	if (sent && !pending)
-		f->dbus.set_error_const(e, DBUS_ERROR_DISCONNECTED, "the bus has hung up");
+		dbus_set_error_const(e, DBUS_ERROR_DISCONNECTED, "the bus has hung up");
 	return pending ? wait_reply(f, pending, e) : NULL;
 }
 
@@ -147,8 +87,7 @@ static bool timed_out(const DBusError *e)
 	       is(e, DBUS_ERROR_TIMED_OUT);
 }
 
-static int bus_failed(struct fl_firewalld *f, const char *address, DBusError *e,
-		      struct fl_error *err)
+static int bus_failed(const char *address, DBusError *e, struct fl_error *err)
 {
 	int r;
 
@@ -163,7 +102,7 @@ static int bus_failed(struct fl_firewalld *f, const char *address, DBusError *e,
 				 "firewalld: cannot use the system bus at %s: %s; look at "
 				 "`systemctl status dbus`",
 				 address, e->message ? e->message : "out of memory");
-	f->dbus.error_free(e);
+	dbus_error_free(e);
 	return r;
 }
 
@@ -173,22 +112,22 @@ static int connect_bus(struct fl_firewalld *f, const char *address, struct fl_er
 	DBusMessage *reply;
 	DBusError e;
 
-	f->dbus.error_init(&e);
+	dbus_error_init(&e);
 	/* Ignoring SIGPIPE would outlive us in the programs that a plugin executes. */
-	f->dbus.connection_set_change_sigpipe(FALSE);
-	f->bus = f->dbus.connection_open_private(address, &e);
+	dbus_connection_set_change_sigpipe(FALSE);
+	f->bus = dbus_connection_open_private(address, &e);
 	if (is(&e, DBUS_ERROR_NO_SERVER) || is(&e, DBUS_ERROR_FILE_NOT_FOUND)) {
-		f->dbus.error_free(&e);
+		dbus_error_free(&e);
 		return 0;
 	}
 	if (!f->bus)
-		return bus_failed(f, address, &e, err);
+		return bus_failed(address, &e, err);
 	/* Not dbus_bus_register(), which waits for 25 seconds. */
-	reply = ask(f, request(f, DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "Hello"),
+	reply = ask(f, request(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "Hello"),
 		    &e);
 	if (!reply)
-		return bus_failed(f, address, &e, err);
-	f->dbus.message_unref(reply);
+		return bus_failed(address, &e, err);
+	dbus_message_unref(reply);
 	return 1;
 }
 
@@ -196,31 +135,29 @@ static int connect_bus(struct fl_firewalld *f, const char *address, struct fl_er
 static int has_owner(struct fl_firewalld *f, const char *address, struct fl_error *err)
 {
 	DBusMessage *m =
-		request(f, DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "NameHasOwner");
+		request(DBUS_SERVICE_DBUS, DBUS_PATH_DBUS, DBUS_INTERFACE_DBUS, "NameHasOwner");
 	const char *name = NAME;
 	DBusMessage *reply;
 	dbus_bool_t owned = FALSE;
 	DBusError e;
 
-	f->dbus.error_init(&e);
+	dbus_error_init(&e);
 	if (m)
-		f->dbus.message_append_args(m, DBUS_TYPE_STRING, &name, DBUS_TYPE_INVALID);
+		dbus_message_append_args(m, DBUS_TYPE_STRING, &name, DBUS_TYPE_INVALID);
 	reply = ask(f, m, &e);
 	if (!reply)
-		return bus_failed(f, address, &e, err);
-	f->dbus.message_get_args(reply, NULL, DBUS_TYPE_BOOLEAN, &owned, DBUS_TYPE_INVALID);
-	f->dbus.message_unref(reply);
+		return bus_failed(address, &e, err);
+	dbus_message_get_args(reply, NULL, DBUS_TYPE_BOOLEAN, &owned, DBUS_TYPE_INVALID);
+	dbus_message_unref(reply);
 	return owned ? 1 : 0;
 }
 
 void fl_firewalld_close(struct fl_firewalld *f)
 {
 	if (f->bus) {
-		f->dbus.connection_close(f->bus);
-		f->dbus.connection_unref(f->bus);
+		dbus_connection_close(f->bus);
+		dbus_connection_unref(f->bus);
 	}
-	if (f->library)
-		dlclose(f->library);
 	free(f);
 }
 
@@ -238,9 +175,7 @@ int fl_firewalld_open(struct fl_firewalld **ret, struct fl_error *err)
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return fl_error_oom(err);
-	r = load(f, err);
-	if (r == 1)
-		r = connect_bus(f, address, err);
+	r = connect_bus(f, address, err);
 	if (r == 1)
 		r = has_owner(f, address, err);
 	if (r == 1)
@@ -320,27 +255,26 @@ static int zone_failed(const struct action *a, const char *zone, const char *sou
 static int call_zone(struct fl_firewalld *f, const struct action *a, const char *zone,
 		     const char *source, bool *ret_answer, struct fl_error *err)
 {
-	DBusMessage *m = request(f, NAME, PATH, ZONE, a->method);
+	DBusMessage *m = request(NAME, PATH, ZONE, a->method);
 	dbus_bool_t answer = FALSE;
 	DBusMessage *reply;
 	DBusError e;
 	int r = 0;
 
-	f->dbus.error_init(&e);
+	dbus_error_init(&e);
 	if (m)
-		f->dbus.message_append_args(m, DBUS_TYPE_STRING, &zone, DBUS_TYPE_STRING, &source,
-					    DBUS_TYPE_INVALID);
+		dbus_message_append_args(m, DBUS_TYPE_STRING, &zone, DBUS_TYPE_STRING, &source,
+					 DBUS_TYPE_INVALID);
 	reply = ask(f, m, &e);
 	if (reply && ret_answer) {
-		f->dbus.message_get_args(reply, NULL, DBUS_TYPE_BOOLEAN, &answer,
-					 DBUS_TYPE_INVALID);
+		dbus_message_get_args(reply, NULL, DBUS_TYPE_BOOLEAN, &answer, DBUS_TYPE_INVALID);
 		*ret_answer = answer;
 	}
 	if (reply)
-		f->dbus.message_unref(reply);
+		dbus_message_unref(reply);
 	else if (!is_done_already(a, &e))
 		r = zone_failed(a, zone, source, &e, err);
-	f->dbus.error_free(&e);
+	dbus_error_free(&e);
 	return r;
 }
 
@@ -352,9 +286,9 @@ static const char *host_str(const struct fl_prefix *p, char *buf)
 }
 
 /* libdbus ends the process when it is given anything but UTF-8. */
-static int check_zone(struct fl_firewalld *f, const char *zone, struct fl_error *err)
+static int check_zone(const char *zone, struct fl_error *err)
 {
-	return f->dbus.validate_utf8(zone, NULL)
+	return dbus_validate_utf8(zone, NULL)
 		       ? 0
 		       : fl_error_set(err, -EINVAL, FL_ECODE_CONFIG,
 				      "firewalld: the name of the zone is not UTF-8");
@@ -363,7 +297,7 @@ static int check_zone(struct fl_firewalld *f, const char *zone, struct fl_error 
 static int for_each(struct fl_firewalld *f, const struct action *a, const char *zone,
 		    const struct fl_prefix *addrs, size_t n, struct fl_error *err)
 {
-	int r = check_zone(f, zone, err);
+	int r = check_zone(zone, err);
 
 	for (size_t i = 0; !r && i < n; i++)
 		r = call_zone(f, a, zone, host_str(&addrs[i], FL_PREFIX_BUF), NULL, err);
@@ -386,7 +320,7 @@ int fl_firewalld_has_sources(struct fl_firewalld *f, const char *zone,
 			     const struct fl_prefix *addrs, size_t n, struct fl_error *err)
 {
 	char buf[FL_PREFIX_STR];
-	int r = check_zone(f, zone, err);
+	int r = check_zone(zone, err);
 
 	for (size_t i = 0; !r && i < n; i++) {
 		bool there = false;

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * lib/fw/firewalld.h as a program, for tests/netns/test_firewalld.py:
+ * fairlead-firewalld: what the firewall plugin executes where a system bus is there. A program of
+ *its own, so that no plugin is linked with D-Bus (docs/decisions/0007).
  *
- *	firewalld-probe running
- *	firewalld-probe add|remove|has ZONE ADDRESS...
+ *	fairlead-firewalld running
+ *	fairlead-firewalld add|remove|has ZONE ADDRESS...
  *
- * Prints 1 or 0; on failure the error's number and text, exit status 1.
+ * Prints 1, or 0: firewalld does not run, or (has) the zone lacks an address. On failure the
+ * error's number and text, exit status 1; with has and 0 the same behind the 0.
  */
-#include "fw/firewalld.h"
+#include "bus.h"
 
 #include <string.h>
 
@@ -44,6 +46,6 @@ int main(int argc, char **argv)
 	if (r < 0)
 		printf("%d %s\n", err.code, err.text);
 	else
-		printf("%d\n", r);
+		printf("%d%s%s\n", r, *err.text ? " " : "", err.text);
 	return r < 0;
 }
