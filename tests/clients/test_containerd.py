@@ -14,20 +14,19 @@ PARALLEL = 16
 MASQUERADE_LEAK = pytest.mark.reference_leaks("masquerade rules when DEL comes without a namespace")
 
 
-@pytest.fixture(scope="module", params=("bridge+portmap", "bridge"))
+@pytest.fixture(scope="module", params=("bridge+portmap", "bridge", "chain"))
 def host(request):
     """A host of its own for each network: containerd keeps what it has once read."""
-    single = request.param == "bridge"
-    if single and not plugins.ours():
+    if request.param == "bridge" and not plugins.ours():
         pytest.skip("the reference bridge publishes no ports")
     with hosts.Host() as machine:
-        machine.conflist = conflists.kubernetes(single=single)
+        machine.conflist = conflists.kubernetes(style=request.param)
         yield machine
 
 
 @pytest.fixture(scope="module")
 def containerd(host):
-    client = Containerd(host, plugins.link_folder(host.scratch / "plugins"), host.conflist)
+    client = Containerd(host, plugins.link_folder(host.scratch / "plugins", fill=False), host.conflist)
     try:
         yield client
     finally:

@@ -35,12 +35,18 @@ def macvlan(name="net-macvlan", master="up0", first="192.0.2.100"):
         {"type": "macvlan", "master": master, "mode": "bridge", "ipam": ipam, "capabilities": {"ips": True}}]}
 
 
-def kubernetes(name="pods", bridge="fl-pods0", subnet="10.73.0.0/24", single=False):
-    """A node's network: bridge and portmap, or, when `single`, the bridge with all its capabilities."""
+# Everything that is chained in practice, as distributions and nerdctl write it.
+CHAIN = [{"type": "portmap", "capabilities": {"portMappings": True}}, {"type": "firewall", "ingressPolicy": "same-bridge"},
+         {"type": "tuning", "sysctl": {"net.ipv4.conf.IFNAME.arp_filter": "1"}},
+         {"type": "bandwidth", "capabilities": {"bandwidth": True}}]
+
+
+def kubernetes(name="pods", bridge="fl-pods0", subnet="10.73.0.0/24", style="bridge+portmap"):
+    """A node's network: bridge and portmap; the bridge with all its capabilities; or the bridge and every chained plugin."""
     bridge_plugin = {"type": "bridge", "bridge": bridge, "isGateway": True, "ipMasq": True,
                      "hairpinMode": True, "ipam": _ipam(subnet)}
-    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
-    if single:
+    if style == "bridge":
         bridge_plugin["capabilities"] = dict.fromkeys(
             ("portMappings", "ips", "mac", "ipRanges", "aliases", "dns", "bandwidth"), True)
-    return {"cniVersion": "0.4.0", "name": name, "plugins": [bridge_plugin] + ([] if single else [portmap])}
+    chained = {"bridge+portmap": CHAIN[:1], "bridge": [], "chain": CHAIN}[style]
+    return {"cniVersion": "0.4.0", "name": name, "plugins": [bridge_plugin, *chained]}

@@ -74,7 +74,7 @@ def main():
             "net-single:ip=10.72.0.77,mac=02:11:22:33:44:55,alias=web", ["-p", "8080:80"])
     _containerd("containerd-cri", "two pods of the CRI, one with host ports, stopped and removed", _pods)
     _containerd("containerd-cri-capabilities", "a pod with name servers and bandwidth; one bridge plugin",
-                _rich_pod, single=True)
+                _rich_pod, style="bridge")
     _containerd("containerd-ctr", "ctr run --rm --cni", lambda c: c.run_once("c1", "/bin/true"))
 
 
