@@ -283,6 +283,37 @@ static void protocols(void **state)
 	assert_int_equal(fl_proto_parse("icmp", &proto), -EINVAL);
 }
 
+static int join_made(void *arg, const char *what, const char *name)
+{
+	sprintf((char *)arg + strlen(arg), "%s=%s ", what, name);
+	return 0;
+}
+
+static void what_a_network_made(void **state)
+{
+	struct fl_network net = { 0 };
+	char seen[512] = "", name[IFNAMSIZ];
+	int n = 0;
+
+	(void)state;
+	assert_int_equal(fl_network_made_add(&net, "link", "eth0.10"), 0);
+	assert_int_equal(fl_network_made_add(&net, "link", "eth0.1"), 0);
+	assert_int_equal(fl_network_made_add(&net, "promisc", "eth0"), 0);
+	assert_int_equal(fl_network_made_add(&net, "link", "eth0.10"), 0);
+	assert_true(fl_network_made_has(&net, "link", "eth0.1"));
+	assert_false(fl_network_made_has(&net, "link", "eth0"));
+	assert_false(fl_network_made_has(&net, "promisc", "eth0.1"));
+	fl_network_made_remove(&net, "link", "eth0.1");
+	fl_network_made_remove(&net, "link", "absent");
+	assert_int_equal(fl_network_made_each(&net, join_made, seen), 0);
+	assert_string_equal(seen, "link=eth0.10 promisc=eth0 ");
+	do
+		snprintf(name, sizeof(name), "if%d", n);
+	while (!fl_network_made_add(&net, "link", name) && ++n < 1000);
+	assert_true(n > 10 && n < 1000);
+	assert_true(strlen(net.made) < sizeof(net.made));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -297,6 +328,7 @@ int main(void)
 		cmocka_unit_test(network_equality),
 		cmocka_unit_test(subnets_are_unique_and_bounded),
 		cmocka_unit_test(protocols),
+		cmocka_unit_test(what_a_network_made),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

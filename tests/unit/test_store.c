@@ -409,6 +409,97 @@ static void endpoints(void **state)
 	assert_int_equal(fl_endpoint_get(f->txn, &eps[0].id, &back, &f->err), -ENOENT);
 }
 
+struct seen_names {
+	int n;
+	char container[FL_NAME_MAX + 1];
+};
+
+static int see_name(void *arg, const struct fl_endpoint *ep)
+{
+	struct seen_names *s = arg;
+
+	s->n++;
+	strcpy(s->container, ep->id.container);
+	return 0;
+}
+
+static int found_by(struct fixture *f, const char *name, bool sharing, char *container)
+{
+	struct seen_names s = { 0 };
+	int r = sharing ? fl_endpoints_sharing(f->txn, name, see_name, &s, &f->err)
+			: fl_endpoints_named(f->txn, name, see_name, &s, &f->err);
+
+	assert_int_equal(r, 0);
+	strcpy(container, s.container);
+	return s.n;
+}
+
+/* Names of the greatest length too: the keys of the store have 511 bytes at most. */
+static void names_of_containers(void **state)
+{
+	struct fixture *f = *state;
+	struct fl_endpoint long_one = endpoint("", "bridge", ""),
+			   web = endpoint("net", "bridge", "c1"),
+			   sharer = endpoint("shared", "container", "c2");
+	char longest[FL_HOSTNAME_MAX + 1] = "", found[FL_NAME_MAX + 1];
+
+	long_one.state = web.state = sharer.state = FL_STATE_CREATING;
+	memset(long_one.id.network, 'n', FL_NAME_MAX);
+	memset(long_one.id.container, 'c', FL_NAME_MAX);
+	memset(longest, 'h', FL_HOSTNAME_MAX);
+	strcpy(long_one.name, longest);
+	memset(sharer.shares, 'c', FL_NAME_MAX);
+	strcpy(web.name, "web");
+	begin(f, true);
+	assert_int_equal(fl_endpoint_put(f->txn, &long_one, &f->err), 0);
+	assert_int_equal(fl_endpoint_put(f->txn, &web, &f->err), 0);
+	assert_int_equal(fl_endpoint_put(f->txn, &web, &f->err), 0);
+	assert_int_equal(fl_endpoint_put(f->txn, &sharer, &f->err), 0);
+	assert_int_equal(found_by(f, "web", false, found), 1);
+	assert_string_equal(found, "c1");
+	assert_int_equal(found_by(f, "we", false, found), 0);
+	assert_int_equal(found_by(f, "c1", false, found), 1);
+	assert_int_equal(found_by(f, longest, false, found), 1);
+	assert_int_equal(found_by(f, long_one.id.container, true, found), 1);
+	assert_string_equal(found, "c2");
+	assert_int_equal(fl_endpoint_evict(f->txn, &web, &f->err), 0);
+	assert_int_equal(fl_endpoint_evict(f->txn, &sharer, &f->err), 0);
+	assert_int_equal(found_by(f, "web", false, found), 0);
+	assert_int_equal(found_by(f, "c1", false, found), 0);
+	assert_int_equal(found_by(f, long_one.id.container, true, found), 0);
+}
+
+static void memos(void **state)
+{
+	struct fixture *f = *state;
+	struct fl_endpoint ep = endpoint("net", "tuning", "c1");
+	struct fl_bytes memo;
+
+	begin(f, true);
+	assert_int_equal(fl_memo_get(f->txn, &ep.id, &memo, &f->err), -ENOENT);
+	assert_int_equal(fl_endpoint_put(f->txn, &ep, &f->err), 0);
+	assert_int_equal(fl_memo_put(f->txn, &ep.id, (struct fl_bytes){ "{}", 2 }, &f->err), 0);
+	assert_int_equal(fl_memo_get(f->txn, &ep.id, &memo, &f->err), 0);
+	assert_memory_equal(memo.p, "{}", 2);
+	assert_int_equal(fl_endpoint_evict(f->txn, &ep, &f->err), 0);
+	assert_int_equal(fl_memo_get(f->txn, &ep.id, &memo, &f->err), -ENOENT);
+}
+
+/* A new environment does not know what nftables holds, until it was rebuilt once. */
+static void rules_of_a_new_environment(void **state)
+{
+	struct fixture *f = *state;
+
+	begin(f, true);
+	assert_int_equal(fl_store_rules_stale(f->txn, &f->err), 1);
+	assert_int_equal(fl_store_rules_rebuilt(f->txn, &f->err), 0);
+	assert_int_equal(fl_txn_commit(&f->txn, &f->err), 0);
+	fl_store_close(f->store);
+	assert_int_equal(fl_store_open(f->dir, &f->store, &f->err), 0);
+	begin(f, true);
+	assert_int_equal(fl_store_rules_stale(f->txn, &f->err), 0);
+}
+
 static int count_networks(void *arg, const struct fl_network *net)
 {
 	assert_string_equal(net->driver, "bridge");
@@ -495,6 +586,9 @@ int main(void)
 		STORE_TEST(readers_of_one_pid),
 		STORE_TEST(endpoints),
 		STORE_TEST(networks),
+		STORE_TEST(names_of_containers),
+		STORE_TEST(memos),
+		STORE_TEST(rules_of_a_new_environment),
 		STORE_TEST(damaged_record_is_named),
 		STORE_TEST(directory_choice),
 	};
