@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a plugin is: a const table of operations on network, endpoint and sandbox, and a main of one
- * line. Dialects (CNI here), the store, IPAM, nftables, rollback and privileges are this library's;
- * a driver never sees which dialect called it.
+ * What a plugin is: a const table of operations on network, endpoint and sandbox. Dialects (CNI
+ * here), the store, IPAM, nftables, rollback and privileges are this library's; a driver never sees
+ * which dialect called it.
  *
- * Order of an ADD: validate; one transaction writes the endpoint as `creating` with lease and
- * ports; network_create, endpoint_create, join; one nftables batch; one transaction marks it
- * `ready`. A failure anywhere runs the same deletion as DEL, by the record.
+ * Order of an ADD: validate; prepare; one transaction writes the endpoint as `creating` with lease,
+ * ports and memo; network_create, endpoint_create, network_address, join; one nftables batch; one
+ * transaction marks it `ready`. With an IPAM that needs the interface, addresses and ports are
+ * claimed behind endpoint_create. A failure anywhere runs the same deletion as DEL, by the record.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * none: a sandbox with its loopback up and nothing else. Also the template of a plugin: a table of
- * operations and a main of one line; copy it, and read lib/plugin/plugin.h for what each may do.
+ * none: a sandbox with its loopback up and nothing else. Also the template of a plugin, which is a
+ * table of operations: copy it, and read lib/plugin/plugin.h for what each may do.
  */
 #include "drivers.h"
 
