@@ -71,7 +71,7 @@ static int named_master(struct fl_call *c, struct fl_parent *p, struct fl_error 
 	if (!fl_ifname_valid(p->master))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "master: expected an interface name of 1 to 15 bytes without "
-				    "'/', ':' and spaces, not \"%.64s\"",
+				    "'/', ':', '%%' and spaces, not \"%.64s\"",
 				    p->master);
 	r = fl_link_find(fl_parent_nl(c, p), p->master, &p->link, err);
 	if (r)
