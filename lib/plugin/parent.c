@@ -11,6 +11,7 @@
 #define LINK "link"
 #define PROMISC "promisc"
 #define VID_MAX 4094
+#define MTU_MIN 68 /* RFC 791 section 3.2 */
 
 void fl_network_link_name(const struct fl_call *c, const char *prefix, char name[IFNAMSIZ])
 {
@@ -169,6 +170,10 @@ int fl_parent_prepare(struct fl_call *c, struct fl_parent *p, struct fl_error *e
 
 /* ---- making it ---- */
 
+	if (p->mtu && p->mtu < MTU_MIN)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "mtu: expected 0 or at least %d, not %lld", MTU_MIN,
+				    (long long)p->mtu);
 /* Carries no frame further than to its macvlans. dummy where the kernel has it, else ifb. */
 static int make_stand_in(struct fl_call *c, struct fl_parent *p, struct fl_error *err)
 {
