@@ -306,7 +306,7 @@ static void restore_network(struct fl_call *c, struct fl_step *s)
 	if (!s->has_old || fl_network_same(&s->old, &c->net) ||
 	    fl_txn_begin(c->store, true, &t, NULL) ||
 	    fl_network_get(t, c->net.name, c->net.driver, &now, NULL) ||
-	    !fl_network_same(&now, &c->net))
+	    !fl_network_same(&now, &c->net) || now.ready /* another ADD stands on it by now */)
 		return;
 	if (fl_network_put(t, &s->old, NULL) ||
 	    (s->programmed && fl_fw_rebuild_from_store(c, t, NULL)))
