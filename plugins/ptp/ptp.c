@@ -74,7 +74,8 @@ static int route_back(struct fl_call *c, struct fl_result_ip *ip, struct fl_erro
 		ip->gateway = fl_addr_add(fl_prefix_masked(&ip->address).addr, 1);
 	gateway = (struct fl_prefix){ ip->gateway, bits };
 	r = fl_ifaddr_add(c->host, c->ep.ifindex, &gateway, v6 ? IFA_F_NODAD : 0, err);
-	return r ? r : fl_route_replace(c->host, &route, err);
+	/* Two ranges of one subnet have one gateway. */
+	return r && r != -EEXIST ? r : fl_route_replace(c->host, &route, err);
 }
 
 /*

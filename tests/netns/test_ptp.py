@@ -87,6 +87,14 @@ def test_check_sees_the_host_side(lab, cni, tamper):
     cni.check("ptp", configs.with_previous(config(), result)).refused(104)
 
 
+def test_two_ranges_of_one_subnet(lab, cni):
+    conf = config(ipam=configs.host_local({"subnet": "10.9.0.0/24", "rangeStart": "10.9.0.10", "rangeEnd": "10.9.0.20"},
+                                          {"subnet": "10.9.0.0/24", "rangeStart": "10.9.0.30", "rangeEnd": "10.9.0.40"}))
+    port = lab.tcp_server("c1").port
+    for address in cni.add("ptp", conf).expect().addresses():
+        assert lab.reaches(None, address, port)
+
+
 # ---- cable ----
 
 @pytest.fixture
