@@ -101,8 +101,9 @@ bool fl_ifname_valid(const char *s)
 
 	if (!n || n >= IFNAMSIZ || !strcmp(s, ".") || !strcmp(s, ".."))
 		return false;
+	/* '%' would be a pattern to the kernel, which numbers it: dev_prep_valid_name(). */
 	for (size_t i = 0; i < n; i++)
-		if (s[i] == '/' || s[i] == ':' || isspace((unsigned char)s[i]))
+		if (strchr("/:%", s[i]) || isspace((unsigned char)s[i]))
 			return false;
 	return !has_wide_space(s);
 }

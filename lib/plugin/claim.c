@@ -98,6 +98,30 @@ static int put_record(struct fl_call *c, struct fl_txn *t, const struct fl_endpo
 	return r ? r : put_memo(c, t, err);
 }
 
+/*
+ * Owners that were found gone: their records go with this transaction, and nobody would know of
+ * their elements afterwards. Without rules there are none.
+ */
+static int drop_evicted(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < c->n_evicted && !r; i++) {
+		const struct fl_endpoint *ep = &c->evicted[i];
+		struct fl_network net;
+
+		r = fl_network_get(t, ep->id.network, ep->id.driver, &net, err);
+		if (r && r != -ENOENT)
+			return r;
+		r = fl_fw_apply(c->fw,
+				&(struct fl_fw_change){ .del_endpoint = ep,
+							.del_endpoint_network = r ? NULL : &net },
+				err);
+		r = r == -ENOENT ? 0 : r;
+	}
+	return r;
+}
+
 int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -118,6 +142,8 @@ int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 		r = fl_ports_choose(c, t, err);
 	if (!r && c->ep.n_ports)
 		r = fl_ports_claim(t, &c->ep, fl_endpoint_families(&c->ep), &gone, err);
+	if (!r)
+		r = drop_evicted(c, t, err);
 	if (!r)
 		r = merge_network(c, t, &s->old, &s->has_old, err);
 	if (!r)

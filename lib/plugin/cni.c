@@ -125,7 +125,7 @@ static int read_env(struct fl_request *q, struct fl_error *err)
 				    FL_NAME_MAX, q->container);
 	if (verbs[q->verb].need & NEED_IFNAME && !fl_ifname_valid(q->ifname))
 		return fl_error_set(err, EINVAL, FL_ECODE_ENV,
-				    "CNI_IFNAME: expected 1 to 15 bytes without '/', ':' and "
+				    "CNI_IFNAME: expected 1 to 15 bytes without '/', ':', '%%' and "
 				    "spaces, not \"%.64s\"",
 				    q->ifname);
 	if (strlen(q->netns) >= sizeof(((struct fl_endpoint *)0)->netns))

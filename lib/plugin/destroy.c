@@ -60,6 +60,26 @@ static int forget_network(struct fl_call *c, struct fl_txn *t, const struct fl_e
 	return r < 0 && r != -ENOENT ? r : fl_network_del(t, id->network, id->driver, err);
 }
 
+int fl_network_forget_unused(struct fl_call *c, struct fl_error *err)
+{
+	const struct fl_endpoint_id *id = &c->ep.id;
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_network net;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	if (!r)
+		r = fl_network_get(t, id->network, id->driver, &net, err);
+	fl_txn_abort(fl_take_ptr(t));
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = fl_txn_begin(c->store, true, &t, err);
+	if (!r)
+		r = fl_network_in_use(t, id->network, id->driver, NULL, err);
+	if (!r)
+		r = forget_network(c, t, id, err);
+	return r < 0 ? r : fl_txn_commit(&t, err);
+}
+
 static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct fl_network *net,
 		bool *has_net, struct fl_error *err)
 {

@@ -151,7 +151,14 @@ static int clear_prior(struct fl_call *c, struct fl_error *err)
 /* Nothing of it is in nftables, or was. */
 static bool needs_no_program(const struct fl_call *c, const struct fl_step *s)
 {
-	return c->net.direct && !c->ep.admit && !c->n_evicted && (!s->has_old || s->old.direct);
+	return c->net.direct && !c->ep.admit && (!s->has_old || s->old.direct);
+}
+
+/* Do the elements of the network's other endpoints depend on what differs? */
+static bool touches_endpoints(const struct fl_network *a, const struct fl_network *b)
+{
+	return a->internal != b->internal || a->gateway_mode != b->gateway_mode ||
+	       a->guarded != b->guarded || a->host_access != b->host_access;
 }
 
 static int program(struct fl_call *c, struct fl_step *s, struct fl_error *err)
@@ -165,18 +172,16 @@ static int program(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 		.others = &c->net,
 		.n_others = 1,
 	};
-	int r = 0;
+	int r;
 
 	if (needs_no_program(c, s))
 		return 0;
-	for (size_t i = 0; i < c->n_evicted && !r; i++)
-		r = fl_fw_step(c,
-			       &(struct fl_fw_change){ .del_endpoint = &c->evicted[i],
-						       .del_endpoint_network = &c->net },
-			       err);
-	if (!r)
-		r = fl_fw_step(c, &change, err);
-	s->programmed = !r;
+	/* Their deletion goes by the network as it is now, so their elements have to be that too.
+	 */
+	if (changed && touches_endpoints(&s->old, &c->net))
+		c->rules_stale = s->programmed = true;
+	r = fl_fw_step(c, &change, err);
+	s->programmed |= !r;
 	if (!r && (c->net.masquerade || c->ep.n_ports || c->ep.admit))
 		r = fl_fw_admit_foreign_forward(c->fw, err);
 	if (r < 0)
@@ -301,7 +306,7 @@ static void restore_network(struct fl_call *c, struct fl_step *s)
 	if (!s->has_old || fl_network_same(&s->old, &c->net) ||
 	    fl_txn_begin(c->store, true, &t, NULL) ||
 	    fl_network_get(t, c->net.name, c->net.driver, &now, NULL) ||
-	    !fl_network_same(&now, &c->net))
+	    !fl_network_same(&now, &c->net) || now.ready /* another ADD stands on it by now */)
 		return;
 	if (fl_network_put(t, &s->old, NULL) ||
 	    (s->programmed && fl_fw_rebuild_from_store(c, t, NULL)))

@@ -58,6 +58,11 @@ int fl_fw_rebuild_from_store(struct fl_call *c, struct fl_txn *t, struct fl_erro
 
 /* destroy.c: the one deletion, for DEL, GC, rollback and retry. */
 int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);
+/*
+ * This call's network, if it has a record but no endpoint: the last one was evicted by an ADD of
+ * another network, which does not know what this one made.
+ */
+int fl_network_forget_unused(struct fl_call *c, struct fl_error *err);
 bool fl_owner_gone(void *arg, const struct fl_endpoint *owner);
 
 /* claim.c: what an ADD keeps between its transactions, and these. */

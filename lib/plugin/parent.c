@@ -11,6 +11,7 @@
 #define LINK "link"
 #define PROMISC "promisc"
 #define VID_MAX 4094
+#define MTU_MIN 68 /* RFC 791 section 3.2 */
 
 void fl_network_link_name(const struct fl_call *c, const char *prefix, char name[IFNAMSIZ])
 {
@@ -42,25 +43,25 @@ static int default_master(struct fl_call *c, struct fl_parent *p, struct fl_erro
 }
 
 /* "eth0.10" with an interface eth0: the VLAN and the index of its base. */
-static bool split_vlan(struct fl_call *c, struct fl_parent *p)
+static bool split_vlan(struct fl_call *c, const char *name, struct fl_parent *p)
 {
-	const char *dot = strrchr(p->master, '.');
+	const char *dot = strrchr(name, '.');
 	char base[IFNAMSIZ], *end;
 	struct fl_link l;
 	long vid;
 
-	if (p->no_vlan || p->in_sandbox || !dot || dot == p->master)
+	if (p->no_vlan || p->in_sandbox || !dot || dot == name)
 		return false;
 	vid = strtol(dot + 1, &end, 10);
 	if (*end || dot[1] < '1' || dot[1] > '9' || vid > VID_MAX)
 		return false;
-	snprintf(base, sizeof(base), "%.*s", (int)(dot - p->master), p->master);
+	snprintf(base, sizeof(base), "%.*s", (int)(dot - name), name);
 	if (fl_link_get(c->host, base, &l, NULL))
 		return false;
 	p->base = l.index;
 	p->vid = (uint16_t)vid;
 	p->link = (struct fl_link){ .mtu = l.mtu, .flags = l.flags & IFF_UP };
-	fl_strcpy(p->link.name, sizeof(p->link.name), p->master);
+	fl_strcpy(p->link.name, sizeof(p->link.name), name);
 	return true;
 }
 
@@ -71,12 +72,12 @@ static int named_master(struct fl_call *c, struct fl_parent *p, struct fl_error 
 	if (!fl_ifname_valid(p->master))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "master: expected an interface name of 1 to 15 bytes without "
-				    "'/', ':' and spaces, not \"%.64s\"",
+				    "'/', ':', '%%' and spaces, not \"%.64s\"",
 				    p->master);
 	r = fl_link_find(fl_parent_nl(c, p), p->master, &p->link, err);
 	if (r)
 		return r < 0 ? r : 0;
-	if (split_vlan(c, p)) {
+	if (split_vlan(c, p->master, p)) {
 		p->ours = true;
 		return 0;
 	}
@@ -124,6 +125,17 @@ static int made_before(struct fl_call *c, const char *what, const char *name, st
 	return r ? r : fl_networks_each(t, lists, &l, err);
 }
 
+/* Off, or on by a network of ours. */
+static int is_promisc_ours(struct fl_call *c, struct fl_parent *p, struct fl_error *err)
+{
+	int r = p->link.flags & IFF_PROMISC ? made_before(c, PROMISC, p->link.name, err) : 1;
+
+	/* On and nobody's: unless that network's last DEL came in between. */
+	if (!r)
+		r = fl_link_get_index(c->host, p->link.index, &p->link, err);
+	return r ? r : !(p->link.flags & IFF_PROMISC);
+}
+
 static int list_made(struct fl_call *c, struct fl_parent *p, struct fl_error *err)
 {
 	const char *name = p->link.name;
@@ -137,7 +149,7 @@ static int list_made(struct fl_call *c, struct fl_parent *p, struct fl_error *er
 		r = fl_network_made_add(&c->net, LINK, name);
 	if (r < 0 || !p->promisc || p->in_sandbox)
 		return r < 0 ? r : 0;
-	r = !(p->link.flags & IFF_PROMISC) ? 1 : made_before(c, PROMISC, name, err);
+	r = is_promisc_ours(c, p, err);
 	return r > 0 ? fl_network_made_add(&c->net, PROMISC, name) : r;
 }
 
@@ -158,6 +170,10 @@ int fl_parent_prepare(struct fl_call *c, struct fl_parent *p, struct fl_error *e
 				    "master: \"%s\" is a loopback interface", p->link.name);
 	if (!(p->link.flags & IFF_UP) && c->req.verb == FL_VERB_ADD)
 		fprintf(stderr, "note: master: interface %s is down\n", p->link.name);
+	if (p->mtu && p->mtu < MTU_MIN)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "mtu: expected 0 or at least %d, not %lld", MTU_MIN,
+				    (long long)p->mtu);
 	if (p->mtu > p->link.mtu)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "mtu: expected at most the MTU of the master %s (%u), not %lld",
@@ -207,15 +223,26 @@ static int ensure_ours(struct fl_call *c, struct fl_parent *p, struct fl_error *
 	r = fl_link_find(c->host, name, &p->link, err);
 	if (r)
 		return r < 0 ? r : 0;
+	/* It was there when prepare() looked: the last DEL of another network has taken it away. */
+	if (!p->internal && !p->base && !split_vlan(c, name, p))
+		return fl_error_set(err, ENODEV, FL_ECODE_TRY_AGAIN,
+				    "master: interface %s went away", name);
 	r = p->internal ? make_stand_in(c, p, err) : make_vlan(c, p, err);
 	return r && r != -EEXIST ? r : fl_link_get(c->host, name, &p->link, err);
+}
+
+/* Where it is listed, its state was another network's, and may have ended since it was read. */
+static bool wants_promisc(const struct fl_call *c, const struct fl_parent *p)
+{
+	return p->promisc && (!(p->link.flags & IFF_PROMISC) ||
+			      fl_network_made_has(&c->net, PROMISC, p->link.name));
 }
 
 int fl_parent_create(struct fl_call *c, struct fl_parent *p, struct fl_error *err)
 {
 	int r = p->ours ? ensure_ours(c, p, err) : 0;
 
-	if (!r && p->promisc && !(p->link.flags & IFF_PROMISC))
+	if (!r && wants_promisc(c, p))
 		r = fl_link_set_promisc(fl_parent_nl(c, p), p->link.index, true, err);
 	return r;
 }

@@ -32,7 +32,9 @@ static const cap_value_t finding[] = { CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH };
 static int keep_of(const struct fl_call *c, cap_value_t *keep)
 {
 	bool removes = c->req.verb == FL_VERB_DEL || c->req.verb == FL_VERB_GC;
-	bool finds = c->driver->flags & FL_DRIVER_SHARES || (c->wholly_inside && removes);
+	/* A cable leads to a second sandbox, which is found by its record also when it is laid. */
+	bool cable = c->wholly_inside && !(c->driver->flags & FL_DRIVER_INSIDE);
+	bool finds = c->driver->flags & FL_DRIVER_SHARES || cable || (c->wholly_inside && removes);
 	cap_t now = finds ? cap_get_proc() : NULL;
 	cap_flag_value_t has;
 	int n = 0;

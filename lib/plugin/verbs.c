@@ -74,6 +74,8 @@ static int del_unknown(struct fl_call *c, struct fl_error *err)
 
 	if (!r)
 		r = forget_stale_rules(c, err);
+	if (!r && c->fw)
+		r = fl_network_forget_unused(c, err);
 	if (r)
 		return r;
 	if (c->driver->flags & FL_DRIVER_CHAINED ||
@@ -404,6 +406,8 @@ int fl_engine_gc(struct fl_call *c, struct fl_error *err)
 			sweep_leases(&s);
 		if (!(c->driver->flags & FL_DRIVER_IS_IPAM))
 			r = sweep_records(&s, err);
+		if (!r && c->fw)
+			r = fl_network_forget_unused(c, err);
 		if (!r && !late)
 			sweep_leases(&s);
 		if (!r && s.errors.len)

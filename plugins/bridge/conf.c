@@ -114,7 +114,7 @@ int bridge_validate(struct fl_call *c, struct fl_error *err)
 	if (!fl_ifname_valid(conf->bridge))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "bridge: expected an interface name of 1 to 15 bytes without "
-				    "'/', ':' and spaces, not \"%.64s\"",
+				    "'/', ':', '%%' and spaces, not \"%.64s\"",
 				    conf->bridge);
 	if (conf->hairpin && conf->promisc)
 		return bad(err, "hairpinMode, promiscMode: expected at most one of them");

@@ -83,7 +83,7 @@ int hostdev_selector_parse(const char *key, enum hostdev_by by, const char *valu
 		return fl_ifname_valid(value) ? 0
 					      : refuse(key,
 						       "an interface name of 1 to 15 bytes without "
-						       "'/', ':' and spaces",
+						       "'/', ':', '%' and spaces",
 						       value, err);
 	case HOSTDEV_MAC:
 		if (fl_mac_parse(value, &ret->mac) || fl_mac_is_zero(&ret->mac))

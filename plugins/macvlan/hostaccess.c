@@ -65,8 +65,8 @@ static int make(struct fl_call *c, struct fl_link *l, struct fl_error *err)
 		return r;
 	if (!r)
 		r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_ra", c->net.link);
-	/* Absent without IPv6 in the kernel. */
-	if (r >= 0 || r == -ENOENT)
+	/* Absent without IPv6 in the kernel; or another ADD was faster. */
+	if (r >= 0 || r == -ENOENT || r == -EEXIST)
 		r = fl_link_get(c->host, c->net.link, l, err);
 	return r ? r : fl_link_set_up(c->host, l->index, true, err);
 }

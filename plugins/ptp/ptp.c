@@ -45,6 +45,15 @@ static int validate(struct fl_call *c, struct fl_error *err)
 	return fl_requested_mac(c, &c->ep.mac, err);
 }
 
+static void clear(struct fl_call *c)
+{
+	struct ptp_conf *conf = c->conf;
+
+	/* Before validate() its namespace is 0, not none. */
+	if (conf->peer_sandbox.nl)
+		fl_sandbox_close(&conf->peer_sandbox);
+}
+
 static int prepare(struct fl_call *c, struct fl_error *err)
 {
 	return is_cable(c->conf) ? ptp_cable_prepare(c, err) : 0;
@@ -74,7 +83,8 @@ static int route_back(struct fl_call *c, struct fl_result_ip *ip, struct fl_erro
 		ip->gateway = fl_addr_add(fl_prefix_masked(&ip->address).addr, 1);
 	gateway = (struct fl_prefix){ ip->gateway, bits };
 	r = fl_ifaddr_add(c->host, c->ep.ifindex, &gateway, v6 ? IFA_F_NODAD : 0, err);
-	return r ? r : fl_route_replace(c->host, &route, err);
+	/* Two ranges of one subnet have one gateway. */
+	return r && r != -EEXIST ? r : fl_route_replace(c->host, &route, err);
 }
 
 /*
@@ -158,6 +168,7 @@ const struct fl_driver ptp_driver = {
 	.fields = fields,
 	.conf_size = sizeof(struct ptp_conf),
 	.validate = validate,
+	.clear = clear,
 	.prepare = prepare,
 	.endpoint_create = endpoint_create,
 	.network_address = network_address,

@@ -78,3 +78,46 @@ def test_old_del_after_a_reboot_touches_no_new_container(lab, cni):
     state = snapshot.take(lab, ("c2",))
     cni.delete("bridge", configs.with_previous(config, old.json), "c1").expect()
     assert not snapshot.diff(state, snapshot.take(lab, ("c2",)))
+
+
+def test_owner_that_was_displaced_leaves_no_rule(lab, cni):
+    """The ADD that displaces it fails, or is killed, after its record went: the next one finds the port free."""
+    config = configs.publish(configs.bridge(), (8080, 80))
+    calls = [call for call in trace(cni, lab, "ADD", config, "c1") if call[0] in ("sendmsg", "sendto", "pwrite64")]
+    cni.delete("bridge", config, "c1").expect()
+    for index, (name, number) in enumerate(calls):
+        victim = f"v{index}"
+        lab.netns(victim)
+        cni.add("bridge", config, victim).expect()
+        lab.remove_netns(victim)
+        assert wait_for_link_to_go(lab)
+        cni.call("ADD", "bridge", config, "c1", prefix=inject("error=ENOMEM" if index % 2 else "signal=KILL", name, number))
+        outcome = cni.add("bridge", config, "c2") if index % 2 else cni.add("bridge", config, "c1")
+        if outcome.code == 102 and "c1" in outcome.message:     # the refused call was none that matters
+            outcome = cni.delete("bridge", config, "c1")
+        assert outcome.ok, f"{name} #{number}: {outcome}"
+        for container in ("c1", "c2", victim):
+            cni.delete("bridge", config, container).expect()
+
+
+def test_owner_that_was_displaced_from_another_network(lab, cni):
+    """Its own DEL, or GC, still ends the network whose last endpoint it was."""
+    lab.run(["ip", "link", "add", "lan0", "type", "veth", "peer", "name", "lan1"])
+    lab.run(["ip", "-batch", "-"], input="addr add 198.51.100.1/24 dev lan0\nlink set lan0 up\nlink set lan1 up\n")
+    lan = configs.publish({"cniVersion": configs.VERSION, "name": "lan", "type": "macvlan", "master": "lan0", "hostAccess": True,
+                           "promisc": True, "ipam": configs.host_local({"subnet": "198.51.100.0/24", "rangeStart": "198.51.100.9"})},
+                          (8080, 80))
+    config = configs.publish(configs.bridge(), (8080, 80))
+    configs.warm(cni, configs.bridge())
+    before = snapshot.take(lab, ())
+    for verb in ("DEL", "GC"):
+        lab.netns("victim")
+        cni.add("macvlan", lan, "victim").expect()
+        lab.remove_netns("victim")
+        configs.eventually(lambda: cni.add("bridge", config, "c1").ok)
+        if verb == "DEL":
+            cni.delete("macvlan", lan, "victim").expect()
+        else:
+            cni.gc("macvlan", lan).expect()
+        cni.delete("bridge", config, "c1").expect()
+        assert not snapshot.diff(before, snapshot.take(lab, ())), verb

@@ -210,3 +210,14 @@ def test_host_loopback_is_not_open(lab, both):
         lab.run(["ip", "route", "add", "127.0.0.1", "via", gateway, "dev", device], netns=netns)
         assert lab.blocked(netns, "127.0.0.1", 9999)
         assert lab.blocked(netns, "127.0.0.1", 8082)
+
+
+def test_changed_network_leaves_no_rule_of_its_endpoints(lab, cni):
+    """Published under one configuration, deleted under another: the port is free."""
+    config = configs.publish(configs.bridge(), (8080, 80))
+    address, = configs.attach(cni, config, "c1")
+    cni.add("bridge", configs.bridge(internal=True, isDefaultGateway=None, ipMasq=None), "c2").expect()
+    cni.delete("bridge", config, "c1").expect()
+    cni.delete("bridge", config, "c2").expect()
+    assert not configs.nft_elements(lab)["publish4"]
+    cni.add("bridge", config, "c1").expect()

@@ -299,3 +299,15 @@ def test_host_access_refused(lan, cni, more, words):
     before = snapshot.take(lan, ["c1"], stores=False)
     cni.add("macvlan", {**with_host(), **more}).refused(None, *words)
     assert not snapshot.diff(before, snapshot.take(lan, ["c1"], stores=False))
+
+
+def test_host_access_taken_back(lan, cni):
+    conf = configs.publish(with_host(), (8080, 80))
+    cni.add("macvlan", conf, "c1").expect()
+    cni.add("macvlan", config(), "c2").expect()
+    cni.delete("macvlan", conf, "c1").expect()
+    assert not configs.nft_elements(lan)["hairpin_all4"]
+
+
+def test_small_mtu_is_named(lan, cni):
+    cni.add("macvlan", config(mtu=60)).refused(7, "mtu", "68")

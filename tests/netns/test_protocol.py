@@ -142,6 +142,11 @@ def test_good_interface_names(cni, ifname):
     assert configs.link(cni.lab, ifname, "c1")
 
 
+@pytest.mark.parametrize("ifname", ["eth%d", "a%b"])
+def test_interface_names_that_the_kernel_would_number(cni, ifname):
+    cni.add("bridge", config_of("bridge"), ifname=ifname).refused(4, "CNI_IFNAME", ifname)
+
+
 def test_del_does_not_need_a_namespace(cni):
     for plugin in ("bridge", "loopback", "none", "portmap"):
         for netns in (None, "", "/run/netns/never-was"):

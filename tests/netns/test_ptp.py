@@ -87,6 +87,14 @@ def test_check_sees_the_host_side(lab, cni, tamper):
     cni.check("ptp", configs.with_previous(config(), result)).refused(104)
 
 
+def test_two_ranges_of_one_subnet(lab, cni):
+    conf = config(ipam=configs.host_local({"subnet": "10.9.0.0/24", "rangeStart": "10.9.0.10", "rangeEnd": "10.9.0.20"},
+                                          {"subnet": "10.9.0.0/24", "rangeStart": "10.9.0.30", "rangeEnd": "10.9.0.40"}))
+    port = lab.tcp_server("c1").port
+    for address in cni.add("ptp", conf).expect().addresses():
+        assert lab.reaches(None, address, port)
+
+
 # ---- cable ----
 
 @pytest.fixture
@@ -138,3 +146,15 @@ def test_cable_refused(two, cni, more, code, words):
     before = snapshot.take(two, ["c1", "c2"])
     cni.add("ptp", {**cable(), **more}, "c2").refused(code, *words)
     assert not snapshot.diff(before, snapshot.take(two, ["c1", "c2"]))
+
+
+def test_cable_to_a_process_of_another_user(lab, cni):
+    """Its namespace is known by /proc/PID/ns/net, which takes a capability to open."""
+    process = lab.start(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "sleep", "60"], netns="c1")
+    path = f"/proc/{process.pid}/ns/net"
+    configs.eventually(lambda: lab.read(f"/proc/{process.pid}/comm").strip() == "sleep")
+    cni.add("bridge", configs.bridge(), "c1", netns=path).expect()
+    cni.add("ptp", cable(), "c2").expect()
+    cni.delete("ptp", cable(), "c2").expect()
+    cni.delete("bridge", configs.bridge(), "c1", netns=path).expect()
+    lab.stop(process)
