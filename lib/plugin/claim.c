@@ -23,6 +23,22 @@ static int adopt(void *arg, const char *what, const char *name)
 			    a->net->name, name);
 }
 
+/*
+ * Has the network elements that it would not have now? Its endpoints' elements too are computed
+ * from it when they go, so all of it is rebuilt then; the mark in the store sees to that even if
+ * this process does not come so far.
+ */
+static bool loses_elements(const struct fl_network *old, const struct fl_network *now)
+{
+	struct fl_network aligned = *old;
+
+	memcpy(aligned.subnets, now->subnets, sizeof(aligned.subnets));
+	aligned.n_subnets = now->n_subnets;
+	memcpy(aligned.made, now->made, sizeof(aligned.made));
+	memcpy(aligned.parent, now->parent, sizeof(aligned.parent));
+	return !old->direct && !fl_network_same(&aligned, now);
+}
+
 static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network *old, bool *has_old,
 			 struct fl_error *err)
 {
@@ -39,6 +55,12 @@ static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network 
 	r = *has_old ? fl_network_made_each(old, adopt, &a) : 0;
 	if (r)
 		return r;
+	if (*has_old && loses_elements(old, &c->net)) {
+		r = fl_store_rules_mark_stale(t, err);
+		if (r)
+			return r;
+		c->rules_stale = true;
+	}
 	c->net.ready = *has_old && old->ready && fl_network_same(&c->net, old);
 	return c->net.ready ? 0 : fl_network_put(t, &c->net, err);
 }
@@ -122,6 +144,22 @@ static int drop_evicted(struct fl_call *c, struct fl_txn *t, struct fl_error *er
 	return r;
 }
 
+/* Two ADDs of one attachment that came so far at once: the record is the first one's. */
+static int refuse_other(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	FL_AUTOENDPOINT struct fl_endpoint prior = { 0 };
+	int r = fl_endpoint_get(t, &c->ep.id, &prior, err);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	if (prior.nsid == c->ep.nsid && !strcmp(prior.link, c->ep.link) &&
+	    (*prior.link || prior.ifindex == c->ep.ifindex))
+		return 0;
+	return fl_error_set(err, EBUSY, FL_ECODE_TRY_AGAIN,
+			    "another ADD of container %s, interface %s is under way",
+			    prior.id.container, prior.id.ifname);
+}
+
 int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -130,6 +168,8 @@ int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 
 	if (!r)
 		r = fl_txn_begin(c->store, true, &t, err);
+	if (!r)
+		r = refuse_other(c, t, err);
 	if (!r)
 		r = fl_note_stale_rules(c, t, err);
 	if (!r)
@@ -182,6 +222,8 @@ int fl_announce(struct fl_call *c, struct fl_error *err)
 	bare.ports = NULL;
 	bare.n_ports = 0;
 	bare.spoof_check = false;
+	if (!r)
+		r = refuse_other(c, t, err);
 	if (!r)
 		r = announce_network(c, t, err);
 	if (!r)

@@ -154,13 +154,6 @@ static bool needs_no_program(const struct fl_call *c, const struct fl_step *s)
 	return c->net.direct && !c->ep.admit && (!s->has_old || s->old.direct);
 }
 
-/* Do the elements of the network's other endpoints depend on what differs? */
-static bool touches_endpoints(const struct fl_network *a, const struct fl_network *b)
-{
-	return a->internal != b->internal || a->gateway_mode != b->gateway_mode ||
-	       a->guarded != b->guarded || a->host_access != b->host_access;
-}
-
 static int program(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 {
 	bool changed = s->has_old && !c->net.ready && !fl_network_same(&s->old, &c->net);
@@ -176,10 +169,7 @@ static int program(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 
 	if (needs_no_program(c, s))
 		return 0;
-	/* Their deletion goes by the network as it is now, so their elements have to be that too.
-	 */
-	if (changed && touches_endpoints(&s->old, &c->net))
-		c->rules_stale = s->programmed = true;
+	s->programmed = c->rules_stale;
 	r = fl_fw_step(c, &change, err);
 	s->programmed |= !r;
 	if (!r && (c->net.masquerade || c->ep.n_ports || c->ep.admit))

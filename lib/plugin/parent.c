@@ -334,12 +334,14 @@ int fl_parent_check(struct fl_call *c, struct fl_parent *p, const char *kind, st
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
 				    "container %s: interface %s is no %s", c->req.container,
 				    c->req.ifname, kind);
-	if (p->in_sandbox)
+	/* Without a name it is the default route's, which may be another by now. */
+	if (p->in_sandbox || (!p->internal && (!p->master || !*p->master)))
 		return 0;
-	r = fl_link_get(c->host, c->net.parent, &master, err);
-	if (r || ret->peer != master.index)
+	r = fl_link_get_index(c->host, ret->peer, &master, err);
+	if (r || (!p->internal && strcmp(master.name, p->master)))
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
 				    "container %s: interface %s is not on the master %s",
-				    c->req.container, c->req.ifname, c->net.parent);
+				    c->req.container, c->req.ifname,
+				    p->internal ? c->net.parent : p->master);
 	return 0;
 }

@@ -200,8 +200,8 @@ struct fl_sandbox {
 	bool borrowed;	  /* the call's own */
 };
 /*
- * -ENOENT (err untouched): gone, replaced, or not to be seen from here. By CNI_NETNS, else by the
- * recorded path.
+ * -ENOENT (err without meaning): gone, replaced, or without a path that leads to it. By CNI_NETNS,
+ * else by the recorded path.
  */
 int fl_sandbox_open(struct fl_call *c, const struct fl_endpoint *ep, struct fl_sandbox *ret,
 		    struct fl_error *err);

@@ -195,9 +195,11 @@ int fl_sandbox_open(struct fl_call *c, const struct fl_endpoint *ep, struct fl_s
 		*ret = (struct fl_sandbox){ c->sandbox, c->inside, true };
 		return 0;
 	}
-	/* A path that cannot be opened proves nothing; what is behind it is not ours to judge. */
-	if (!*ep->netns || fl_netns_open(ep->netns, &c->self, &s.ns, NULL) ||
-	    !fl_netns_same(&s.ns, &recorded) || fl_netns_same(&s.ns, &c->self)) {
+	r = *ep->netns ? fl_netns_open(ep->netns, &c->self, &s.ns, err) : -ENOENT;
+	/* Whatever else keeps it from being opened says nothing of the sandbox. */
+	if (r && r != -ENOENT && r != -ENOTDIR && r != -EINVAL && r != -ESRCH)
+		return r;
+	if (r || !fl_netns_same(&s.ns, &recorded) || fl_netns_same(&s.ns, &c->self)) {
 		fl_sandbox_close(&s);
 		return -ENOENT;
 	}

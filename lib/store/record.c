@@ -548,11 +548,12 @@ int fl_network_made_each(const struct fl_network *net,
 	char what[16], name[IFNAMSIZ];
 	int r = 0;
 
-	for (const char *p = net->made; *p && !r; p = strchr(p, '\n') + 1)
-		if (sscanf(p, "%15s %15s", what, name) == 2)
-			r = fn(arg, what, name);
-		else
+	for (const char *end, *p = net->made; *p && !r; p = end + 1) {
+		end = strchr(p, '\n');
+		if (!end || sscanf(p, "%15s %15s", what, name) != 2)
 			return -EBADMSG;
+		r = fn(arg, what, name);
+	}
 	return r;
 }
 

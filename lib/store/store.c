@@ -233,3 +233,8 @@ int fl_store_rules_rebuilt(struct fl_txn *t, struct fl_error *err)
 {
 	return fl_del(t, FL_TABLE_META, stale_key, err);
 }
+
+int fl_store_rules_mark_stale(struct fl_txn *t, struct fl_error *err)
+{
+	return fl_put(t, FL_TABLE_META, stale_key, (struct fl_bytes){ "1", 1 }, err);
+}

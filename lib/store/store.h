@@ -64,6 +64,8 @@ FL_DEFINE_CLEANUP(struct fl_txn *, fl_txn_abort)
  */
 int fl_store_rules_stale(struct fl_txn *t, struct fl_error *err);
 int fl_store_rules_rebuilt(struct fl_txn *t, struct fl_error *err);
+/* The same mark, by whoever changes a record so that elements of it would be forgotten. */
+int fl_store_rules_mark_stale(struct fl_txn *t, struct fl_error *err);
 
 /* Raw tables, for modules that keep their own keys (IPAM). -ENOENT (err untouched) when absent. */
 int fl_get(struct fl_txn *t, enum fl_table table, struct fl_bytes key, struct fl_bytes *ret,

@@ -8,9 +8,11 @@
 #include "base/strbuf.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 
 struct container_conf {
 	const char *container;
@@ -101,10 +103,59 @@ static int find_owner(struct fl_call *c, struct fl_endpoint *ret, struct fl_erro
 
 /* ---- remount: the caller's path becomes another way to the owner's sandbox ---- */
 
+static int open_entry(int folder, const char *name)
+{
+	return openat(folder, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int bind_over(int from, int to)
+{
+	char source[64], target[64];
+
+	snprintf(source, sizeof(source), "/proc/self/fd/%d", from);
+	snprintf(target, sizeof(target), "/proc/self/fd/%d", to);
+	return mount(source, target, NULL, MS_BIND, NULL) ? -errno : 0;
+}
+
+/*
+ * The path may be changed by others meanwhile: its folder is held open, and what is unmounted is
+ * the very entry that was seen to be CNI_NETNS.
+ */
+static int replace(struct fl_call *c, int with, struct fl_error *err)
+{
+	const char *slash = strrchr(c->req.netns, '/'), *name = slash ? slash + 1 : c->req.netns;
+	FL_AUTOFREE char *folder =
+		strndup(c->req.netns, slash ? (size_t)(slash - c->req.netns) : 0);
+	FL_AUTOCLOSE int dir = -1, entry = -1, bare = -1;
+	char path[64];
+	struct stat st;
+	int r;
+
+	if (!folder)
+		return fl_error_oom(err);
+	dir = open(slash ? (*folder ? folder : "/") : ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	entry = dir < 0 ? -1 : open_entry(dir, name);
+	if (entry < 0 || fstat(entry, &st) || st.st_ino != c->sandbox.ino ||
+	    st.st_dev != c->sandbox.dev)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "remount: CNI_NETNS %s is no file of a namespace",
+				    c->req.netns);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", entry);
+	if (umount2(path, MNT_DETACH))
+		return fl_error_errno(err, errno, FL_ECODE_CONFIG,
+				      "remount: CNI_NETNS %s is no mount point", c->req.netns);
+	bare = open_entry(dir, name);
+	r = bare < 0 ? -errno : bind_over(with, bare);
+	if (!r)
+		return 0;
+	if (bare >= 0)
+		(void)bind_over(c->sandbox.fd, bare); /* as it was */
+	return fl_error_errno(err, r, FL_ECODE_KERNEL, "remount: %s", c->req.netns);
+}
+
 static int remount(struct fl_call *c, const struct fl_endpoint *owner, struct fl_error *err)
 {
 	FL_AUTOSANDBOX struct fl_sandbox s = { .ns = FL_NETNS_NONE };
-	char from[64];
 	int r = fl_sandbox_open(c, owner, &s, err);
 
 	if (r == -ENOENT)
@@ -119,16 +170,7 @@ static int remount(struct fl_call *c, const struct fl_endpoint *owner, struct fl
 				    "remount: processes run in %s already; expected a fresh "
 				    "namespace",
 				    c->req.netns);
-	snprintf(from, sizeof(from), "/proc/self/fd/%d", s.ns.fd);
-	if (umount2(c->req.netns, MNT_DETACH))
-		return fl_error_errno(err, errno, FL_ECODE_CONFIG,
-				      "remount: CNI_NETNS %s is no mount point", c->req.netns);
-	if (!mount(from, c->req.netns, NULL, MS_BIND, NULL))
-		return 0;
-	r = fl_error_errno(err, errno, FL_ECODE_KERNEL, "remount: %s", c->req.netns);
-	snprintf(from, sizeof(from), "/proc/self/fd/%d", c->sandbox.fd);
-	(void)mount(from, c->req.netns, NULL, MS_BIND, NULL); /* as it was */
-	return r;
+	return replace(c, s.ns.fd, err);
 }
 
 static bool same_sandbox(const struct fl_call *c, const struct fl_endpoint *owner)

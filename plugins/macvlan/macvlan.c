@@ -104,6 +104,8 @@ static int validate(struct fl_call *c, struct fl_error *err)
 				"most one of them");
 	if (conf->parent.internal && conf->parent.in_sandbox)
 		return bad(err, "internal, linkInContainer: expected at most one of them");
+	if (conf->parent.promisc && conf->parent.in_sandbox)
+		return bad(err, "promisc, linkInContainer: expected at most one of them");
 	if (conf->mac.b[0] & 1)
 		return bad(err, "mac: expected a unicast MAC address");
 	c->ep.mac = fl_mac_is_zero(&asked) ? conf->mac : asked;

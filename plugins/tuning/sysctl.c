@@ -146,18 +146,19 @@ int tuning_sysctl_write(const struct tuning_conf *conf, struct fl_error *err)
 	return r < 0 ? r : 0;
 }
 
-int tuning_sysctl_restore(const json_t *old, struct fl_error *err)
+void tuning_sysctl_restore(const json_t *old)
 {
 	const char *path;
 	json_t *value;
 
 	json_object_foreach ((json_t *)old, path, value) {
-		int r = fl_sysctl_write(path, json_string_value(value), NULL, 0, err);
+		struct fl_error e = { 0 };
+		int r = fl_sysctl_write(path, json_string_value(value), NULL, 0, &e);
 
+		/* One that cannot be put back must not keep the rest, and DEL, from being done. */
 		if (r < 0 && r != -ENOENT)
-			return r;
+			fprintf(stderr, "note: %s\n", e.text);
 	}
-	return 0;
 }
 
 /* The kernel separates several numbers by tabs. */

@@ -32,5 +32,5 @@ int tuning_sysctl_path(const char *name, const char *ifname, char path[SYSCTL_PA
 int tuning_sysctl_read(const struct tuning_conf *conf, json_t **ret, struct fl_error *err);
 int tuning_sysctl_write(const struct tuning_conf *conf, struct fl_error *err);
 /* Writes {"PATH": "value"} back; a key that is not there any more is left out. */
-int tuning_sysctl_restore(const json_t *old, struct fl_error *err);
+void tuning_sysctl_restore(const json_t *old);
 int tuning_sysctl_check(const struct tuning_conf *conf, struct fl_error *err);

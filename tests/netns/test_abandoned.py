@@ -121,3 +121,14 @@ def test_owner_that_was_displaced_from_another_network(lab, cni):
             cni.gc("macvlan", lan).expect()
         cni.delete("bridge", config, "c1").expect()
         assert not snapshot.diff(before, snapshot.take(lab, ())), verb
+
+
+def test_changed_settings_of_a_killed_add(lab, cni):
+    """Killed between the record with the new settings and the batch: the next ADD brings the rules in line."""
+    old, new = configs.bridge(), configs.bridge(ipMasq=False)
+    cni.add("bridge", old, "c1").expect()
+    lab.netns("victim")
+    cni.call("ADD", "bridge", new, "victim", prefix=inject("signal=KILL", "sendto", 1))
+    assert "10.1.0.0/24" in lab.run(["nft", "list", "map", "inet", "fairlead", "masquerade4"]).stdout
+    cni.add("bridge", new, "c2").expect()
+    assert "10.1.0.0/24" not in lab.run(["nft", "list", "map", "inet", "fairlead", "masquerade4"]).stdout

@@ -6,6 +6,7 @@ namespaces of a lab are served by one thread, and a server is ready as soon as i
 Each answer says who answered and which address the question came from.
 """
 import dataclasses
+import itertools
 import json
 import selectors
 import socket
@@ -223,15 +224,22 @@ def open_client(proto, address, port, timeout, source=None):
     return sock
 
 
-def ask(sock, proto, text="hello", timeout=3.0):
-    """Send on a connected socket and read the answer. A lost datagram is sent again."""
+_serial = itertools.count()
+
+
+def ask(sock, proto, text=None, timeout=3.0):
+    """Send on a connected socket and read the answer. A lost datagram is sent again; late answers to others are dropped."""
     udp = proto == "udp"
+    text = text or f"hello {next(_serial)}"
     tries = max(1, round(timeout / 0.5)) if udp else 1
     sock.settimeout(timeout / tries)
     for left in range(tries - 1, -1, -1):
         try:
             sock.send(text.encode())
-            return _read_answer(sock, udp)
+            answer = _read_answer(sock, udp)
+            while udp and answer.data != text:
+                answer = _read_answer(sock, udp)
+            return answer
         except TimeoutError as error:
             if not left:
                 raise Unreachable(f"{proto} {sock.getpeername()}: no answer") from error
@@ -240,6 +248,6 @@ def ask(sock, proto, text="hello", timeout=3.0):
     raise AssertionError("not reached")
 
 
-def probe(proto, address, port, timeout=3.0, source=None, text="hello"):
+def probe(proto, address, port, timeout=3.0, source=None, text=None):
     with open_client(proto, address, port, timeout, source) as sock:
         return ask(sock, proto, text, timeout)

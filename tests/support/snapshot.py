@@ -173,9 +173,9 @@ def _route(route):
 
 
 def _automatic(route):
-    """Routes that the kernel makes for link-local and multicast addresses, whenever it gets to it."""
+    """Routes that the kernel makes for link-local and multicast addresses, and for each IPv6 address to itself, whenever it gets to it."""
     return str(route.get("dst", "")).startswith(("fe80:", "ff00:")) and route.get("protocol") == "kernel" \
-        or route.get("type") == "anycast"
+        or route.get("type") == "anycast" or route.get("type") == "local" and ":" in str(route.get("dst", ""))
 
 
 def _nft(value):
