@@ -28,13 +28,13 @@ static struct sockaddr_in6 endpoint(const struct lease *l, const struct fl_addr 
 /*
  * On-link prefix and routers come by router advertisements, which have to be accepted before the
  * link goes up, because that is when it asks for them; 2: whether or not the container forwards
- * (ip-sysctl.rst). Not with a lease: what has been changed since is meant.
+ * (ip-sysctl.rst). Only for an ADD: what has been changed after it is meant.
  */
 static void allow_ipv6(const struct lease *l)
 {
 	char key[64];
 
-	if (l->client6.held)
+	if (!l->waiter)
 		return;
 	snprintf(key, sizeof(key), "net/ipv6/conf/%s/accept_ra", l->q.ifname);
 	fl_sysctl_write(key, "2", NULL, 0, NULL);

@@ -333,18 +333,14 @@ int lease_add(struct daemon *d, json_t *request, const struct fl_dhcp_request *q
 		if (!(i ? q->v6 : q->v4))
 			continue;
 		r = lease_new(d, request, i ? AF_INET6 : AF_INET, &made[n], err);
-		n += !r;
-		if (!r)
-			r = try_channel(made[n - 1], err);
+		if (r)
+			break;
+		made[n]->waiter = waiter;
+		made[n]->add_deadline = now_ms() + (uint64_t)made[n]->q.timeout * 1000;
+		r = try_channel(made[n++], err);
 	}
-	for (size_t i = 0; i < n; i++) {
-		if (r) {
-			lease_free(made[i]);
-			continue;
-		}
-		made[i]->waiter = waiter;
-		made[i]->add_deadline = now_ms() + (uint64_t)made[i]->q.timeout * 1000;
-	}
+	for (size_t i = 0; i < n && r; i++)
+		lease_free(made[i]);
 	for (size_t i = 0; i < n && !r; i++)
 		client_start(made[i]);
 	/* Only now: the end of one may be the other's. */
