@@ -165,7 +165,7 @@ static void on_watch(evutil_socket_t fd, short what, void *arg)
 	if (!r)
 		fl_dhcp6_client_ready(&l->client6, now_ms());
 	else if (r != -EAGAIN)
-		lease_sent(l, r, &err);
+		lease_hopeless(l, r, &err);
 	lease_settle(l);
 }
 

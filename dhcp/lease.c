@@ -87,6 +87,15 @@ static void fail_waiter(struct lease *l, const struct fl_error *err)
 		conn_fail(c, err);
 }
 
+void lease_hopeless(struct lease *l, int r, const struct fl_error *err)
+{
+	lease_sent(l, r, err);
+	if (!l->waiter || lease_held(l))
+		return;
+	fail_waiter(l, err);
+	l->gone = true;
+}
+
 /* The first lease is configured by the plugin that waits for it, later ones by the daemon. */
 bool lease_keep(struct lease *l, bool renewed, const struct fl_prefix *ip, uint32_t seconds)
 {
@@ -236,8 +245,8 @@ void lease_settle(struct lease *l)
 			     "dhcp: %s or its interface %s went away meanwhile", l->q.netns,
 			     l->q.ifname);
 		fail_waiter(l, &err);
-		say_of(l, "ended: forgotten");
 		state_forget(l);
+		say_of(l, "ended: forgotten");
 		lease_free(l);
 		return;
 	}
@@ -378,8 +387,8 @@ void lease_release(struct lease *l, const char *why)
 	fl_error_set(&err, ECANCELED, FL_ECODE_TRY_AGAIN, "dhcp: given up: %s", why);
 	fail_waiter(l, &err);
 	client_release(l);
-	say_of(l, "%s: %s", l->gone ? "forgotten, its namespace is gone" : "released", why);
 	state_forget(l);
+	say_of(l, "%s: %s", l->gone ? "forgotten, its namespace is gone" : "released", why);
 	lease_free(l);
 }
 

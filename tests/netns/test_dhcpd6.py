@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """DHCPv6 of fairlead-dhcpd: against dnsmasq, and against a server with leases of seconds."""
+import concurrent.futures
 import ipaddress
 import shutil
 import signal
+import socket
 import time
 
 import pytest
@@ -119,6 +121,22 @@ def test_same_address_after_a_new_lease(link):
     assert leased6(link)[0][4] == duid
 
 
+@needs_dnsmasq
+def test_twenty_at_once(lab):
+    names = [f"c{n}" for n in range(20)]
+    dhcp.wire(lab, names)
+    dhcp.wire6(lab)
+    dhcp.dnsmasq(lab, *dhcp.DNSMASQ6)
+    daemon = Daemon(lab)
+    before = len(daemon.sockets())
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda name: daemon.add(name, families=[4, 6], timeout=20), names))
+    assert not [a for a in answers if "error" in a]
+    assert len({a["ip6"]["address"] for a in answers}) == len({a["ip4"]["address"] for a in answers}) == 20
+    assert len(daemon.states()) == 40
+    until(lambda: len(daemon.sockets()) == before)
+
+
 # ---- renewals ----
 
 def test_renews(link, server):
@@ -229,6 +247,26 @@ def test_no_link_local_address(link, server):
     error = only6(daemon, timeout=1)["error"]
     assert error["code"] == 11 and "link-local" in error["msg"] and "eth0" in error["msg"]
     assert daemon.states() == [] and len(daemon.sockets()) == before and server.seen.empty()
+
+
+@pytest.mark.parametrize("down", [False, True])
+def test_port_in_use(link, server, down):
+    """Told at once, whether or not the link-local address had to be waited for."""
+    held = link.call(socket.socket, socket.AF_INET6, socket.SOCK_DGRAM, netns="c1")
+    held.bind(("::", 546))
+    if down:
+        link.run(["ip", "link", "set", "eth0", "down"], netns="c1")
+    daemon = Daemon(link)
+    error = only6(daemon, timeout=60)["error"]
+    assert "UDP port 546" in error["msg"] and "runs a client itself" in error["msg"]
+    assert daemon.states() == [] and server.seen.empty()
+    held.close()
+
+
+def test_without_the_capability(link, server):
+    daemon = Daemon(link, prefix=["setpriv", "--bounding-set", "-net_bind_service"])
+    error = only6(daemon, timeout=60)["error"]
+    assert "CAP_NET_BIND_SERVICE is missing" in error["msg"]
 
 
 def test_no_socket_while_bound(link, server):
