@@ -9,20 +9,13 @@
 #include <stdio.h>
 #include <string.h>
 
-struct inside {
-	struct fl_nl *nl; /* belongs to the namespace, outlives the visit */
-	uint32_t index;
-};
-
-static void inside_close(struct inside *in)
+void inside_close(struct inside *in)
 {
 	if (in->nl)
 		fl_nl_close(in->nl);
 }
-#define AUTOINSIDE FL_CLEANUP(inside_close)
 
-/* `promote`: a removed address is not to take with it others of its subnet (ip-sysctl.rst). */
-static int go_inside(struct lease *l, bool promote, struct inside *in, struct fl_error *err)
+int inside_open(struct lease *l, bool promote, struct inside *in, struct fl_error *err)
 {
 	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
 	struct fl_link link;
@@ -106,13 +99,13 @@ static int put_routes(struct lease *l, const struct inside *in, const struct fl_
 	return r;
 }
 
-static uint32_t seconds_left(const struct lease *l)
+uint32_t seconds_until(uint64_t at)
 {
 	uint64_t now = now_ms();
 
-	if (l->client.expiry == FL_DHCP_NEVER)
+	if (at == FL_DHCP_NEVER)
 		return UINT32_MAX;
-	return l->client.expiry > now + 1000 ? (uint32_t)((l->client.expiry - now) / 1000) : 1;
+	return at > now + 1000 ? (uint32_t)((at - now) / 1000) : 1;
 }
 
 struct search {
@@ -129,7 +122,7 @@ static int look(void *arg, const struct fl_ifaddr *a)
 	return 0;
 }
 
-static bool has_address(const struct inside *in, const struct fl_prefix *p)
+bool inside_has(const struct inside *in, const struct fl_prefix *p)
 {
 	struct search s = { p, false };
 
@@ -141,14 +134,14 @@ int apply_lease(struct lease *l, const struct fl_dhcp_reply *old, struct fl_erro
 	const struct fl_prefix *to = &l->client.lease.ip;
 	bool moved = old && (!fl_addr_eq(&old->ip.addr, &to->addr) || old->ip.len != to->len);
 	AUTOINSIDE struct inside in = { 0 };
-	int r = go_inside(l, moved, &in, err);
+	int r = inside_open(l, moved, &in, err);
 
 	if (r)
 		return r;
 	/* Somebody took it away on purpose: a renewal does not bring it back. */
-	if (old && !moved && !has_address(&in, to))
+	if (old && !moved && !inside_has(&in, to))
 		return 0;
-	r = fl_ifaddr_set(in.nl, in.index, to, seconds_left(l), err);
+	r = fl_ifaddr_set(in.nl, in.index, to, seconds_until(l->client.expiry), err);
 	if (!r)
 		r = put_routes(l, &in, old, moved, err);
 	if (!r && moved)
@@ -159,7 +152,7 @@ int apply_lease(struct lease *l, const struct fl_dhcp_reply *old, struct fl_erro
 int apply_loss(struct lease *l, const struct fl_dhcp_reply *old, struct fl_error *err)
 {
 	AUTOINSIDE struct inside in = { 0 };
-	int r = go_inside(l, true, &in, err);
+	int r = inside_open(l, true, &in, err);
 
 	return r ? r : fl_ifaddr_del(in.nl, in.index, &old->ip, err);
 }
@@ -167,10 +160,12 @@ int apply_loss(struct lease *l, const struct fl_dhcp_reply *old, struct fl_error
 int apply_check(struct lease *l, struct fl_error *err)
 {
 	AUTOINSIDE struct inside in = { 0 };
-	int r = go_inside(l, false, &in, err);
+	struct fl_prefix ip =
+		l->family == AF_INET ? l->client.lease.ip : lease6_ip(&l->client6.lease);
+	int r = inside_open(l, false, &in, err);
 
-	if (r || has_address(&in, &l->client.lease.ip))
+	if (r || inside_has(&in, &ip))
 		return r;
 	return fl_error_set(err, ENOENT, FL_ECODE_CHECK, "dhcp: %s has no address %s", l->q.ifname,
-			    fl_prefix_str(&l->client.lease.ip, FL_PREFIX_BUF));
+			    fl_prefix_str(&ip, FL_PREFIX_BUF));
 }

@@ -37,8 +37,8 @@ int channel_netns(const struct lease *l, struct fl_netns *ret, struct fl_error *
 	return 0;
 }
 
-/* The link, up. The MAC address is read each time: a later plugin of the chain may change it. */
-static int prepare_link(struct lease *l, struct fl_error *err)
+/* The MAC address is read each time: a later plugin of the chain may change it. */
+int channel_link(struct lease *l, struct fl_error *err)
 {
 	FL_AUTONL struct fl_nl *nl = NULL;
 	struct fl_link link;
@@ -132,7 +132,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 /* In the namespace. */
 static int open_sockets(struct lease *l, struct fl_error *err)
 {
-	int r = prepare_link(l, err);
+	int r = channel_link(l, err);
 
 	if (r || l->packet >= 0)
 		return r;
@@ -173,10 +173,13 @@ void channel_close(struct lease *l)
 {
 	if (l->readable)
 		event_free(l->readable);
-	l->readable = NULL;
+	if (l->watching)
+		event_free(l->watching);
+	l->readable = l->watching = NULL;
 	fl_close_p(&l->packet);
 	fl_close_p(&l->udp);
-	l->packet = l->udp = -1;
+	fl_close_p(&l->watch);
+	l->packet = l->udp = l->watch = -1;
 }
 
 int channel_send(struct lease *l, const struct fl_dhcp_packet *p, struct fl_error *err)

@@ -79,43 +79,49 @@ void conn_fail(struct conn *c, const struct fl_error *err)
 
 /* ---- commands ---- */
 
+static void release_all(struct daemon *d, const struct fl_dhcp_request *q, const char *why)
+{
+	struct lease *l;
+
+	while ((l = lease_find(d, q)))
+		lease_release(l, why);
+}
+
 static void do_add(struct conn *c, json_t *request, const struct fl_dhcp_request *q)
 {
-	struct lease *l = lease_find(c->d, q);
 	struct fl_error err = { 0 };
 
-	if (l)
-		lease_release(l, "the same endpoint is added again");
+	release_all(c->d, q, "the same endpoint is added again");
 	c->waiting = true;
-	if (lease_add(c->d, json_incref(request), c, &l, &err))
+	if (lease_add(c->d, request, q, c, &err))
 		conn_fail(c, &err);
-	else
-		lease_settle(l);
 }
 
 static void do_del(struct conn *c, const struct fl_dhcp_request *q)
 {
-	struct lease *l = lease_find(c->d, q);
-
-	if (l)
-		lease_release(l, "DEL");
+	release_all(c->d, q, "DEL");
 	conn_answer(c, json_object());
 }
 
 static void do_check(struct conn *c, const struct fl_dhcp_request *q)
 {
 	struct lease *l = lease_find(c->d, q);
+	/* as many as its ADD has asked for */
+	int missing = l ? l->q.v4 + l->q.v6 : 1;
 	struct fl_error err = { 0 };
 
-	if (!l || !l->client.held)
+	for (; l && !err.err; l = lease_next(l)) {
+		missing -= lease_held(l);
+		if (lease_held(l) && q->netns && *q->netns)
+			apply_check(l, &err);
+	}
+	if (missing && !err.err)
 		fl_error_set(&err, ENOENT, FL_ECODE_CHECK, "dhcp: %s of %s has no lease", q->ifname,
 			     q->container);
-	else if (q->netns && *q->netns)
-		apply_check(l, &err);
 	if (err.err)
 		conn_fail(c, &err);
 	else
-		conn_answer(c, lease_describe(l));
+		conn_answer(c, answer_of(c->d, q));
 }
 
 static bool is_valid(const struct lease *l, const json_t *valid)
@@ -189,11 +195,10 @@ static void handle(struct conn *c)
 
 static void give_up(struct conn *c)
 {
-	struct lease *l = c->d->leases;
-
-	while (l && l->waiter != c)
-		l = l->next;
-	if (l) {
+	for (struct lease *l = c->d->leases, *next; l; l = next) {
+		next = l->next;
+		if (l->waiter != c)
+			continue;
 		l->waiter = NULL;
 		lease_release(l, "the caller of ADD went away");
 	}

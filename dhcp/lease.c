@@ -28,38 +28,76 @@ static void send_packet(void *arg, const struct fl_dhcp_packet *p)
 	struct lease *l = arg;
 	int r = channel_open(l, &err);
 
+	if (!r)
+		r = channel_send(l, p, &err);
+	lease_sent(l, r, &err);
+}
+
+void lease_sent(struct lease *l, int r, const struct fl_error *err)
+{
 	if (r == -ESTALE) {
 		l->gone = true;
 		return;
 	}
 	/* No such interface and no lease for it: nothing to wait for. */
-	if (r == -ENODEV && !l->client.held && !l->waiter)
+	if (r == -ENODEV && !lease_held(l) && !l->waiter)
 		l->gone = true;
-	if (!r)
-		r = channel_send(l, p, &err);
 	if (r)
-		say_of(l, "%s", err.text);
+		say_of(l, "%s", err->text);
 	l->listen_until = now_ms() + LISTEN_MS;
 }
 
-static void answer_waiter(struct lease *l)
+static void client_release(struct lease *l)
 {
-	struct conn *c = fl_take_ptr(l->waiter);
-
-	if (c)
-		conn_answer(c, lease_describe(l));
+	if (l->family == AF_INET)
+		fl_dhcp_client_release(&l->client, now_ms());
+	else
+		fl_dhcp6_client_release(&l->client6, now_ms());
 }
 
+/* The last of the leases that somebody waits for has come: they are told together. */
+static void answer_waiter(struct lease *l)
+{
+	struct conn *c = l->waiter;
+
+	for (struct lease *s = l->d->leases; s; s = s->next)
+		if (s->waiter == c && !lease_held(s))
+			return;
+	for (struct lease *s = l->d->leases; s; s = s->next)
+		if (s->waiter == c)
+			s->waiter = NULL;
+	conn_answer(c, answer_of(l->d, &l->q));
+}
+
+/* The other lease that was asked for with this one is given back; its own timer ends it. */
 static void fail_waiter(struct lease *l, const struct fl_error *err)
 {
+	static const struct timeval at_once = { 0 };
 	struct conn *c = fl_take_ptr(l->waiter);
 
+	for (struct lease *s = l->d->leases; s && c; s = s->next) {
+		if (s->waiter != c)
+			continue;
+		s->waiter = NULL;
+		client_release(s);
+		s->gone = true;
+		event_add(s->timer, &at_once);
+	}
 	if (c)
 		conn_fail(c, err);
 }
 
+void lease_hopeless(struct lease *l, int r, const struct fl_error *err)
+{
+	lease_sent(l, r, err);
+	if (!l->waiter || lease_held(l))
+		return;
+	fail_waiter(l, err);
+	l->gone = true;
+}
+
 /* The first lease is configured by the plugin that waits for it, later ones by the daemon. */
-static void got(struct lease *l, const struct fl_dhcp_reply *old)
+bool lease_keep(struct lease *l, bool renewed, const struct fl_prefix *ip, uint32_t seconds)
 {
 	struct fl_error err = { 0 };
 	int r;
@@ -67,27 +105,45 @@ static void got(struct lease *l, const struct fl_dhcp_reply *old)
 	channel_close(l);
 	memcpy(l->ack, l->input.msg, l->input.len);
 	l->ack_len = l->input.len;
-	l->server_mac = *l->input.from;
+	if (l->input.from)
+		l->server_mac = *l->input.from;
 	r = state_save(l, &err);
 	if (r && l->waiter) {
 		fail_waiter(l, &err);
-		fl_dhcp_client_release(&l->client, now_ms());
+		client_release(l);
 		l->gone = true;
-		return;
+		return false;
 	}
 	if (r)
 		say_of(l, "%s", err.text);
-	say_of(l, "%s %s for %u s", old ? "renewed" : "has",
-	       fl_prefix_str(&l->client.lease.ip, FL_PREFIX_BUF), l->client.lease.lease);
-	if (l->waiter) {
-		answer_waiter(l);
-		return;
-	}
-	r = apply_lease(l, old, &err);
+	say_of(l, "%s %s for %u s", renewed ? "renewed" : "has", fl_prefix_str(ip, FL_PREFIX_BUF),
+	       seconds);
+	if (!l->waiter)
+		return true;
+	answer_waiter(l);
+	return false;
+}
+
+void lease_applied(struct lease *l, int r, const struct fl_error *err)
+{
 	if (r == -ESTALE)
 		l->gone = true;
 	else if (r)
-		say_of(l, "%s", err.text);
+		say_of(l, "%s", err->text);
+}
+
+void lease_lost(struct lease *l, enum fl_dhcp_event e, const struct fl_prefix *ip, int r,
+		const struct fl_error *err)
+{
+	struct fl_error save = { 0 };
+
+	say_of(l, "%s %s: it is removed from the interface, and another is asked for",
+	       e == FL_DHCP_EXPIRED ? "expired:" : "refused by the server:",
+	       fl_prefix_str(ip, FL_PREFIX_BUF));
+	l->ack_len = 0;
+	lease_applied(l, r, err);
+	if (!l->gone && state_save(l, &save))
+		say_of(l, "%s", save.text);
 }
 
 static void on_event(void *arg, enum fl_dhcp_event e, const struct fl_dhcp_reply *old)
@@ -95,20 +151,10 @@ static void on_event(void *arg, enum fl_dhcp_event e, const struct fl_dhcp_reply
 	struct fl_error err = { 0 };
 	struct lease *l = arg;
 
-	if (e == FL_DHCP_GOT) {
-		got(l, old);
-		return;
-	}
-	say_of(l, "%s %s: it is removed from the interface, and another is asked for",
-	       e == FL_DHCP_EXPIRED ? "expired:" : "refused by the server:",
-	       fl_prefix_str(&old->ip, FL_PREFIX_BUF));
-	l->ack_len = 0;
-	if (apply_loss(l, old, &err) == -ESTALE)
-		l->gone = true;
-	else if (err.err)
-		say_of(l, "%s", err.text);
-	if (!l->gone && state_save(l, &err))
-		say_of(l, "%s", err.text);
+	if (e != FL_DHCP_GOT)
+		lease_lost(l, e, &old->ip, apply_loss(l, old, &err), &err);
+	else if (lease_keep(l, old, &l->client.lease.ip, l->client.lease.lease))
+		lease_applied(l, apply_lease(l, old, &err), &err);
 }
 
 void lease_input(struct lease *l, const uint8_t *msg, size_t len, const struct fl_mac *from)
@@ -125,6 +171,39 @@ void lease_input(struct lease *l, const uint8_t *msg, size_t len, const struct f
 
 /* ---- life ---- */
 
+/* An ADD, for this lease and not only for its endpoint's other one. */
+static bool is_awaited(const struct lease *l)
+{
+	return l->waiter && !lease_held(l);
+}
+
+static void client_timeout(struct lease *l, uint64_t now)
+{
+	if (l->family == AF_INET)
+		fl_dhcp_client_timeout(&l->client, now);
+	else
+		fl_dhcp6_client_timeout(&l->client6, now);
+}
+
+static void set_timeout_error(const struct lease *l, struct fl_error *err)
+{
+	bool v4 = l->family == AF_INET;
+
+	if (l->watch >= 0)
+		fl_error_set(err, ETIMEDOUT, FL_ECODE_TRY_AGAIN,
+			     "dhcp: %s got no link-local IPv6 address within %d s, from which "
+			     "DHCPv6 asks: see its addr_gen_mode and duplicates of its MAC address",
+			     l->q.ifname, (int)l->q.timeout);
+	else
+		fl_error_set(err, ETIMEDOUT, FL_ECODE_TRY_AGAIN,
+			     "dhcp: no%s server answered on %s within %d s (state %s%s)",
+			     v4 ? "" : " DHCPv6", l->q.ifname, (int)l->q.timeout,
+			     fl_dhcp_state_name(v4 ? l->client.state : l->client6.state),
+			     !v4 && l->client6.refusal == FL_DHCP6_NO_ADDRS
+				     ? ", a server has no addresses left"
+				     : "");
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct lease *l = arg;
@@ -133,17 +212,19 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (l->waiter && now >= l->add_deadline) {
-		fl_error_set(&err, ETIMEDOUT, FL_ECODE_TRY_AGAIN,
-			     "dhcp: no server answered on %s within %d s (state %s)", l->q.ifname,
-			     (int)l->q.timeout, fl_dhcp_state_name(l->client.state));
+	if (l->gone) {
+		lease_settle(l);
+		return;
+	}
+	if (is_awaited(l) && now >= l->add_deadline) {
+		set_timeout_error(l, &err);
 		say_of(l, "%s", err.text);
 		fail_waiter(l, &err);
 		l->gone = true;
 	} else {
-		if (!l->waiter && l->packet >= 0 && now >= l->listen_until)
+		if (!is_awaited(l) && channel_is_open(l) && now >= l->listen_until)
 			channel_close(l);
-		fl_dhcp_client_timeout(&l->client, now);
+		client_timeout(l, now);
 	}
 	lease_settle(l);
 }
@@ -164,34 +245,42 @@ void lease_settle(struct lease *l)
 			     "dhcp: %s or its interface %s went away meanwhile", l->q.netns,
 			     l->q.ifname);
 		fail_waiter(l, &err);
-		say_of(l, "ended: forgotten");
 		state_forget(l);
+		say_of(l, "ended: forgotten");
 		lease_free(l);
 		return;
 	}
-	at = least(at, l->client.deadline);
-	if (l->waiter)
+	at = least(at, l->family == AF_INET ? l->client.deadline : l->client6.deadline);
+	if (is_awaited(l))
 		at = least(at, l->add_deadline);
-	else if (l->packet >= 0)
+	else if (channel_is_open(l))
 		at = least(at, l->listen_until);
 	ms = at > now ? at - now : 0;
 	tv = (struct timeval){ (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
 	event_add(l->timer, &tv);
 }
 
-struct lease *lease_find(struct daemon *d, const struct fl_dhcp_request *q)
+static struct lease *find_from(struct lease *l, const struct fl_dhcp_request *q)
 {
-	struct lease *l = d->leases;
-
 	while (l && (strcmp(l->q.network, q->network) || strcmp(l->q.container, q->container) ||
 		     strcmp(l->q.ifname, q->ifname)))
 		l = l->next;
 	return l;
 }
 
-static int lease_new(struct daemon *d, json_t *request, struct lease **ret, struct fl_error *err)
+struct lease *lease_find(struct daemon *d, const struct fl_dhcp_request *q)
 {
-	FL_AUTOJSON json_t *owned = request;
+	return find_from(d->leases, q);
+}
+
+struct lease *lease_next(const struct lease *l)
+{
+	return find_from(l->next, &l->q);
+}
+
+static int lease_new(struct daemon *d, json_t *request, int family, struct lease **ret,
+		     struct fl_error *err)
+{
 	struct lease *l = calloc(1, sizeof(*l));
 	int r = l ? fl_dhcp_request_parse(request, &l->q, err) : fl_error_oom(err);
 
@@ -202,13 +291,15 @@ static int lease_new(struct daemon *d, json_t *request, struct lease **ret, stru
 		return r;
 	}
 	l->d = d;
-	l->request = fl_take_ptr(owned);
-	l->packet = l->udp = -1;
+	l->family = family;
+	l->request = json_incref(request);
+	l->packet = l->udp = l->watch = -1;
 	l->q.timeout = l->q.timeout ? l->q.timeout : d->timeout;
 	l->client.id = l->q.id;
 	l->client.id.broadcast |= d->broadcast;
 	l->client.resend_max = d->resend_max;
 	l->client.io = (struct fl_dhcp_io){ send_packet, draw, on_event, l };
+	lease6_init(l);
 	snprintf(l->id, sizeof(l->id), "%08x%08x", draw(NULL), draw(NULL));
 	l->next = d->leases;
 	d->leases = l;
@@ -216,40 +307,62 @@ static int lease_new(struct daemon *d, json_t *request, struct lease **ret, stru
 	return 0;
 }
 
-int lease_add(struct daemon *d, json_t *request, struct conn *waiter, struct lease **ret,
-	      struct fl_error *err)
+/* What cannot work at all is told at once: no namespace, no interface, options too long. */
+static int try_channel(struct lease *l, struct fl_error *err)
 {
-	struct lease *l = NULL;
-	int r = lease_new(d, request, &l, err);
+	struct fl_dhcp_spec spec = { .kind = FL_DHCP_SEND_DISCOVER, .max_size = FL_DHCP_MSG_MAX };
+	uint8_t msg[FL_DHCP_MSG_MAX];
+	size_t len;
+	int r;
 
-	if (r)
-		return r;
-	/* What cannot work at all is told at once: no namespace, no interface, options too long. */
+	if (l->family == AF_INET6) {
+		r = channel6_open(l, err);
+		return r == -EAGAIN ? 0 : r;
+	}
 	r = channel_open(l, err);
-	if (!r) {
-		uint8_t msg[FL_DHCP_MSG_MAX];
-		struct fl_dhcp_spec spec = { .kind = FL_DHCP_SEND_DISCOVER,
-					     .max_size = FL_DHCP_MSG_MAX };
-		size_t len;
-
-		r = fl_dhcp_build(&l->client.id, &spec, msg, &len, err);
-	}
-	if (r) {
-		lease_free(l);
-		return r;
-	}
-	l->waiter = waiter;
-	l->add_deadline = now_ms() + (uint64_t)l->q.timeout * 1000;
-	*ret = l;
-	fl_dhcp_client_start(&l->client, now_ms());
-	return 0;
+	return r ? r : fl_dhcp_build(&l->client.id, &spec, msg, &len, err);
 }
 
-struct lease *lease_restore(struct daemon *d, json_t *request, struct fl_error *err)
+static void client_start(struct lease *l)
+{
+	if (l->family == AF_INET)
+		fl_dhcp_client_start(&l->client, now_ms());
+	else
+		fl_dhcp6_client_start(&l->client6, now_ms());
+}
+
+int lease_add(struct daemon *d, json_t *request, const struct fl_dhcp_request *q,
+	      struct conn *waiter, struct fl_error *err)
+{
+	struct lease *made[2] = { NULL, NULL };
+	size_t n = 0;
+	int r = 0;
+
+	for (int i = 0; i < 2 && !r; i++) {
+		if (!(i ? q->v6 : q->v4))
+			continue;
+		r = lease_new(d, request, i ? AF_INET6 : AF_INET, &made[n], err);
+		if (r)
+			break;
+		made[n]->waiter = waiter;
+		made[n]->add_deadline = now_ms() + (uint64_t)made[n]->q.timeout * 1000;
+		r = try_channel(made[n++], err);
+	}
+	for (size_t i = 0; i < n && r; i++)
+		lease_free(made[i]);
+	for (size_t i = 0; i < n && !r; i++)
+		client_start(made[i]);
+	/* Only now: the end of one may be the other's. */
+	for (size_t i = 0; i < n && !r; i++)
+		lease_settle(made[i]);
+	return r;
+}
+
+struct lease *lease_restore(struct daemon *d, json_t *request, int family, struct fl_error *err)
 {
 	struct lease *l = NULL;
 
-	return lease_new(d, request, &l, err) ? NULL : l;
+	return lease_new(d, request, family, &l, err) ? NULL : l;
 }
 
 void lease_resume(struct lease *l)
@@ -258,10 +371,12 @@ void lease_resume(struct lease *l)
 
 	if (channel_netns(l, &ns, NULL) == -ESTALE)
 		l->gone = true;
-	else if (l->client.held)
+	else if (!lease_held(l))
+		client_start(l);
+	else if (l->family == AF_INET)
 		fl_dhcp_client_resume(&l->client, now_ms());
 	else
-		fl_dhcp_client_start(&l->client, now_ms());
+		fl_dhcp6_client_resume(&l->client6, now_ms());
 	lease_settle(l);
 }
 
@@ -271,9 +386,9 @@ void lease_release(struct lease *l, const char *why)
 
 	fl_error_set(&err, ECANCELED, FL_ECODE_TRY_AGAIN, "dhcp: given up: %s", why);
 	fail_waiter(l, &err);
-	fl_dhcp_client_release(&l->client, now_ms());
-	say_of(l, "%s: %s", l->gone ? "forgotten, its namespace is gone" : "released", why);
+	client_release(l);
 	state_forget(l);
+	say_of(l, "%s: %s", l->gone ? "forgotten, its namespace is gone" : "released", why);
 	lease_free(l);
 }
 
@@ -288,70 +403,4 @@ void lease_free(struct lease *l)
 	event_free(l->timer);
 	json_decref(l->request);
 	free(l);
-}
-
-/* ---- the answer ---- */
-
-static json_t *text_of(const struct fl_addr *a)
-{
-	return json_string(fl_addr_str(a, FL_ADDR_BUF));
-}
-
-static json_t *routes_of(const struct lease *l)
-{
-	const struct fl_dhcp_reply *r = &l->client.lease;
-	json_t *list = json_array(), *route;
-
-	for (size_t i = 0; i < r->n_routes; i++) {
-		route = json_pack("{ss}", "dst", fl_prefix_str(&r->routes[i].dst, FL_PREFIX_BUF));
-		if (fl_addr_is_set(&r->routes[i].gw))
-			json_object_set_new(route, "gw", text_of(&r->routes[i].gw));
-		else
-			json_object_set_new(route, "scope", json_integer(RT_SCOPE_LINK));
-		if (l->q.priority)
-			json_object_set_new(route, "priority", json_integer(l->q.priority));
-		json_array_append_new(list, route);
-	}
-	return list;
-}
-
-static json_t *dns_of(const struct fl_dhcp_reply *r)
-{
-	json_t *dns = json_object(), *list = json_array();
-
-	for (size_t i = 0; i < r->n_dns; i++)
-		json_array_append_new(list, text_of(&r->dns[i]));
-	if (r->n_dns)
-		json_object_set(dns, "nameservers", list);
-	json_decref(list);
-	if (*r->domain)
-		json_object_set_new(dns, "domain", json_string(r->domain));
-	list = json_array();
-	for (size_t i = 0; i < r->n_search; i++)
-		json_array_append_new(list, json_string(r->search[i]));
-	if (r->n_search)
-		json_object_set(dns, "search", list);
-	json_decref(list);
-	return dns;
-}
-
-json_t *lease_describe(const struct lease *l)
-{
-	const struct fl_dhcp_reply *r = &l->client.lease;
-	uint64_t now = now_ms(), expiry = l->client.expiry;
-	json_t *ip4 = json_pack("{ss}", "address", fl_prefix_str(&r->ip, FL_PREFIX_BUF));
-	json_t *answer = json_object();
-
-	if (fl_addr_is_set(&r->gateway))
-		json_object_set_new(ip4, "gateway", text_of(&r->gateway));
-	json_object_set_new(answer, "ip4", ip4);
-	json_object_set_new(answer, "routes", routes_of(l));
-	json_object_set_new(answer, "dns", dns_of(r));
-	if (r->mtu)
-		json_object_set_new(answer, "mtu", json_integer(r->mtu));
-	json_object_set_new(answer, "lease",
-			    json_integer(expiry == FL_DHCP_NEVER ? -1
-					 : expiry < now		 ? 0
-							: (json_int_t)((expiry - now) / 1000)));
-	return answer;
 }

@@ -78,14 +78,16 @@ void leave_netns(const struct daemon *d)
 
 static int drop_capabilities(struct fl_error *err)
 {
-	static const cap_value_t keep[] = { CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN,
-					    CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH };
+	static const cap_value_t keep[] = { CAP_NET_ADMIN,	 CAP_NET_RAW,
+					    CAP_SYS_ADMIN,	 CAP_SYS_PTRACE,
+					    CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE };
 	cap_t have = cap_get_proc(), caps = cap_init();
 	cap_flag_value_t set;
 	int r = 0;
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(keep) && have && caps; i++) {
-		/* the last two are for namespaces of other users: without them those are refused */
+		/* without the fourth and fifth namespaces of other users are refused, without the
+		 * last one DHCPv6 is */
 		if (cap_get_flag(have, keep[i], CAP_PERMITTED, &set) || set != CAP_SET) {
 			if (i < 3)
 				r = fl_error_set(
@@ -95,7 +97,9 @@ static int drop_capabilities(struct fl_error *err)
 			continue;
 		}
 		cap_set_flag(caps, CAP_PERMITTED, 1, &keep[i], CAP_SET);
-		cap_set_flag(caps, CAP_EFFECTIVE, 1, &keep[i], CAP_SET);
+		/* channel6.c raises it when it is needed */
+		if (keep[i] != CAP_NET_BIND_SERVICE)
+			cap_set_flag(caps, CAP_EFFECTIVE, 1, &keep[i], CAP_SET);
 	}
 	if (!r && (!have || !caps || cap_set_proc(caps)))
 		r = fl_error_errno(err, errno, FL_ECODE_PRIVILEGE, "cannot drop capabilities");

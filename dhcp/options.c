@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/fields.h"
 #include "base/strbuf.h"
+#include "dhcp/names.h"
 
 #include <errno.h>
 #include <string.h>
@@ -89,7 +90,7 @@ struct raw {
 	const char *hostname, *client_id;
 	bool broadcast;
 	struct fl_list request, provide;
-	json_t *args, *valid;
+	json_t *args, *valid, *families;
 };
 
 static const char *const commands[] = { "ADD", "DEL", "CHECK", "STATUS", "GC", NULL };
@@ -102,6 +103,7 @@ static const struct fl_field fields[] = {
 	FL_F("netns", STRING, struct raw, q.netns),
 	FL_F("timeout", INT, struct raw, q.timeout, 1, 600),
 	FL_F("priority", INT, struct raw, q.priority, 0, UINT32_MAX),
+	FL_F("families", JSON, struct raw, families),
 	FL_F("hostname", STRING, struct raw, hostname, .max = 255),
 	FL_F("clientId", STRING, struct raw, client_id, .max = CLIENT_ID_MAX),
 	FL_F("broadcast", BOOL, struct raw, broadcast),
@@ -239,7 +241,8 @@ static int provide(const struct given *g, size_t i, const json_t *args, struct f
 	return set_option(id, (uint8_t)code, value, strlen(value), err);
 }
 
-static void set_client_id(struct fl_dhcp_ident *id, const struct raw *raw)
+static void set_client_id(struct fl_dhcp_ident *id, struct fl_dhcp6_ident *id6,
+			  const struct raw *raw)
 {
 	FL_AUTOSTRBUF struct fl_strbuf b = { 0 };
 	size_t n;
@@ -248,6 +251,7 @@ static void set_client_id(struct fl_dhcp_ident *id, const struct raw *raw)
 		fl_strbuf_add(&b, raw->client_id);
 	else
 		fl_strbuf_addf(&b, "%s/%s/%s", raw->q.container, raw->q.network, raw->q.ifname);
+	fl_dhcp6_ident_make(b.s ? b.s : "", raw->q.ifname, id6);
 	n = b.len > CLIENT_ID_MAX ? CLIENT_ID_MAX : b.len;
 	/* type 0: not a hardware address (RFC 2132, 9.14) */
 	id->client_id[0] = 0;
@@ -256,7 +260,40 @@ static void set_client_id(struct fl_dhcp_ident *id, const struct raw *raw)
 	id->client_id_len = (uint8_t)(n + 1);
 }
 
-static int parse_ident(const struct raw *raw, struct fl_dhcp_ident *id, struct fl_error *err)
+static int parse_families(const json_t *list, struct fl_dhcp_request *q, struct fl_error *err)
+{
+	size_t n = json_array_size(list);
+
+	q->v4 = !list;
+	for (size_t i = 0; i < n; i++) {
+		json_int_t v = json_integer_value(json_array_get(list, i));
+
+		q->v4 |= v == 4;
+		q->v6 |= v == 6;
+		if (v != 4 && v != 6)
+			n = 0;
+	}
+	if (list && !n)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "families: expected a list of 4 and 6");
+	return 0;
+}
+
+/* Only the first label, and only one that is a host name: what is sent is a partial name. */
+static void set_hostname6(struct fl_dhcp6_ident *id, const char *name)
+{
+	size_t n = strcspn(name, ".");
+	char label[FL_DHCP6_HOSTNAME_MAX + 1] = "";
+
+	if (n > FL_DHCP6_HOSTNAME_MAX)
+		return;
+	memcpy(label, name, n);
+	if (fl_dhcp_name_valid(label))
+		memcpy(id->hostname, label, sizeof(label));
+}
+
+static int parse_ident(const struct raw *raw, struct fl_dhcp_ident *id, struct fl_dhcp6_ident *id6,
+		       struct fl_error *err)
 {
 	const struct given *g = raw->provide.items;
 	int r = parse_wishes(&raw->request, id, err);
@@ -266,9 +303,11 @@ static int parse_ident(const struct raw *raw, struct fl_dhcp_ident *id, struct f
 				    "args: expected a string or an object, not %s",
 				    fl_json_kind(raw->args));
 	id->broadcast = raw->broadcast;
-	set_client_id(id, raw);
-	if (raw->hostname && *raw->hostname)
+	set_client_id(id, id6, raw);
+	if (raw->hostname && *raw->hostname) {
 		set_option(id, FL_DHCP_OPT_HOSTNAME, raw->hostname, strlen(raw->hostname), NULL);
+		set_hostname6(id6, raw->hostname);
+	}
 	for (size_t i = 0; i < raw->provide.n && !r; i++)
 		r = provide(&g[i], i, raw->args, id, err);
 	return r;
@@ -337,7 +376,9 @@ int fl_dhcp_request_parse(const json_t *json, struct fl_dhcp_request *ret, struc
 	if (!r)
 		r = check(&raw, err);
 	if (!r && raw.q.command == FL_DHCP_CMD_ADD)
-		r = parse_ident(&raw, &raw.q.id, err);
+		r = parse_families(raw.families, &raw.q, err);
+	if (!r && raw.q.command == FL_DHCP_CMD_ADD)
+		r = parse_ident(&raw, &raw.q.id, &raw.q.id6, err);
 	fl_fields_clear(fields, &raw);
 	if (r)
 		return r;

@@ -4,12 +4,11 @@
 
 #include "base/cleanup.h"
 #include "dhcp/layout.h"
+#include "dhcp/names.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
-
-#define NAME_MAX_LEN 253 /* RFC 1035, 2.3.4, in text */
 
 /* The fields that hold options, in the order in which RFC 3396, section 5 joins them. */
 struct fields {
@@ -84,27 +83,6 @@ static size_t addresses(const struct fields *f, uint8_t code, struct fl_addr *to
 
 /* ---- names ---- */
 
-static bool name_byte(uint8_t c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       c == '-' || c == '_';
-}
-
-/* Labels of 1 to 63 such bytes; the final dot is cut off. */
-static bool name_valid(char *s)
-{
-	size_t n = strlen(s), label = 0;
-
-	if (n && s[n - 1] == '.')
-		s[--n] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		if (s[i] == '.' ? !label : (!name_byte((uint8_t)s[i]) || label == 63))
-			return false;
-		label = s[i] == '.' ? 0 : label + 1;
-	}
-	return n && n <= NAME_MAX_LEN && label;
-}
-
 static void text(const struct fields *f, uint8_t code, char *to, size_t size)
 {
 	uint8_t b[FL_DHCP_INPUT_MAX];
@@ -116,58 +94,12 @@ static void text(const struct fields *f, uint8_t code, char *to, size_t size)
 	to[i] = '\0';
 }
 
-/*
- * One name of RFC 1035, 4.1.4 at *pos, which moves behind it. A pointer must lead backwards from
- * where the last one led, so that every chain ends.
- */
-static bool read_name(const uint8_t *b, size_t n, size_t *pos, char *to)
-{
-	size_t at = *pos, bound = *pos, len = 0;
-	bool jumped = false;
-
-	while (at < n && b[at]) {
-		size_t label = b[at];
-
-		if (label >= 0xc0) {
-			size_t target = at + 1 < n ? (label & 0x3f) << 8 | b[at + 1] : n;
-
-			if (target >= bound)
-				return false;
-			if (!jumped)
-				*pos = at + 2;
-			jumped = true;
-			at = bound = target;
-			continue;
-		}
-		if (label > 63 || label > n - at - 1 || len + label + 1 > NAME_MAX_LEN + 1)
-			return false;
-		memcpy(to + len, b + at + 1, label);
-		to[len + label] = '.';
-		len += label + 1;
-		at += label + 1;
-	}
-	if (at >= n)
-		return false;
-	if (!jumped)
-		*pos = at + 1;
-	to[len] = '\0';
-	/* a byte 0 inside of a label would end the text early */
-	return strlen(to) == len;
-}
-
 static size_t search_list(const struct fields *f, char to[][256])
 {
 	uint8_t b[FL_DHCP_INPUT_MAX];
 	int n = collect(f, FL_DHCP_OPT_SEARCH, b);
-	size_t pos = 0, have = 0;
 
-	while (n > 0 && pos < (size_t)n && have < FL_DHCP_LIST_MAX) {
-		if (!read_name(b, (size_t)n, &pos, to[have]))
-			break;
-		if (name_valid(to[have]))
-			have++;
-	}
-	return have;
+	return n > 0 ? fl_dhcp_names(b, (size_t)n, to) : 0;
 }
 
 /* ---- routes ---- */
@@ -272,7 +204,7 @@ static void take_options(const struct fields *f, struct fl_dhcp_reply *r)
 	r->mtu = mtu >= 68 ? (uint16_t)mtu : 0; /* RFC 2132, 5.1 */
 	r->n_dns = addresses(f, FL_DHCP_OPT_DNS, r->dns);
 	text(f, FL_DHCP_OPT_DOMAIN, r->domain, sizeof(r->domain));
-	if (!name_valid(r->domain))
+	if (!fl_dhcp_name_valid(r->domain))
 		r->domain[0] = '\0';
 	r->n_search = search_list(f, r->search);
 	text(f, FL_DHCP_OPT_MESSAGE, r->message, sizeof(r->message));

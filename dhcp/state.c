@@ -3,7 +3,8 @@
  * ID.json in the state directory, one a lease:
  *
  *   {"version": 1, "boot": boot_id, "request": the ADD, "cookie": decimal text,
- *    "ack": the server's message in hex, "serverMac", "t1", "t2", "expiry": ms of CLOCK_BOOTTIME}
+ *    "family": 6, without it 4, "ack": the server's message in hex, "serverMac" (IPv4's), "t1",
+ * "t2", "expiry": ms of CLOCK_BOOTTIME}
  *
  * Without "ack": no lease at present, one is being asked for. Files are replaced by rename(2),
  * which a kill cannot cut; nothing is synced, because what a power failure could lose is of another
@@ -77,19 +78,24 @@ static json_t *record(const struct lease *l)
 {
 	FL_AUTOFREE char *ack = to_hex(l->ack, l->ack_len);
 	char cookie[24];
+	bool v4 = l->family == AF_INET;
 	json_t *o;
 
 	snprintf(cookie, sizeof(cookie), "%" PRIu64, l->cookie);
 	o = json_pack("{sissssso}", "version", VERSION, "boot", l->d->boot, "cookie", cookie,
 		      "request", json_incref(l->request));
-	if (!o || !ack || !l->client.held)
+	if (o && !v4)
+		json_object_set_new(o, "family", json_integer(6));
+	if (!o || !ack || !lease_held(l))
 		return o;
 	json_object_set_new(o, "ack", json_string(ack));
-	json_object_set_new(o, "serverMac", json_string(fl_mac_str(&l->server_mac, FL_MAC_BUF)));
+	if (v4)
+		json_object_set_new(o, "serverMac",
+				    json_string(fl_mac_str(&l->server_mac, FL_MAC_BUF)));
 	/* FL_DHCP_NEVER becomes -1 and back */
-	json_object_set_new(o, "t1", json_integer((json_int_t)l->client.t1));
-	json_object_set_new(o, "t2", json_integer((json_int_t)l->client.t2));
-	json_object_set_new(o, "expiry", json_integer((json_int_t)l->client.expiry));
+	json_object_set_new(o, "t1", json_integer((json_int_t)(v4 ? l->client.t1 : l->client6.t1)));
+	json_object_set_new(o, "t2", json_integer((json_int_t)(v4 ? l->client.t2 : l->client6.t2)));
+	json_object_set_new(o, "expiry", json_integer((json_int_t)lease_expiry(l)));
 	return o;
 }
 
@@ -158,6 +164,19 @@ static uint64_t time_of(const json_t *o, const char *key)
 	return (uint64_t)json_integer_value(json_object_get(o, key));
 }
 
+static int restore_lease6(struct lease *l, const json_t *o)
+{
+	struct fl_dhcp6_client *c = &l->client6;
+
+	if (fl_dhcp6_parse(l->ack, l->ack_len, c->id.iaid, &c->lease) || !fl_dhcp6_best(&c->lease))
+		return -EBADMSG;
+	c->t1 = time_of(o, "t1");
+	c->t2 = time_of(o, "t2");
+	c->expiry = time_of(o, "expiry");
+	c->held = true;
+	return 0;
+}
+
 static int restore_lease(struct lease *l, const json_t *o)
 {
 	const char *ack = json_string_value(json_object_get(o, "ack"));
@@ -168,6 +187,8 @@ static int restore_lease(struct lease *l, const json_t *o)
 	if (!ack)
 		return 0;
 	l->ack_len = from_hex(ack, l->ack);
+	if (l->family == AF_INET6)
+		return restore_lease6(l, o);
 	if (fl_dhcp_parse(l->ack, l->ack_len, &l->client.lease) || !mac ||
 	    fl_mac_parse(mac, &l->server_mac))
 		return -EBADMSG;
@@ -194,6 +215,7 @@ static int load(struct daemon *d, const char *name, struct fl_error *err)
 	FL_AUTOJSON json_t *o = read_file(d, name);
 	json_t *request = json_object_get(o, "request");
 	const char *boot = json_string_value(json_object_get(o, "boot"));
+	json_int_t family = json_integer_value(json_object_get(o, "family"));
 	struct lease *l;
 
 	if (!request || !boot || json_integer_value(json_object_get(o, "version")) != VERSION)
@@ -202,7 +224,7 @@ static int load(struct daemon *d, const char *name, struct fl_error *err)
 		unlinkat(d->state_dir, name, 0);
 		return 0;
 	}
-	l = lease_restore(d, json_incref(request), err);
+	l = lease_restore(d, request, family == 6 ? AF_INET6 : AF_INET, err);
 	if (!l)
 		return err->err;
 	fl_strcpy(l->id, sizeof(l->id), name);

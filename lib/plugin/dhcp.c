@@ -16,7 +16,7 @@ struct dhcp_conf {
 	const char *socket;
 	json_t *request, *provide;
 	int64_t priority, timeout;
-	bool broadcast;
+	bool broadcast, ipv4, ipv6;
 };
 
 static const struct fl_field fields[] = {
@@ -26,12 +26,14 @@ static const struct fl_field fields[] = {
 	FL_F("priority", INT, struct dhcp_conf, priority, 0, UINT32_MAX),
 	FL_F("timeout", INT, struct dhcp_conf, timeout, 1, 600),
 	FL_F("broadcast", BOOL, struct dhcp_conf, broadcast),
+	FL_F("ipv4", BOOL, struct dhcp_conf, ipv4),
+	FL_F("ipv6", BOOL, struct dhcp_conf, ipv6),
 	{ 0 },
 };
 
 static int read_conf(const struct fl_call *c, struct dhcp_conf *ret, struct fl_error *err)
 {
-	*ret = (struct dhcp_conf){ .timeout = TIMEOUT };
+	*ret = (struct dhcp_conf){ .timeout = TIMEOUT, .ipv4 = true };
 	return fl_fields_decode(fl_json_get(c->req.config, "ipam"), fields, "ipam", ret, err);
 }
 
@@ -51,7 +53,13 @@ int fl_dhcp_validate(const struct fl_call *c, struct fl_error *err)
 
 	if (!r)
 		r = want_list(conf.request, "request", err);
-	return r ? r : want_list(conf.provide, "provide", err);
+	if (!r)
+		r = want_list(conf.provide, "provide", err);
+	if (!r && !conf.ipv4 && !conf.ipv6)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "ipam.ipv4: is false, and ipam.ipv6 is not true: nothing is "
+				    "left to be leased");
+	return r;
 }
 
 /* [[container, ifname], ...] from the specification's list of objects. */
@@ -92,6 +100,9 @@ static json_t *build(const struct fl_call *c, const struct dhcp_conf *conf, cons
 		return q;
 	put_string(q, "hostname", c->ep.name);
 	put_string(q, "args", c->req.args);
+	if (conf->ipv6)
+		json_object_set_new(q, "families",
+				    conf->ipv4 ? json_pack("[ii]", 4, 6) : json_pack("[i]", 6));
 	json_object_set(q, "request", conf->request);
 	json_object_set(q, "provide", conf->provide);
 	json_object_set_new(q, "priority", json_integer(conf->priority));
@@ -142,34 +153,53 @@ static const struct fl_field lease_fields[] = {
 	{ 0 },
 };
 
+struct leases {
+	struct lease ip4, ip6;
+};
+
 static const struct fl_field answer_fields[] = {
-	{ "ip4", FL_FIELD_OBJECT, 0, .sub = lease_fields },
+	{ "ip4", FL_FIELD_OBJECT, offsetof(struct leases, ip4), .sub = lease_fields },
+	{ "ip6", FL_FIELD_OBJECT, offsetof(struct leases, ip6), .sub = lease_fields },
 	{ 0 },
 };
 
-static int take_answer(struct fl_call *c, const json_t *answer, struct fl_error *err)
+static int take_lease(struct fl_result *to, const struct lease *l, bool wanted, const char *key,
+		      struct fl_error *err)
+{
+	if (!wanted)
+		return 0;
+	if (!fl_addr_is_set(&l->address.addr))
+		return fl_error_set(err, EBADMSG, FL_ECODE_DECODE, "%s.address: found none", key);
+	to->ips[to->n_ips++] = (struct fl_result_ip){ l->address, l->gateway, -1 };
+	return 0;
+}
+
+static int take_answer(struct fl_call *c, const struct dhcp_conf *conf, const json_t *answer,
+		       struct fl_error *err)
 {
 	struct fl_result *to = &c->ipam_result;
 	const json_t *routes = fl_json_get(answer, "routes"), *dns = fl_json_get(answer, "dns");
-	struct lease lease = { 0 };
-	int r = fl_fields_decode(answer, answer_fields, "", &lease, err);
+	struct leases got = { 0 };
+	int r = fl_fields_decode(answer, answer_fields, "", &got, err);
 
-	if (!r && !fl_addr_is_set(&lease.address.addr))
-		r = fl_error_set(err, EBADMSG, FL_ECODE_DECODE, "ip4.address: found none");
+	if (!r)
+		r = take_lease(to, &got.ip4, conf->ipv4, "ip4", err);
+	if (!r)
+		r = take_lease(to, &got.ip6, conf->ipv6, "ip6", err);
 	if (!r && routes)
 		r = fl_routes_parse(routes, "routes", &to->routes, &to->n_routes, err);
 	if (!r && dns)
 		r = fl_dns_parse(dns, "dns", &to->dns, err);
-	if (r)
-		return fl_error_prefix(err, "answer of fairlead-dhcpd");
-	to->ips[to->n_ips++] = (struct fl_result_ip){ lease.address, lease.gateway, -1 };
-	return 0;
+	return r ? fl_error_prefix(err, "answer of fairlead-dhcpd") : 0;
 }
 
 int fl_dhcp_acquire(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *answer = NULL;
-	int r = fl_dhcp_verb(c, "ADD", &answer, err);
+	struct dhcp_conf conf;
+	int r = read_conf(c, &conf, err);
 
-	return r ? r : take_answer(c, answer, err);
+	if (!r)
+		r = fl_dhcp_verb(c, "ADD", &answer, err);
+	return r ? r : take_answer(c, &conf, answer, err);
 }

@@ -105,6 +105,18 @@ def wire(lab, containers, server="srv"):
         lab.run(["ip", "link", "set", f"p{n}", "master", "br0", "up"], netns=server)
 
 
+def wire6(lab, server="srv"):
+    """2001:db8:9::1/64 on the bridge, which can be used at once."""
+    lab.run(["sysctl", "-qw", "net.ipv6.conf.br0.accept_dad=0"], netns=server)
+    lab.run(["ip", "addr", "add", "2001:db8:9::1/64", "dev", "br0", "nodad"], netns=server)
+    until(lambda: not [a for link in lab.ip("-6", "addr", "show", "dev", "br0", netns=server)
+                       for a in link.get("addr_info", []) if a.get("tentative")])
+
+
+# Routers advertise the prefix and that addresses come by DHCPv6.
+DNSMASQ6 = ("--enable-ra", "--dhcp-range=2001:db8:9::1000,2001:db8:9::1fff,64,1h")
+
+
 def dnsmasq(lab, *options, netns="srv"):
     """Runs dnsmasq until its socket is there; its log is in /run/dnsmasq.log."""
     process = lab.start(["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=br0", "--log-dhcp",
@@ -203,3 +215,61 @@ class Server:
             body += bytes([code, len(value)]) + value
         body += self.extra + b"\xff"
         self.sock.sendto(body, ("255.255.255.255", 68))
+
+
+SOLICIT, ADVERTISE, REQUEST6, RENEW, REBIND, REPLY, RELEASE6 = 1, 2, 3, 5, 6, 7, 8
+NO_ADDRS, NO_BINDING = 2, 3
+
+
+class Server6:
+    """DHCPv6 on br0 of a namespace, with leases of seconds. Received messages are put into `seen` as (type, address, client).
+
+    `status`: of the IA_NA in replies, by the type of what they answer."""
+
+    def __init__(self, lab, netns="srv", lease=4):
+        self.lease, self.answering, self.status, self.offset, self.extra = lease, True, {}, 0, b""
+        self.seen, self.addresses = queue.Queue(), {}
+        self.sock = lab.call(self._open, netns=netns)
+        self._end, self._wake = os.pipe()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+
+    @staticmethod
+    def _open():
+        s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"br0")
+        s.bind(("::", 547))
+        group = socket.inet_pton(socket.AF_INET6, "ff02::1:2") + struct.pack("@I", socket.if_nametoindex("br0"))
+        s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, group)
+        return s
+
+    close, wait = Server.close, Server.wait
+
+    def _serve(self):
+        while self._end not in select.select([self.sock, self._end], [], [])[0]:
+            self._handle(*self.sock.recvfrom(2048))
+
+    @staticmethod
+    def _options(b):
+        options = {}
+        while b:
+            code, n = struct.unpack("!HH", b[:4])
+            options[code], b = b[4:4 + n], b[4 + n:]
+        return options
+
+    def _handle(self, m, sender):
+        kind, options = m[0], self._options(m[4:])
+        client, ia = options[1], options[3]
+        held = self._options(ia[12:]).get(5)
+        self.seen.put((kind, socket.inet_ntop(socket.AF_INET6, held[:16]) if held else None, client))
+        assert sender[0].startswith("fe80::") and sender[1] == 546
+        if not self.answering or kind not in (SOLICIT, REQUEST6, RENEW, REBIND):
+            return
+        number = self.addresses.setdefault(client, len(self.addresses))
+        ours = ipaddress.ip_address("2001:db8:9::3001") + number + self.offset
+        option = lambda code, value: struct.pack("!HH", code, len(value)) + value   # noqa: E731
+        given = option(5, ours.packed + struct.pack("!II", self.lease, self.lease))
+        if kind in self.status:
+            given = option(13, struct.pack("!H", self.status[kind]))
+        body = bytes([ADVERTISE if kind == SOLICIT else REPLY]) + m[1:4] + option(1, client) + option(2, b"\0\3\0\1server")
+        self.sock.sendto(body + option(3, ia[:4] + bytes(8) + given) + self.extra, sender)
