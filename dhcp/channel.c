@@ -10,6 +10,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/capability.h>
 #include <sys/socket.h>
 
 int channel_netns(const struct lease *l, struct fl_netns *ret, struct fl_error *err)
@@ -77,6 +78,22 @@ static int open_packet(struct lease *l)
 	return 0;
 }
 
+int channel_bind(int s, const struct sockaddr *at, socklen_t len)
+{
+	static const cap_value_t low_ports = CAP_NET_BIND_SERVICE;
+	cap_t caps = cap_get_proc();
+	int r = 0;
+
+	if (caps && !cap_set_flag(caps, CAP_EFFECTIVE, 1, &low_ports, CAP_SET))
+		cap_set_proc(caps); /* fails when it is not permitted: bind(2) tells */
+	if (bind(s, at, len))
+		r = -errno;
+	if (caps && !cap_set_flag(caps, CAP_EFFECTIVE, 1, &low_ports, CAP_CLEAR))
+		cap_set_proc(caps);
+	cap_free(caps);
+	return r;
+}
+
 /*
  * For unicast to the server by the container's own routes and neighbours; the answer's copy for
  * this socket is not read, but spares the server an ICMP "port unreachable".
@@ -85,15 +102,17 @@ static int open_udp(struct lease *l)
 {
 	struct sockaddr_in at = { .sin_family = AF_INET, .sin_port = htons(FL_DHCP_CLIENT_PORT) };
 	FL_AUTOCLOSE int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int r;
 
 	memcpy(&at.sin_addr, l->client.lease.ip.addr.b, 4);
 	if (s < 0 || setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &(int){ 1 }, sizeof(int)) ||
 	    setsockopt(s, SOL_SOCKET, SO_BINDTODEVICE, l->q.ifname,
-		       (socklen_t)strlen(l->q.ifname) + 1) ||
-	    bind(s, (struct sockaddr *)&at, sizeof(at)))
+		       (socklen_t)strlen(l->q.ifname) + 1))
 		return -errno;
-	l->udp = fl_take_fd(&s);
-	return 0;
+	r = channel_bind(s, (struct sockaddr *)&at, sizeof(at));
+	if (!r)
+		l->udp = fl_take_fd(&s);
+	return r;
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)

@@ -7,7 +7,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/socket.h>
 
 static const struct fl_addr servers = { AF_INET6,
@@ -64,23 +63,6 @@ static int find_source(const struct lease *l, struct fl_addr *ret, struct fl_err
 
 /* ---- sockets ---- */
 
-/* A port below 1,024: the one thing for which the daemon needs this capability. */
-static int bind_port(int s, const struct sockaddr_in6 *at)
-{
-	static const cap_value_t low_ports = CAP_NET_BIND_SERVICE;
-	cap_t caps = cap_get_proc();
-	int r = 0;
-
-	if (caps && !cap_set_flag(caps, CAP_EFFECTIVE, 1, &low_ports, CAP_SET))
-		cap_set_proc(caps); /* fails when it is not permitted: bind(2) tells */
-	if (bind(s, (const struct sockaddr *)at, sizeof(*at)))
-		r = -errno;
-	if (caps && !cap_set_flag(caps, CAP_EFFECTIVE, 1, &low_ports, CAP_CLEAR))
-		cap_set_proc(caps);
-	cap_free(caps);
-	return r;
-}
-
 static int open_udp(struct lease *l, const struct fl_addr *source)
 {
 	struct sockaddr_in6 at = endpoint(l, source, FL_DHCP6_CLIENT_PORT);
@@ -90,7 +72,7 @@ static int open_udp(struct lease *l, const struct fl_addr *source)
 	if (s < 0 || setsockopt(s, IPPROTO_IPV6, IPV6_V6ONLY, &(int){ 1 }, sizeof(int)) ||
 	    setsockopt(s, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, &(int){ 0 }, sizeof(int)))
 		return -errno;
-	r = bind_port(s, &at);
+	r = channel_bind(s, (const struct sockaddr *)&at, sizeof(at));
 	if (!r)
 		l->udp = fl_take_fd(&s);
 	return r;

@@ -172,6 +172,8 @@ int channel_open(struct lease *l, struct fl_error *err);
 /* In the namespace: the link, up. */
 int channel_link(struct lease *l, struct fl_error *err);
 void channel_close(struct lease *l);
+/* To a port below 1,024: the one thing for which the daemon needs CAP_NET_BIND_SERVICE. */
+int channel_bind(int s, const struct sockaddr *at, socklen_t len);
 static inline bool channel_is_open(const struct lease *l)
 {
 	return l->packet >= 0 || l->udp >= 0 || l->watch >= 0;

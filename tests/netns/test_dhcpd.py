@@ -140,6 +140,15 @@ def test_renewal_keeps_the_lease(lab, server):
     assert daemon.ask("CHECK", netns="/run/netns/c1")["ip4"] == answer["ip4"]
 
 
+def test_renewal_is_unicast_from_the_client_port(lab, server):
+    """RFC 2131 section 4.4.5. By a socket: the container's own routes and neighbours lead to a server behind a relay."""
+    daemon = Daemon(lab)
+    configure(lab, daemon.add())
+    server.wait(REQUEST)
+    until(lambda: "10.9.3.1%eth0:68" in lab.run(["ss", "-Huan"], netns="c1").stdout)
+    daemon.wait_line("renewed")
+
+
 def test_changed_address_and_router(lab, server):
     daemon = Daemon(lab)
     answer = daemon.add()
