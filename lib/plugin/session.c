@@ -199,7 +199,8 @@ int fl_sandbox_open(struct fl_call *c, const struct fl_endpoint *ep, struct fl_s
 	/* Whatever else keeps it from being opened says nothing of the sandbox. */
 	if (r && r != -ENOENT && r != -ENOTDIR && r != -EINVAL && r != -ESRCH)
 		return r;
-	if (r || !fl_netns_same(&s.ns, &recorded) || fl_netns_same(&s.ns, &c->self)) {
+	/* Its own one it can only be by CNI_NETNS_OVERRIDE at ADD. */
+	if (r || !fl_netns_same(&s.ns, &recorded)) {
 		fl_sandbox_close(&s);
 		return -ENOENT;
 	}

@@ -57,7 +57,7 @@ def test_lease_and_its_release(lab):
                              "search": ["eng.example.com", "example.org"]}
     assert answer["mtu"] == 1400
     assert 3500 < answer["lease"] <= 3600
-    leased = lab.read("/run/dnsmasq.leases").split()
+    leased = until(lambda: lab.read("/run/dnsmasq.leases").split())  # dnsmasq answers before it writes
     assert leased[2] + "/16" == answer["ip4"]["address"]
     assert leased[3] == "web"
     assert bytes.fromhex(leased[4].replace(":", "")) == b"\0c1/net/eth0"

@@ -73,7 +73,7 @@ def test_lease_route_and_release(link):
     assert "gateway" not in answer["ip6"]
     assert answer["dns"] == {"nameservers": ["2001:db8:9::53"], "search": ["eng.example.com", "example.org"]}
     assert 3500 < answer["lease"] <= 3600
-    [leased] = leased6(link)
+    [leased] = until(lambda: leased6(link))  # dnsmasq answers before it writes
     assert leased[2:4] == [address, "web"] and leased[4].startswith("00:04:")
     configure(link, answer)
     # prefix and router are the advertisement's
@@ -111,14 +111,14 @@ def test_same_address_after_a_new_lease(link):
     dhcp.dnsmasq(link, *dhcp.DNSMASQ6)
     daemon = Daemon(link)
     first = only6(daemon)
-    duid = leased6(link)[0][4]
+    duid = until(lambda: leased6(link))[0][4]
     daemon.delete()
     until(lambda: not leased6(link))
     daemon.kill()
     daemon.start()
     link.run(["ip", "link", "set", "eth0", "down", "address", "02:00:00:00:77:01"], netns="c1")
     assert only6(daemon)["ip6"] == first["ip6"]
-    assert leased6(link)[0][4] == duid
+    assert until(lambda: leased6(link))[0][4] == duid
 
 
 @needs_dnsmasq

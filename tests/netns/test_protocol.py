@@ -180,6 +180,22 @@ def test_netns_override(lab, cni):
             env={"CNI_NETNS_OVERRIDE": "true"}).expect()
 
 
+@pytest.mark.parametrize("plugin, members", [("bridge", {}), ("macvlan", {"master": "up0"}), ("tap", {})])
+@pytest.mark.parametrize("how", ["del", "gc"])
+def test_netns_override_leaves_nothing(lab, cni, plugin, members, how):
+    """An interface made in the host's namespace on purpose is taken away again."""
+    config = {**(configs.bridge() if plugin == "bridge" else config_of(plugin)), **members}
+    lab.alias_netns("alias")
+    cni.add(plugin, config, ifname="own0", netns="/run/netns/alias", env={"CNI_NETNS_OVERRIDE": "1"}).expect()
+    assert lab.ip("link", "show", "own0")
+    if how == "del":
+        cni.delete(plugin, config, ifname="own0", netns="/run/netns/alias").expect()
+    else:
+        cni.gc(plugin, config, []).expect()
+    links = [entry["ifname"] for entry in lab.ip("link")]
+    assert "own0" not in links and "up0" in links and not any(name.startswith("veth") for name in links)
+
+
 # ---- versions ----
 
 @pytest.mark.parametrize("version", VERSIONS)
