@@ -82,7 +82,6 @@ static int put_routes(struct lease *l, const struct inside *in, const struct fl_
 	for (int pass = 0; pass < 2; pass++)
 		for (size_t i = 0; i < now->n_routes && !r; i++) {
 			struct fl_nlroute k = kernel_route(l, in, &now->routes[i]);
-
 			bool had = old && !moved && has_route(old, &now->routes[i]);
 
 			if (had || fl_addr_is_set(&k.gw) != pass)

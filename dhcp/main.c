@@ -86,8 +86,8 @@ static int drop_capabilities(struct fl_error *err)
 	int r = 0;
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(keep) && have && caps; i++) {
-		/* without the fourth and fifth namespaces of other users are refused, without the
-		 * last one DHCPv6 is */
+		/* without the fourth and fifth namespaces of other users are refused; without the
+		 * last one DHCPv6 is, and DHCPv4 renews by the packet socket alone */
 		if (cap_get_flag(have, keep[i], CAP_PERMITTED, &set) || set != CAP_SET) {
 			if (i < 3)
 				r = fl_error_set(
@@ -97,7 +97,7 @@ static int drop_capabilities(struct fl_error *err)
 			continue;
 		}
 		cap_set_flag(caps, CAP_PERMITTED, 1, &keep[i], CAP_SET);
-		/* channel6.c raises it when it is needed */
+		/* channel_bind() raises it when it is needed */
 		if (keep[i] != CAP_NET_BIND_SERVICE)
 			cap_set_flag(caps, CAP_EFFECTIVE, 1, &keep[i], CAP_SET);
 	}

@@ -2,9 +2,10 @@
 /*
  * ID.json in the state directory, one a lease:
  *
- *   {"version": 1, "boot": boot_id, "request": the ADD, "cookie": decimal text,
- *    "family": 6, without it 4, "ack": the server's message in hex, "serverMac" (IPv4's), "t1",
- * "t2", "expiry": ms of CLOCK_BOOTTIME}
+ * - "version": 1, "boot": boot_id, "request": the ADD, "cookie": decimal text
+ * - "family": 6; without it 4
+ * - "ack": the server's message in hex; "serverMac": who sent it, IPv4 only
+ * - "t1", "t2", "expiry": ms of CLOCK_BOOTTIME
  *
  * Without "ack": no lease at present, one is being asked for. Files are replaced by rename(2),
  * which a kill cannot cut; nothing is synced, because what a power failure could lose is of another
