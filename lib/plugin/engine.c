@@ -22,7 +22,6 @@ static int parse_dns(struct fl_call *c, struct fl_error *err)
 static int need_prev(const struct fl_call *c, struct fl_error *err)
 {
 	bool chained = c->driver->flags & FL_DRIVER_CHAINED && c->req.verb == FL_VERB_ADD;
-
 	bool ipam = c->driver->flags & FL_DRIVER_IS_IPAM;
 
 	if (c->has_prev || ipam || (!chained && c->req.verb != FL_VERB_CHECK))
@@ -199,7 +198,6 @@ static int name_sandbox(struct fl_call *c, uint32_t bits, struct fl_error *err)
 
 	if (r == -EEXIST)
 		r = fl_nsid_assign(c->host, c->sandbox.fd, -1, &id, err);
-
 	if (!r)
 		c->ep.nsid = (uint32_t)id + 1;
 	return r;
@@ -309,7 +307,6 @@ static void roll_back(struct fl_call *c, struct fl_step *s)
 	struct fl_error quiet = { 0 };
 
 	restore_network(c, s);
-
 	if (fl_call_ipam_is_late(c))
 		fl_call_ipam_verb(c, "DEL", &quiet);
 	/* What stays after a failure here is in the record, for DEL and GC. */
