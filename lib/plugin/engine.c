@@ -171,7 +171,7 @@ static int program(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 	s->programmed = c->rules_stale;
 	r = fl_fw_step(c, &change, err);
 	s->programmed |= !r;
-	if (!r && (c->net.masquerade || c->ep.n_ports || c->ep.admit))
+	if (!r && fl_endpoint_is_forwarded(&c->net, &c->ep))
 		r = fl_fw_admit_foreign_forward(c->fw, err);
 	if (r < 0)
 		return r;

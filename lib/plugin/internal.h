@@ -63,6 +63,12 @@ int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct 
  * another network, which does not know what this one made.
  */
 int fl_network_forget_unused(struct fl_call *c, struct fl_error *err);
+/* Its traffic passes the host's FORWARD chains, and is to: fl_fw_admit_foreign_forward(). */
+static inline bool fl_endpoint_is_forwarded(const struct fl_network *net,
+					    const struct fl_endpoint *ep)
+{
+	return net->masquerade || ep->n_ports || ep->admit;
+}
 bool fl_owner_gone(void *arg, const struct fl_endpoint *owner);
 
 /* claim.c: what an ADD keeps between its transactions, and these. */

@@ -389,6 +389,30 @@ static void sweep_leases(struct sweep *s)
 		collect(s, &e);
 }
 
+static int is_forwarded(void *arg, const struct fl_endpoint *ep)
+{
+	const struct fl_network *net = arg;
+
+	return !strcmp(ep->id.driver, net->driver) && fl_endpoint_is_forwarded(net, ep);
+}
+
+/* Another firewall may have come to the host since ADD: what is kept is let through that too. */
+static int admit_kept(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_network net;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	if (!r)
+		r = fl_network_get(t, c->req.network, c->driver->type, &net, err);
+	if (!r)
+		r = fl_endpoints_each(t, net.name, is_forwarded, &net, err);
+	fl_txn_abort(fl_take_ptr(t));
+	if (r > 0)
+		r = fl_fw_admit_foreign_forward(c->fw, err);
+	return r < 0 && r != -ENOENT ? r : 0;
+}
+
 int fl_engine_gc(struct fl_call *c, struct fl_error *err)
 {
 	struct sweep s = { .c = c };
@@ -408,6 +432,8 @@ int fl_engine_gc(struct fl_call *c, struct fl_error *err)
 			r = sweep_records(&s, err);
 		if (!r && c->fw)
 			r = fl_network_forget_unused(c, err);
+		if (!r && c->fw)
+			r = admit_kept(c, err);
 		if (!r && !late)
 			sweep_leases(&s);
 		if (!r && s.errors.len)

@@ -116,6 +116,27 @@ def test_mended(lab, cni, rules, filtered):
     pair.expect_traffic()
 
 
+@pytest.mark.parametrize("rules", [DOCKER_STYLE, ENDING_REJECT], ids=["docker", "reject"])
+def test_what_came_later_is_mended_by_gc(lab, cni, rules):
+    pair = Pair(cni)
+    shell(lab, *rules)
+    assert not pair.outward()
+    cni.gc("bridge", configs.dual(), [("c1", "eth0"), ("c2", "eth0")]).expect()
+    pair.expect_traffic()
+    before = forward(lab)
+    cni.gc("bridge", configs.dual(), [("c1", "eth0"), ("c2", "eth0")]).expect()
+    assert forward(lab) == before
+
+
+def test_gc_of_an_empty_network_mends_nothing(lab, cni):
+    pair = Pair(cni)
+    pair.delete()
+    shell(lab, *DOCKER_STYLE)
+    before = forward(lab)
+    cni.gc("bridge", configs.dual(), []).expect()
+    assert forward(lab) == before
+
+
 def test_goes_in_front_of_the_ending_only(lab):
     shell(lab, "iptables -A FORWARD -s 203.0.113.1 -j DROP", "iptables -A FORWARD -j REJECT")
     assert admit(lab) == 1
