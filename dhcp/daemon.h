@@ -146,7 +146,8 @@ void lease_input(struct lease *l, const uint8_t *msg, size_t len, const struct f
  * that is to be kept and told of, and when true comes back, to be applied; what came of applying.
  */
 void lease_sent(struct lease *l, int r, const struct fl_error *err);
-/* As lease_sent(), for a reason that time does not mend: an ADD is told at once. */
+/* As lease_sent(), for a reason that time does not mend: an ADD is told at once. The lease lives
+ * until lease_settle(): the client may be calling. */
 void lease_hopeless(struct lease *l, int r, const struct fl_error *err);
 bool lease_keep(struct lease *l, bool renewed, const struct fl_prefix *ip, uint32_t seconds);
 void lease_lost(struct lease *l, enum fl_dhcp_event e, const struct fl_prefix *ip, int r,

@@ -15,6 +15,10 @@ static void send_message(void *arg, const uint8_t *msg, size_t len)
 	struct lease *l = arg;
 	int r = channel6_open(l, &err);
 
+	if (r && r != -EAGAIN) {
+		lease_hopeless(l, r, &err);
+		return;
+	}
 	if (!r) {
 		r = channel6_send(l, msg, len, &err);
 		if (r) /* its source may be gone: the next one finds another */
