@@ -33,6 +33,16 @@ int fl_endpoint_delete_inside(struct fl_call *c, const struct fl_endpoint *ep, s
 	return fl_link_del_index(s.nl, ep->ifindex, err);
 }
 
+int fl_check_kind(struct fl_call *c, const char *kind, const char *what, struct fl_error *err)
+{
+	struct fl_link l;
+
+	if (fl_link_get(c->inside, c->req.ifname, &l, err) || strcmp(l.kind, kind))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "container %s: %s %s is missing",
+				    c->req.container, what, c->req.ifname);
+	return fl_check_interface(c, err);
+}
+
 int fl_ifname_taken(const struct fl_call *c, struct fl_error *err)
 {
 	return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,

@@ -180,6 +180,8 @@ struct fl_join {
 int fl_join_interface(struct fl_call *c, const struct fl_join *how, struct fl_error *err);
 /* The usual check: interface, its MAC, addresses and routes of prevResult inside the sandbox. */
 int fl_check_interface(struct fl_call *c, struct fl_error *err);
+/* The same, and that it is of this IFLA_INFO_KIND; `what` is its name in the sentence. */
+int fl_check_kind(struct fl_call *c, const char *kind, const char *what, struct fl_error *err);
 /*
  * The pair of ep.link and CNI_IFNAME: the host's end in `master` (0: none) and up, the other one in
  * the sandbox. Fills ep.ifindex, inside_index, and the result with both. mtu 0: the default.

@@ -3,7 +3,6 @@
 #include "drivers.h"
 
 #include <errno.h>
-#include <string.h>
 
 static int validate(struct fl_call *c, struct fl_error *err)
 {
@@ -39,13 +38,7 @@ static int join(struct fl_call *c, struct fl_error *err)
 
 static int check(struct fl_call *c, struct fl_error *err)
 {
-	struct fl_link l;
-
-	if (fl_link_get(c->inside, c->req.ifname, &l, err) || strcmp(l.kind, "dummy"))
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
-				    "container %s: dummy interface %s is missing", c->req.container,
-				    c->req.ifname);
-	return fl_check_interface(c, err);
+	return fl_check_kind(c, "dummy", "dummy interface", err);
 }
 
 const struct fl_driver dummy_driver = {

@@ -158,13 +158,7 @@ static int join(struct fl_call *c, struct fl_error *err)
 
 static int check(struct fl_call *c, struct fl_error *err)
 {
-	struct fl_link l;
-
-	if (fl_link_get(c->inside, c->req.ifname, &l, err) || strcmp(l.kind, "tun"))
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
-				    "container %s: TAP device %s is missing", c->req.container,
-				    c->req.ifname);
-	return fl_check_interface(c, err);
+	return fl_check_kind(c, "tun", "TAP device", err);
 }
 
 const struct fl_driver tap_driver = {
