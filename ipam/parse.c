@@ -375,8 +375,11 @@ static int read_ipam(struct parser *p, const json_t *ipam, const char *network,
 	r = read_exclude(&raw->exclude, "ipam", 0, &c->exclude, &c->n_exclude, p->err);
 	if (!r && raw->routes)
 		r = fl_routes_parse(raw->routes, "ipam.routes", &c->routes, &c->n_routes, p->err);
-	if (!r && raw->resolv_conf && *raw->resolv_conf)
-		r = fl_resolvconf_read(raw->resolv_conf, &c->dns, p->err);
+	if (r || !raw->resolv_conf || !*raw->resolv_conf)
+		return r;
+	r = fl_resolvconf_read(raw->resolv_conf, &c->dns, p->err);
+	if (r)
+		fl_error_prefix(p->err, "ipam.resolvConf");
 	return r;
 }
 

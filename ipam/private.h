@@ -15,14 +15,6 @@ void fl_prefixes_tidy(struct fl_prefix *p, size_t *n);
 const struct fl_prefix *fl_prefixes_find(const struct fl_prefix *p, size_t n,
 					 const struct fl_addr *a);
 
-/* ---- resolvconf.c ---- */
-
-/* Reads resolver configuration text as resolv.conf(5) has it; unknown lines are ignored. -ENOMEM.
- */
-int fl_resolvconf_parse(const char *text, size_t len, struct fl_dns *ret, struct fl_error *err);
-/* The same from a regular file of at most 64 KiB. */
-int fl_resolvconf_read(const char *path, struct fl_dns *ret, struct fl_error *err);
-
 /* ---- range.c ---- */
 
 /* Fills in the defaults of a range whose subnet is set and checks it. `path` is for messages. */

@@ -36,3 +36,9 @@ bool fl_dns_empty(const struct fl_dns *d);
 /* Deep copy over *dst. -ENOMEM. */
 int fl_dns_copy(struct fl_dns *dst, const struct fl_dns *src);
 void fl_dns_clear(struct fl_dns *d);
+
+/* Reads resolver configuration text as resolv.conf(5) has it; unknown lines are ignored. -ENOMEM.
+ */
+int fl_resolvconf_parse(const char *text, size_t len, struct fl_dns *ret, struct fl_error *err);
+/* The same from a regular file of at most 64 KiB. */
+int fl_resolvconf_read(const char *path, struct fl_dns *ret, struct fl_error *err);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "ipam/private.h"
+#include "base/cleanup.h"
+#include "base/netconf.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,19 +122,18 @@ int fl_resolvconf_read(const char *path, struct fl_dns *ret, struct fl_error *er
 	ssize_t n;
 
 	if (fd < 0 || fstat(fd, &st))
-		return fl_error_errno(err, errno, FL_ECODE_CONFIG, "ipam.resolvConf: %s", path);
+		return fl_error_errno(err, errno, FL_ECODE_CONFIG, "%s", path);
 	if (!S_ISREG(st.st_mode))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "ipam.resolvConf: %s: expected a regular file", path);
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s: expected a regular file",
+				    path);
 	text = malloc(FILE_MAX + 1);
 	if (!text)
 		return fl_error_oom(err);
 	n = read_all(fd, text, FILE_MAX + 1);
 	if (n < 0)
-		return fl_error_errno(err, (int)n, FL_ECODE_IO, "ipam.resolvConf: %s", path);
+		return fl_error_errno(err, (int)n, FL_ECODE_IO, "%s", path);
 	if (n > FILE_MAX)
-		return fl_error_set(err, EFBIG, FL_ECODE_CONFIG,
-				    "ipam.resolvConf: %s: expected at most %d bytes", path,
-				    FILE_MAX);
+		return fl_error_set(err, EFBIG, FL_ECODE_CONFIG, "%s: expected at most %d bytes",
+				    path, FILE_MAX);
 	return fl_resolvconf_parse(text, (size_t)n, ret, err);
 }
