@@ -106,8 +106,6 @@ void leave_netns(const struct daemon *d);
 
 /* ---- listen.c: the socket, or systemd's ---- */
 int open_listener(const struct daemon *d, bool *ret_own, struct fl_error *err);
-/* Private folders down to the path's last slash. */
-int make_parents(const char *path, struct fl_error *err);
 
 /* ---- conn.c ---- */
 void conn_accept(struct daemon *d, int fd);

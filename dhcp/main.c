@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dhcp/daemon.h"
 
+#include "base/service.h"
+
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
@@ -8,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/capability.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -106,17 +107,6 @@ static int drop_capabilities(struct fl_error *err)
 	cap_free(have);
 	cap_free(caps);
 	return r;
-}
-
-/* Hundreds of leases may each have two sockets open at once. */
-static void raise_files(void)
-{
-	struct rlimit r;
-
-	if (getrlimit(RLIMIT_NOFILE, &r))
-		return;
-	r.rlim_cur = r.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &r);
 }
 
 static bool number(const char *s, unsigned max, unsigned *ret)
@@ -224,7 +214,8 @@ static int prepare(struct daemon *d, int *ret_fd, bool *ret_own, struct fl_error
 	d->base = event_base_new();
 	if (!d->base)
 		return fl_error_oom(err);
-	raise_files();
+	/* Hundreds of leases may each have two sockets open at once. */
+	fl_raise_files(0);
 	r = drop_capabilities(err);
 	if (!r)
 		r = fl_netns_self(&d->self, err);

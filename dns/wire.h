@@ -88,17 +88,18 @@ struct fl_dns_query {
  * Reads a query. 0: it is one. An rcode (> 0): it is to be answered with that, and *ret holds what
  * is needed to do so: FORMERR (counts other than one question, a name that is compressed, too long
  * or cut off, records that do not add up, two OPT, an OPT whose name is not the root, bytes behind
- * the end of the message), NOTIMP (another opcode), BADVERS (EDNS other than 0). -EBADMSG: not to
- * be answered at all: shorter than a header, or an answer itself. Records in the other sections are
- * stepped over.
+ * the end of the message), NOTIMP (another opcode: read no further than the header), BADVERS (EDNS
+ * other than 0). -EBADMSG: not to be answered at all: shorter than a header, or an answer itself.
+ * Records in the other sections are stepped over, but an OPT there is a FORMERR.
  */
 int fl_dns_query_parse(const uint8_t *msg, size_t len, struct fl_dns_query *ret);
 
 /* ---- an answer of our own ---- */
 
 /*
- * Sticky: a record that does not fit sets `truncated`, and those after it are not put either. Room
- * for the OPT is kept free throughout.
+ * Sticky: a record that does not fit sets `truncated`, and those after it are not put either. One
+ * of the additional section sets nothing (RFC 2181 section 9). Sections are put in their order.
+ * Room for the OPT is kept free throughout.
  */
 struct fl_dns_reply {
 	uint8_t *buf;
@@ -122,8 +123,8 @@ void fl_dns_put_addr(struct fl_dns_reply *r, enum fl_dns_section s, const struct
 void fl_dns_put_ptr(struct fl_dns_reply *r, uint32_t ttl, const struct fl_dns_name *target);
 void fl_dns_put_srv(struct fl_dns_reply *r, uint32_t ttl, uint16_t priority, uint16_t weight,
 		    uint16_t port, const struct fl_dns_name *target);
-/* A SOA whose minimum is the ttl, for negative caching (RFC 2308 section 3). Owner as above; the
- * root is a name of one empty label. */
+/* A SOA whose minimum is the ttl, for negative caching (RFC 2308 section 3). Owner as above; it is
+ * the primary server too (RFC 6303 section 3). */
 void fl_dns_put_soa(struct fl_dns_reply *r, const struct fl_dns_name *owner, uint32_t ttl);
 /* The OPT if the query had one, counts, TC and rcode (BADVERS's upper bits go into the OPT).
  * Returns the length of the message. */
@@ -144,7 +145,12 @@ struct fl_dns_facts {
 	bool complete;	/* every record lies inside, none behind it; else nothing below counts */
 	bool cacheable; /* NOERROR or NXDOMAIN, not TC, a TTL known, one question, OPT (if any) last
 			 */
-	uint32_t ttl;	/* of the whole: the least TTL; of a negative answer, RFC 2308 section 5 */
+	/*
+	 * Of the whole, in seconds: the least TTL. Of a negative answer (NXDOMAIN, or no record of
+	 * the type that was asked for) also the SOA's minimum (RFC 2308 section 5); without a SOA
+	 * in the authority section it is not known.
+	 */
+	uint32_t ttl;
 	size_t question_end; /* offset behind the question */
 	size_t records_end;  /* offset behind the last record that is not OPT */
 	bool opt;	     /* there is an OPT */
@@ -153,13 +159,15 @@ struct fl_dns_facts {
 
 /* -EBADMSG: shorter than a header. What cannot be read is not `complete`. */
 int fl_dns_inspect(const uint8_t *msg, size_t len, struct fl_dns_facts *ret);
-/* Lowers every TTL but OPT's by `seconds`, not below 0. The message is complete (fl_dns_inspect()).
- */
+/* Lowers every TTL but OPT's by `seconds`, not below 0; one with the highest bit set is 0 (RFC 2181
+ * section 8). The message is complete (fl_dns_inspect()). */
 void fl_dns_age(uint8_t *msg, size_t len, uint32_t seconds);
 /*
- * Makes of a complete answer one that fits the query `q` into `size` bytes: without its OPT where
- * the query has none, with TC and without records where it is too long. `msg` has room for
- * FL_DNS_OPT_SIZE more. Returns the new length.
+ * Makes of a complete answer one that fits the query `q` into `size` bytes, FL_DNS_UDP_MIN at
+ * least: without its OPT where the query has none, with one of ours where only the query has one,
+ * with TC and without records where it is too long. Records of the additional section behind an OPT
+ * go with it, and an rcode that needs one becomes SERVFAIL. Id and question stay those of the
+ * answer. `msg` has room for FL_DNS_OPT_SIZE more. Returns the new length.
  */
 size_t fl_dns_fit(uint8_t *msg, size_t len, const struct fl_dns_facts *f,
 		  const struct fl_dns_query *q, size_t size);

@@ -13,7 +13,8 @@ BELOW = {
     "lib/fw": {"base", "nft", "store"},
     "ipam": {"base", "store"},
     "dhcp": {"base", "nl", "netns"},
-    "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp"},
+    "dns": {"base", "store", "netns", "nft", "nl"},
+    "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp", "dns"},
     "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp"},
 }
 # header prefix -> the one folder that may include it

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What every daemon of the suite begins with. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Private folders (0700) down to the path's last slash. */
+int fl_make_parents(const char *path, struct fl_error *err);
+
+/*
+ * The sockets that systemd passed (sd_listen_fds(3)): how many, from FL_PASSED_FIRST on,
+ * non-blocking and closed on exec. 0: none. The variables that tell of them are removed.
+ */
+#define FL_PASSED_FIRST 3
+int fl_passed_sockets(void);
+
+/*
+ * Listens at a UNIX socket of this type (SOCK_STREAM, SOCK_SEQPACKET) that only this user reaches.
+ * A socket file that nobody listens at is a killed daemon's, and is replaced; -EADDRINUSE,
+ * FL_ECODE_CONFLICT: somebody does. Returns the descriptor. `option` is the one that names the
+ * path, for messages.
+ */
+int fl_listen_at(const char *path, int type, const char *option, struct fl_error *err);
+
+/* As many open files as this process may have; with `more` and the privilege, at least that many.
+ */
+void fl_raise_files(size_t more);
