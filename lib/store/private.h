@@ -18,7 +18,8 @@ struct fl_txn {
 struct fl_store {
 	MDB_env *env;
 	MDB_dbi dbi[FL_TABLE_COUNT];
-	MDB_txn *reader; /* kept between read transactions, reset while unused */
+	MDB_txn *reader;   /* kept between read transactions, reset while unused */
+	MDB_cursor *hosts; /* of the reader, kept with it */
 	bool readers_checked;
 	struct fl_txn txn;
 	char dir[256];

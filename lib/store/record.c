@@ -82,7 +82,10 @@ static const struct member endpoint_members[] = {
 	{ "pool", KIND_STRING, EP(pool), EP_SIZE(pool) },
 	{ "shares", KIND_STRING, EP(shares), EP_SIZE(shares) },
 	{ "name", KIND_STRING, EP(name), EP_SIZE(name) },
+	{ "hostname", KIND_STRING, EP(hostname), EP_SIZE(hostname) },
 	{ "aliases", KIND_STRING, EP(aliases), EP_SIZE(aliases) },
+	{ "dns", KIND_STRING, EP(dns), EP_SIZE(dns) },
+	{ "dnsPort", KIND_U32, EP(dns_port) },
 	{ NULL },
 };
 

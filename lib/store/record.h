@@ -67,7 +67,11 @@ struct fl_endpoint {
 	char pool[512];		      /* pool of the addresses when IPAM is in-process, else "" */
 	char shares[FL_NAME_MAX + 1]; /* id of the container whose sandbox this one joined, or "" */
 	char name[FL_HOSTNAME_MAX + 1]; /* what people call the container, "" when nobody said */
-	char aliases[1024];		/* names that were asked for: a JSON list, "" for none */
+	char hostname[FL_HOSTNAME_MAX +
+		      1];   /* what the container calls itself, "" when nobody said */
+	char aliases[1024]; /* names that were asked for: a JSON list, "" for none */
+	char dns[1024]; /* the resolver in its sandbox: struct fl_resolver as JSON, "" for none */
+	uint32_t dns_port; /* where it listens on 127.0.0.11, 0: not known */
 };
 
 enum fl_gateway_mode { FL_GATEWAY_NAT, FL_GATEWAY_ROUTED };

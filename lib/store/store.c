@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/statvfs.h>
 
-#define SCHEMA 2
+#define SCHEMA 3
 /* The same in every process, or LMDB would have to remap. tmpfs is sparse: only used pages count.
  */
 #define MAP_SIZE ((size_t)256 << 20)
@@ -25,6 +25,8 @@ static const char *const table_names[FL_TABLE_COUNT] = {
 	[FL_TABLE_ENDPOINTS] = "endpoints", [FL_TABLE_POOLS] = "pools",
 	[FL_TABLE_LEASES] = "leases",	    [FL_TABLE_PORTS] = "ports",
 	[FL_TABLE_NAMES] = "names",	    [FL_TABLE_MEMOS] = "memos",
+	[FL_TABLE_HOSTS] = "hosts",	    [FL_TABLE_ADDRESSES] = "addresses",
+	[FL_TABLE_SANDBOXES] = "sandboxes",
 };
 
 /* LMDB calls a write that was cut short EIO, which is what a nearly full file system does. */
@@ -93,7 +95,10 @@ static int open_tables(struct fl_store *s, MDB_txn *txn, unsigned flags)
 	int rc = 0;
 
 	for (int i = 0; i < FL_TABLE_COUNT && !rc; i++)
-		rc = mdb_dbi_open(txn, table_names[i], flags, &s->dbi[i]);
+		rc = mdb_dbi_open(txn, table_names[i],
+				  flags && i == FL_TABLE_HOSTS ? flags | MDB_DUPSORT | MDB_DUPFIXED
+							       : flags,
+				  &s->dbi[i]);
 	return rc;
 }
 
@@ -206,12 +211,19 @@ int fl_store_open(const char *dir, struct fl_store **ret, struct fl_error *err)
 	return 0;
 }
 
+const char *fl_store_path(const struct fl_store *s)
+{
+	return s->dir;
+}
+
 void fl_store_close(struct fl_store *s)
 {
 	if (!s)
 		return;
 	if (s->txn.mdb)
 		fl_txn_abort(&s->txn);
+	if (s->hosts)
+		mdb_cursor_close(s->hosts);
 	if (s->reader)
 		mdb_txn_abort(s->reader);
 	if (s->env)

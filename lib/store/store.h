@@ -26,6 +26,9 @@ enum fl_table {
 	FL_TABLE_PORTS,
 	FL_TABLE_NAMES,
 	FL_TABLE_MEMOS,
+	FL_TABLE_HOSTS, /* these three: store/hosts.h */
+	FL_TABLE_ADDRESSES,
+	FL_TABLE_SANDBOXES,
 	FL_TABLE_COUNT
 };
 
@@ -43,6 +46,8 @@ int fl_store_dir(const char *configured, uint64_t cookie, char *buf, size_t size
 		 struct fl_error *err);
 
 int fl_store_open(const char *dir, struct fl_store **ret, struct fl_error *err);
+/* Its directory. */
+const char *fl_store_path(const struct fl_store *s);
 void fl_store_close(struct fl_store *s);
 FL_DEFINE_CLEANUP(struct fl_store *, fl_store_close)
 #define FL_AUTOSTORE FL_CLEANUP(fl_store_close_p)
@@ -52,6 +57,8 @@ int fl_txn_begin(struct fl_store *s, bool write, struct fl_txn **ret, struct fl_
 int fl_txn_commit(struct fl_txn **txn,
 		  struct fl_error *err); /* *txn becomes NULL also on failure */
 void fl_txn_abort(struct fl_txn *txn);
+/* Grows with each commit: what was read in a transaction of the same number is still so. */
+uint64_t fl_txn_id(const struct fl_txn *t);
 /* Was it begun for writing? */
 bool fl_txn_writes(const struct fl_txn *t);
 FL_DEFINE_CLEANUP(struct fl_txn *, fl_txn_abort)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Records of networks and endpoints. */
+#include "store/hosts.h"
 #include "store/leases.h"
 #include "store/private.h"
 
@@ -49,8 +50,9 @@ int fl_network_put(struct fl_txn *t, const struct fl_network *net, struct fl_err
 int fl_network_del(struct fl_txn *t, const char *name, const char *driver, struct fl_error *err)
 {
 	struct fl_key k;
+	int r = fl_listener_del(t, name, err);
 
-	return fl_del(t, FL_TABLE_NETWORKS, network_key(&k, name, driver), err);
+	return r ? r : fl_del(t, FL_TABLE_NETWORKS, network_key(&k, name, driver), err);
 }
 
 struct networks_each {
@@ -149,6 +151,11 @@ int fl_endpoint_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_er
 	if (!r)
 		r = fl_put(t, FL_TABLE_ENDPOINTS, endpoint_key(&k, &ep->id),
 			   (struct fl_bytes){ json, strlen(json) }, err);
+	if (!r && *ep->dns && ep->state == FL_STATE_CREATING)
+		r = fl_hosts_put(t, ep, err);
+	/* Nobody finds it any more by its names from here on. */
+	if (!r && *ep->dns && ep->state == FL_STATE_DELETING)
+		r = fl_hosts_del(t, ep, err);
 	return r || ep->state != FL_STATE_CREATING ? r : each_name(t, ep, put_name, err);
 }
 
@@ -291,6 +298,8 @@ int fl_endpoint_evict(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_
 
 	if (!r)
 		r = evict_leases(t, ep, err);
+	if (!r && *ep->dns)
+		r = fl_hosts_del(t, ep, err);
 	if (!r)
 		r = each_name(t, ep, del_name, err);
 	if (!r)

@@ -83,6 +83,11 @@ int fl_txn_commit(struct fl_txn **txn, struct fl_error *err)
 	return fl_store_fail(t->store, rc, err);
 }
 
+uint64_t fl_txn_id(const struct fl_txn *t)
+{
+	return mdb_txn_id(t->mdb);
+}
+
 bool fl_txn_writes(const struct fl_txn *t)
 {
 	return t->write;

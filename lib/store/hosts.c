@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "store/hosts.h"
+
+#include "base/json.h"
+#include "base/strbuf.h"
+#include "store/private.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define SHORT_ID 12 /* digits of a container's id: what every runtime shows */
+
+_Static_assert(sizeof(struct fl_host) == 25, "struct fl_host is what the table holds");
+
+#define HASH_START 0xcbf29ce484222325u /* FNV-1a */
+
+static uint64_t hash_more(uint64_t h, const void *p, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ ((const uint8_t *)p)[i]) * 0x100000001b3u;
+	return h;
+}
+
+static uint64_t owner_hash(const struct fl_endpoint_id *id)
+{
+	struct fl_key k = { 0 };
+
+	fl_key_endpoint(&k, id);
+	return hash_more(HASH_START, k.b, k.len);
+}
+
+uint64_t fl_sandbox_id(uint64_t cookie, uint64_t dev, uint64_t ino)
+{
+	if (cookie)
+		return cookie;
+	return hash_more(hash_more(HASH_START, &dev, sizeof(dev)), &ino, sizeof(ino)) | 1ull << 63;
+}
+
+/* ---- keys ---- */
+
+/* The name's own end, its root label, parts it from the network. */
+static struct fl_bytes host_key(struct fl_key *k, const struct fl_dns_name *name,
+				const char *network)
+{
+	k->len = 0;
+	k->overflow = false;
+	fl_key_bytes(k, name->b, name->len);
+	fl_key_str(k, network, true);
+	return fl_key_done(k);
+}
+
+static struct fl_bytes address_key(struct fl_key *k, const struct fl_addr *a, const char *network)
+{
+	k->len = 0;
+	k->overflow = false;
+	fl_key_addr(k, a);
+	fl_key_str(k, network, true);
+	return fl_key_done(k);
+}
+
+static struct fl_bytes sandbox_key(struct fl_key *k, uint64_t sandbox, const uint64_t *owner)
+{
+	*k = (struct fl_key){ 0 };
+	fl_key_u32(k, (uint32_t)(sandbox >> 32));
+	fl_key_u32(k, (uint32_t)sandbox);
+	if (owner)
+		fl_key_bytes(k, owner, sizeof(*owner));
+	return fl_key_done(k);
+}
+
+/* ---- names of an endpoint ---- */
+
+static int short_id(const struct fl_endpoint *ep, struct fl_dns_name *ret)
+{
+	char text[SHORT_ID + 1];
+
+	fl_strcpy(text, sizeof(text), ep->id.container);
+	return fl_dns_name_parse(text, ret);
+}
+
+int fl_endpoint_canonical(const struct fl_endpoint *ep, struct fl_dns_name *ret)
+{
+	if (ep->name[0] && !fl_dns_name_parse(ep->name, ret))
+		return 0;
+	return short_id(ep, ret);
+}
+
+int fl_endpoint_hostnames(const struct fl_endpoint *ep,
+			  int (*fn)(void *arg, const struct fl_dns_name *name), void *arg)
+{
+	FL_AUTOJSON json_t *aliases = ep->aliases[0] ? json_loads(ep->aliases, 0, NULL) : NULL;
+	struct fl_dns_name n;
+	int r = fl_endpoint_canonical(ep, &n) ? 0 : fn(arg, &n);
+
+	for (size_t i = 0; !r && i < json_array_size(aliases); i++) {
+		const char *text = json_string_value(json_array_get(aliases, i));
+
+		if (text && !fl_dns_name_parse(text, &n))
+			r = fn(arg, &n);
+	}
+	if (!r && !short_id(ep, &n))
+		r = fn(arg, &n);
+	if (!r && ep->hostname[0] && !fl_dns_name_parse(ep->hostname, &n))
+		r = fn(arg, &n);
+	return r;
+}
+
+/* ---- writing ---- */
+
+struct entry {
+	struct fl_txn *t;
+	const struct fl_endpoint *ep;
+	uint64_t owner;
+	bool put;
+	struct fl_error *err;
+};
+
+static int change_host(const struct entry *e, const struct fl_dns_name *name,
+		       const struct fl_addr *a, bool put)
+{
+	struct fl_host host = { .family = !a ? 0 : a->family == AF_INET ? 4 : 6 };
+	MDB_dbi dbi = e->t->store->dbi[FL_TABLE_HOSTS];
+	struct fl_key k;
+	struct fl_bytes key = host_key(&k, name, e->ep->id.network);
+	MDB_val mk = { key.len, (void *)key.p }, mv = { sizeof(host), &host };
+	int rc;
+
+	if (a)
+		memcpy(host.addr, a->b, sizeof(host.addr));
+	memcpy(host.owner, &e->owner, sizeof(host.owner));
+	rc = put ? mdb_put(e->t->mdb, dbi, &mk, &mv, MDB_NODUPDATA)
+		 : mdb_del(e->t->mdb, dbi, &mk, &mv);
+	if (rc == MDB_KEYEXIST || rc == MDB_NOTFOUND)
+		return 0;
+	return fl_store_fail(e->t->store, rc, e->err);
+}
+
+/* Without an address the name is known all the same: asking elsewhere for it would be wrong. */
+static int change_name(void *arg, const struct fl_dns_name *name)
+{
+	const struct entry *e = arg;
+	int r = change_host(e, name, NULL, e->put && !e->ep->n_addrs);
+
+	for (uint32_t i = 0; !r && i < e->ep->n_addrs; i++)
+		r = change_host(e, name, &e->ep->addrs[i].addr, e->put);
+	return r;
+}
+
+/* ---- listeners ---- */
+
+#define LISTEN_PREFIX "listen/"
+
+static struct fl_bytes listener_key(struct fl_key *k, const char *network)
+{
+	*k = (struct fl_key){ 0 };
+	fl_key_str(k, LISTEN_PREFIX, true);
+	fl_key_str(k, network, true);
+	return fl_key_done(k);
+}
+
+static int put_listener(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	struct fl_key k;
+
+	if (!strstr(ep->dns, "\"listen\":"))
+		return 0;
+	return fl_put(t, FL_TABLE_META, listener_key(&k, ep->id.network),
+		      (struct fl_bytes){ ep->dns, strlen(ep->dns) }, err);
+}
+
+int fl_listener_get(struct fl_txn *t, const char *network, struct fl_bytes *ret,
+		    struct fl_error *err)
+{
+	struct fl_key k;
+
+	return fl_get(t, FL_TABLE_META, listener_key(&k, network), ret, err);
+}
+
+int fl_listener_del(struct fl_txn *t, const char *network, struct fl_error *err)
+{
+	struct fl_key k;
+
+	return fl_del(t, FL_TABLE_META, listener_key(&k, network), err);
+}
+
+struct listeners {
+	int (*fn)(void *arg, const char *network, const struct fl_addr *a, uint16_t port);
+	void *arg;
+};
+
+static int each_listener(void *arg, struct fl_bytes key, struct fl_bytes val)
+{
+	FL_AUTOJSON json_t *dns = json_loadb(val.p, val.len, 0, NULL);
+	const json_t *list = json_object_get(dns, "listen");
+	const struct listeners *l = arg;
+	char network[FL_NAME_MAX + 1] = "";
+	size_t skip = strlen(LISTEN_PREFIX);
+	struct fl_addr a;
+	int r = 0;
+
+	if (key.len - skip < sizeof(network))
+		memcpy(network, (const char *)key.p + skip, key.len - skip);
+	for (size_t i = 0; !r && i < json_array_size(list); i++) {
+		const json_t *pair = json_array_get(list, i);
+		const char *text = json_string_value(json_array_get(pair, 0));
+
+		if (text && !fl_addr_parse(text, &a))
+			r = l->fn(l->arg, network, &a,
+				  (uint16_t)json_integer_value(json_array_get(pair, 1)));
+	}
+	return r;
+}
+
+int fl_listeners_each(struct fl_txn *t,
+		      int (*fn)(void *arg, const char *network, const struct fl_addr *a,
+				uint16_t port),
+		      void *arg, struct fl_error *err)
+{
+	struct listeners l = { fn, arg };
+	struct fl_key k;
+
+	return fl_each(t, FL_TABLE_META, listener_key(&k, ""), each_listener, &l, err);
+}
+
+/* ---- addresses ---- */
+
+/* Name and owner of an entry of the table of addresses. */
+static int split_address(struct fl_bytes val, struct fl_dns_name *ret_name,
+			 struct fl_endpoint_id *ret_id, struct fl_error *err)
+{
+	const uint8_t *b = val.p;
+	struct fl_bytes rest;
+
+	if (!val.len || val.len < 1u + b[0])
+		return fl_error_set(err, EBADMSG, FL_ECODE_STORE, "state: an address is damaged");
+	rest = (struct fl_bytes){ b + 1 + b[0], val.len - 1 - b[0] };
+	if (ret_name) {
+		ret_name->len = b[0];
+		memcpy(ret_name->b, b + 1, b[0]);
+	}
+	return ret_id ? fl_key_endpoint_parse(rest, ret_id, err) : 0;
+}
+
+static int get_address(struct fl_txn *t, const struct fl_addr *a, const char *network,
+		       struct fl_bytes *ret, struct fl_error *err)
+{
+	struct fl_key k;
+
+	return fl_get(t, FL_TABLE_ADDRESSES, address_key(&k, a, network), ret, err);
+}
+
+static int put_address(const struct entry *e, const struct fl_addr *a,
+		       const struct fl_dns_name *name)
+{
+	struct fl_key k, val = { 0 };
+
+	fl_key_u8(&val, name->len);
+	fl_key_bytes(&val, name->b, name->len);
+	fl_key_endpoint(&val, &e->ep->id);
+	/* Names of the greatest length both: then the address leads to no name. */
+	if (val.overflow)
+		return 0;
+	return fl_put(e->t, FL_TABLE_ADDRESSES, address_key(&k, a, e->ep->id.network),
+		      fl_key_done(&val), e->err);
+}
+
+/* An address that another endpoint has by now stays that one's. */
+static int del_address(const struct entry *e, const struct fl_addr *a)
+{
+	struct fl_endpoint_id id;
+	struct fl_bytes val;
+	struct fl_key k;
+	int r = get_address(e->t, a, e->ep->id.network, &val, e->err);
+
+	if (!r)
+		r = split_address(val, NULL, &id, e->err);
+	if (r || !fl_endpoint_id_eq(&id, &e->ep->id))
+		return r == -ENOENT ? 0 : r;
+	return fl_del(e->t, FL_TABLE_ADDRESSES, address_key(&k, a, e->ep->id.network), e->err);
+}
+
+static int change_addresses(const struct entry *e)
+{
+	struct fl_dns_name name;
+	bool named = !fl_endpoint_canonical(e->ep, &name);
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < e->ep->n_addrs; i++) {
+		const struct fl_addr *a = &e->ep->addrs[i].addr;
+
+		if (!e->put)
+			r = del_address(e, a);
+		else if (named)
+			r = put_address(e, a, &name);
+	}
+	return r;
+}
+
+int fl_hosts_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	struct entry e = { t, ep, owner_hash(&ep->id), true, err };
+	struct fl_key k, val = { 0 };
+	FL_AUTOSTRBUF struct fl_strbuf b = { 0 };
+	int r = fl_endpoint_hostnames(ep, change_name, &e);
+
+	if (!r)
+		r = change_addresses(&e);
+	if (!r)
+		r = put_listener(t, ep, err);
+	if (r)
+		return r;
+	/* The key's length, the key, the resolver's settings. */
+	fl_key_endpoint(&val, &ep->id);
+	fl_strbuf_addn(&b, &(uint16_t){ (uint16_t)val.len }, sizeof(uint16_t));
+	fl_strbuf_addn(&b, val.b, val.len);
+	fl_strbuf_add(&b, ep->dns);
+	if (b.failed)
+		return fl_error_oom(err);
+	return fl_put(t, FL_TABLE_SANDBOXES, sandbox_key(&k, fl_endpoint_sandbox(ep), &e.owner),
+		      (struct fl_bytes){ b.s, b.len }, err);
+}
+
+int fl_hosts_del(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	struct entry e = { t, ep, owner_hash(&ep->id), false, err };
+	struct fl_key k;
+	int r = fl_endpoint_hostnames(ep, change_name, &e);
+
+	if (!r)
+		r = change_addresses(&e);
+	return r ? r
+		 : fl_del(t, FL_TABLE_SANDBOXES, sandbox_key(&k, fl_endpoint_sandbox(ep), &e.owner),
+			  err);
+}
+
+/* ---- reading ---- */
+
+/* Kept from one transaction to the next: this is what each query of the resolver costs. */
+static int renew_cursor(struct fl_txn *t, MDB_cursor **ret, bool *ret_own)
+{
+	struct fl_store *s = t->store;
+	int rc;
+
+	*ret_own = !t->pooled;
+	if (!t->pooled)
+		return mdb_cursor_open(t->mdb, s->dbi[FL_TABLE_HOSTS], ret);
+	rc = s->hosts ? mdb_cursor_renew(t->mdb, s->hosts)
+		      : mdb_cursor_open(t->mdb, s->dbi[FL_TABLE_HOSTS], &s->hosts);
+	*ret = s->hosts;
+	return rc;
+}
+
+static int take_hosts(const struct fl_txn *t, MDB_val v, struct fl_host *out, size_t max, size_t *n,
+		      struct fl_error *err)
+{
+	size_t count = v.mv_size / sizeof(*out), room = max - *n;
+
+	if (v.mv_size % sizeof(*out))
+		return fl_error_set(err, EBADMSG, FL_ECODE_STORE,
+				    "state directory %s: a host's entry is damaged", t->store->dir);
+	if (count > room)
+		count = room;
+	memcpy(out + *n, v.mv_data, count * sizeof(*out));
+	*n += count;
+	return 0;
+}
+
+int fl_hosts_find(struct fl_txn *t, const struct fl_dns_name *name, const char *network,
+		  struct fl_host *out, size_t max, size_t *n, struct fl_error *err)
+{
+	struct fl_key k;
+	struct fl_bytes key = host_key(&k, name, network);
+	MDB_val mk = { key.len, (void *)key.p }, mv;
+	MDB_cursor *c;
+	bool own;
+	int rc = renew_cursor(t, &c, &own), r = 0;
+
+	if (rc)
+		return fl_store_fail(t->store, rc, err);
+	rc = mdb_cursor_get(c, &mk, &mv, MDB_SET);
+	/* With one entry only this changes nothing, and mv stays that entry. */
+	if (!rc)
+		rc = mdb_cursor_get(c, &mk, &mv, MDB_GET_MULTIPLE);
+	if (rc)
+		r = fl_store_fail(t->store, rc, err);
+	else
+		r = take_hosts(t, mv, out, max, n, err);
+	while (!r && mv.mv_size > sizeof(*out) && *n < max &&
+	       !mdb_cursor_get(c, &mk, &mv, MDB_NEXT_MULTIPLE))
+		r = take_hosts(t, mv, out, max, n, err);
+	if (own)
+		mdb_cursor_close(c);
+	return r;
+}
+
+int fl_hosts_reverse(struct fl_txn *t, const struct fl_addr *a, const char *network,
+		     struct fl_dns_name *ret_name, struct fl_endpoint_id *ret_id,
+		     struct fl_error *err)
+{
+	struct fl_bytes val;
+	int r = get_address(t, a, network, &val, err);
+
+	return r ? r : split_address(val, ret_name, ret_id, err);
+}
+
+struct sandboxes {
+	int (*fn)(void *arg, const struct fl_sandbox_entry *e);
+	void *arg;
+	struct fl_error *err;
+};
+
+static int each_sandbox(void *arg, struct fl_bytes key, struct fl_bytes val)
+{
+	const struct sandboxes *s = arg;
+	const uint8_t *k = key.p;
+	struct fl_sandbox_entry e;
+	uint16_t len;
+	int r;
+
+	if (key.len != 16 || val.len < sizeof(len))
+		return fl_error_set(s->err, EBADMSG, FL_ECODE_STORE, "state: a sandbox is damaged");
+	memcpy(&len, val.p, sizeof(len));
+	if (val.len < sizeof(len) + len)
+		return fl_error_set(s->err, EBADMSG, FL_ECODE_STORE, "state: a sandbox is damaged");
+	e.sandbox = (uint64_t)fl_get_u32(k) << 32 | fl_get_u32(k + 4);
+	e.dns = (const char *)val.p + sizeof(len) + len;
+	e.dns_len = val.len - sizeof(len) - len;
+	r = fl_key_endpoint_parse((struct fl_bytes){ (const char *)val.p + sizeof(len), len },
+				  &e.id, s->err);
+	return r ? r : s->fn(s->arg, &e);
+}
+
+int fl_sandboxes_each(struct fl_txn *t, uint64_t sandbox, bool all,
+		      int (*fn)(void *arg, const struct fl_sandbox_entry *e), void *arg,
+		      struct fl_error *err)
+{
+	struct sandboxes s = { fn, arg, err };
+	struct fl_key k;
+
+	return fl_each(t, FL_TABLE_SANDBOXES,
+		       all ? (struct fl_bytes){ 0 } : sandbox_key(&k, sandbox, NULL), each_sandbox,
+		       &s, err);
+}
+
+static int add_digest(void *arg, struct fl_bytes key, struct fl_bytes val)
+{
+	uint64_t *h = arg;
+
+	*h = hash_more(hash_more(*h ? *h : HASH_START, key.p, key.len), val.p, val.len);
+	return 0;
+}
+
+int fl_sandbox_digest(struct fl_txn *t, uint64_t sandbox, uint64_t *ret, struct fl_error *err)
+{
+	struct fl_key k;
+
+	*ret = 0;
+	return fl_each(t, FL_TABLE_SANDBOXES, sandbox_key(&k, sandbox, NULL), add_digest, ret, err);
+}
+
+static int is_another(void *arg, const struct fl_sandbox_entry *e)
+{
+	const struct fl_endpoint_id *except = arg;
+
+	return !except || !fl_endpoint_id_eq(&e->id, except);
+}
+
+int fl_sandbox_in_use(struct fl_txn *t, uint64_t sandbox, const struct fl_endpoint_id *except,
+		      struct fl_error *err)
+{
+	return fl_sandboxes_each(t, sandbox, false, is_another, (void *)except, err);
+}
