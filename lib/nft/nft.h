@@ -93,6 +93,9 @@ enum fl_nft_op {
 	FL_NFT_NAT,
 	FL_NFT_MASQ,
 	FL_NFT_COUNTER,
+	FL_NFT_NOTRACK,
+	FL_NFT_LOAD,	    /* reg = value */
+	FL_NFT_PAYLOAD_SET, /* of a transport header: its checksum follows (code: where that is) */
 };
 
 /* One expression of a rule: the arguments of the kernel's expression of that name. */
@@ -101,12 +104,12 @@ struct fl_nft_expr {
 	uint8_t reg;	   /* source, or destination of a load */
 	uint8_t dreg;	   /* LOOKUP: where data go; NAT: register of the port, 0 none */
 	uint8_t key;	   /* META/CT key, PAYLOAD base, FIB result, CMP operator, NAT type */
-	uint8_t offset;	   /* PAYLOAD */
-	uint8_t len;	   /* PAYLOAD, CMP, BITWISE */
+	uint8_t offset;	   /* PAYLOAD, PAYLOAD_SET */
+	uint8_t len;	   /* PAYLOAD, PAYLOAD_SET, CMP, BITWISE, LOAD */
 	bool map;	   /* LOOKUP: dreg is used */
 	uint8_t family;	   /* NAT */
 	int32_t code;	   /* verdict; LOOKUP, NAT, MASQ, FIB: flags */
-	uint8_t value[16]; /* CMP, BITWISE; as the register holds it */
+	uint8_t value[16]; /* CMP, BITWISE, LOAD; as the register holds it */
 	uint8_t mask[4];
 	const char *name; /* set or chain */
 };

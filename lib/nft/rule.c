@@ -105,6 +105,28 @@ static void put_counter(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
 	fl_attr_put_u64(nlh, NFTA_COUNTER_PACKETS, 0);
 }
 
+static void put_notrack(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
+{
+	(void)nlh;
+	(void)e;
+}
+
+static void put_load(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
+{
+	put_be32(nlh, NFTA_IMMEDIATE_DREG, e->reg);
+	put_value(nlh, NFTA_IMMEDIATE_DATA, e->value, e->len);
+}
+
+static void put_payload_set(struct nlmsghdr *nlh, const struct fl_nft_expr *e)
+{
+	put_be32(nlh, NFTA_PAYLOAD_SREG, e->reg);
+	put_be32(nlh, NFTA_PAYLOAD_BASE, e->key);
+	put_be32(nlh, NFTA_PAYLOAD_OFFSET, e->offset);
+	put_be32(nlh, NFTA_PAYLOAD_LEN, e->len);
+	put_be32(nlh, NFTA_PAYLOAD_CSUM_TYPE, NFT_PAYLOAD_CSUM_INET);
+	put_be32(nlh, NFTA_PAYLOAD_CSUM_OFFSET, (uint32_t)e->code);
+}
+
 static const struct {
 	const char *name;
 	void (*put)(struct nlmsghdr *nlh, const struct fl_nft_expr *e);
@@ -121,6 +143,9 @@ static const struct {
 	[FL_NFT_NAT] = { "nat", put_nat },
 	[FL_NFT_MASQ] = { "masq", put_masq },
 	[FL_NFT_COUNTER] = { "counter", put_counter },
+	[FL_NFT_NOTRACK] = { "notrack", put_notrack },
+	[FL_NFT_LOAD] = { "immediate", put_load },
+	[FL_NFT_PAYLOAD_SET] = { "payload", put_payload_set },
 };
 
 void fl_nft_add_rule(struct fl_nft_batch *b, uint8_t family, const char *table, const char *chain,
