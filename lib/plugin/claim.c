@@ -115,8 +115,12 @@ static int put_memo(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
 static int put_record(struct fl_call *c, struct fl_txn *t, const struct fl_endpoint *ep,
 		      struct fl_error *err)
 {
-	int r = fl_endpoint_put(t, ep, err);
+	struct fl_endpoint full = *ep;
+	int r = fl_resolver_record(c, err);
 
+	memcpy(full.dns, c->ep.dns, sizeof(full.dns));
+	if (!r)
+		r = fl_endpoint_put(t, &full, err);
 	return r ? r : put_memo(c, t, err);
 }
 

@@ -7,6 +7,7 @@
  */
 #include "plugin/alive.h"
 #include "plugin/internal.h"
+#include "store/hosts.h"
 
 #include <errno.h>
 #include <string.h>
@@ -80,8 +81,15 @@ int fl_network_forget_unused(struct fl_call *c, struct fl_error *err)
 	return r < 0 ? r : fl_txn_commit(&t, err);
 }
 
-static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct fl_network *net,
-		bool *has_net, struct fl_error *err)
+/* What marking found out. */
+struct marked {
+	struct fl_network net;
+	bool has_net;
+	bool last_resolver; /* of its sandbox */
+};
+
+static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct marked *m,
+		struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	struct fl_endpoint copy = *ep;
@@ -93,23 +101,30 @@ static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct fl_netwo
 	r = fl_endpoint_put(t, &copy, err);
 	if (r)
 		return r;
-	r = fl_network_get(t, ep->id.network, ep->id.driver, net, err);
-	*has_net = !r;
+	r = *ep->dns ? fl_sandbox_in_use(t, fl_endpoint_sandbox(ep), &ep->id, err) : 0;
+	if (r < 0)
+		return r;
+	m->last_resolver = !r;
+	r = fl_network_get(t, ep->id.network, ep->id.driver, &m->net, err);
+	m->has_net = !r;
 	return r && r != -ENOENT ? r : fl_txn_commit(&t, err);
 }
 
 static int forget(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
-	int r = fl_txn_begin(c->store, true, &t, err);
+	int r = fl_txn_begin(c->store, true, &t, err), used = 1;
 
 	if (!r)
 		r = fl_endpoint_evict(t, ep, err);
 	if (!r)
-		r = fl_network_in_use(t, ep->id.network, ep->id.driver, &ep->id, err);
+		r = used = fl_network_in_use(t, ep->id.network, ep->id.driver, &ep->id, err);
 	if (!r)
 		r = forget_network(c, t, &ep->id, err);
-	return r < 0 ? r : fl_txn_commit(&t, err);
+	r = r < 0 ? r : fl_txn_commit(&t, err);
+	if (!r && !used && strstr(ep->dns, "\"listen\":"))
+		fl_resolver_unlisten(c, ep->id.network);
+	return r;
 }
 
 /* One whose network has no elements, and that has none of its own, needs no rules to be there. */
@@ -120,15 +135,17 @@ static bool has_elements(const struct fl_endpoint *ep, const struct fl_network *
 
 int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
 {
-	struct fl_network net = { 0 };
-	bool has_net = false;
-	int r = mark(c, ep, &net, &has_net, err);
+	struct marked m = { 0 };
+	int r = mark(c, ep, &m, err);
 
-	if (!r && has_elements(ep, &net))
+	/* First: an open socket would keep the sandbox, and the pair with it. */
+	if (!r)
+		r = fl_resolver_close(c, ep, m.last_resolver, err);
+	if (!r && has_elements(ep, &m.net))
 		r = fl_fw_step(
 			c,
 			&(struct fl_fw_change){ .del_endpoint = ep,
-						.del_endpoint_network = has_net ? &net : NULL },
+						.del_endpoint_network = m.has_net ? &m.net : NULL },
 			err);
 	if (!r && c->driver->endpoint_delete)
 		r = c->driver->endpoint_delete(c, ep, err);
@@ -177,7 +194,8 @@ bool fl_owner_gone(void *arg, const struct fl_endpoint *owner)
 	struct fl_call *c = arg;
 	struct fl_endpoint copy = *owner, *grown;
 
-	if ((!*owner->link && !owner->nsid) || fl_alive_check(owner) || !is_gone(c, owner))
+	if ((!*owner->link && !owner->nsid) || fl_alive_check(owner) ||
+	    !(is_gone(c, owner) || fl_resolver_is_gone(c, owner)))
 		return false;
 	/* Its record is all that knows of this one, and goes with this transaction. */
 	if (owner->ifb && fl_link_del_index(c->host, owner->ifb, NULL))

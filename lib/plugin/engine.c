@@ -71,8 +71,10 @@ int fl_engine_decode(struct fl_call *c, struct fl_error *err)
 		r = parse_dns(c, err);
 	if (!r && d->flags & (FL_DRIVER_IPAM | FL_DRIVER_IS_IPAM))
 		r = fl_call_ipam_parse(c, err);
-	if (!r && d->flags & FL_DRIVER_IPAM)
+	if (!r && d->flags & (FL_DRIVER_IPAM | FL_DRIVER_NAMES))
 		r = fl_runtime_parse(c, err);
+	if (!r)
+		r = fl_resolver_parse(c, err);
 	if (!r)
 		r = fl_ports_parse(c, err);
 	if (!r)
@@ -234,6 +236,8 @@ static int set_dns(struct fl_call *c, struct fl_error *err)
 {
 	const struct fl_dns *from = fl_dns_empty(&c->dns) ? &c->ipam_result.dns : &c->dns;
 
+	if (c->resolver.enabled)
+		return fl_resolver_result(c, err);
 	if (fl_dns_empty(from) || !fl_dns_empty(&c->result.dns))
 		return 0;
 	return fl_dns_copy(&c->result.dns, from) ? fl_error_oom(err) : 0;
@@ -243,11 +247,19 @@ static int set_dns(struct fl_call *c, struct fl_error *err)
 static void pass_through(struct fl_call *c)
 {
 	json_t *extra = fl_take_ptr(c->result.extra);
+	struct fl_dns dns = c->result.dns;
 
+	c->result.dns = (struct fl_dns){ 0 };
 	fl_result_clear(&c->result);
 	c->result = c->prev;
 	c->prev = (struct fl_result){ 0 };
 	c->result.extra = extra;
+	if (c->resolver.enabled) {
+		fl_dns_clear(&c->result.dns);
+		c->result.dns = dns;
+	} else {
+		fl_dns_clear(&dns);
+	}
 }
 
 /* An IPAM that may look at the interface (dhcp sends from it) comes when that is there. */
@@ -281,6 +293,8 @@ static int build(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 		r = set_dns(c, err);
 	if (!r && d->flags & FL_DRIVER_CHAINED)
 		pass_through(c);
+	if (!r)
+		r = fl_resolver_open(c, err);
 	return r ? r : c->emit(c, err);
 }
 

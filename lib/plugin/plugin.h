@@ -16,6 +16,7 @@
 #include "ipam/ipam.h"
 #include "netns/netns.h"
 #include "nl/virtual.h"
+#include "plugin/resolver.h"
 #include "plugin/result.h"
 #include "store/store.h"
 
@@ -87,6 +88,7 @@ struct fl_call {
 	struct fl_prefix *used; /* prefixes that an automatic subnet must avoid; owned */
 	size_t n_used;
 	struct fl_dns dns; /* configuration's dns, over IPAM's */
+	struct fl_resolver resolver;
 	/* The dialect's: hands c->result to the caller. Runs once, after all that can fail. */
 	int (*emit)(struct fl_call *c, struct fl_error *err);
 	struct fl_endpoint *evicted; /* owners found gone by this call's transaction */
@@ -108,6 +110,7 @@ enum {
 	FL_DRIVER_HOST = 128,	 /* the sandbox is the host's own namespace */
 	FL_DRIVER_DIRECT = 256,	 /* traffic does not pass through the host: no nftables elements */
 	FL_DRIVER_SHARES = 1024, /* the sandbox is another container's: no interface of its own */
+	FL_DRIVER_NAMES = 2048,	 /* chained: a resolver for a container of another plugin */
 	FL_DRIVER_KEEPS_LINK =
 		512, /* the interface is somebody's: a DEL without record leaves it */
 };

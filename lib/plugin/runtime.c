@@ -117,11 +117,31 @@ static int parse_name(struct fl_call *c, struct fl_error *err)
 	return 0;
 }
 
+/* What it calls itself, where that is something else. */
+static int parse_hostname(struct fl_call *c, struct fl_error *err)
+{
+	const json_t *v = fl_config_get(c, "args", "cni", "hostname");
+	const char *name = json_string_value(v);
+
+	if (v && !name)
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "args.cni.hostname: expected a string, not %s",
+				    fl_json_kind(v));
+	if (name && !fl_name_valid(name, FL_HOSTNAME_MAX))
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "args.cni.hostname: expected a host name, not \"%.64s\"", name);
+	if (name)
+		memcpy(c->ep.hostname, name, strlen(name) + 1);
+	return 0;
+}
+
 int fl_runtime_parse(struct fl_call *c, struct fl_error *err)
 {
 	const json_t *rc = fl_json_get(c->req.config, "runtimeConfig"), *v;
 	int r = parse_name(c, err);
 
+	if (!r)
+		r = parse_hostname(c, err);
 	if (r || !rc)
 		return r;
 	if (!json_is_object(rc))

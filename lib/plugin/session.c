@@ -238,6 +238,7 @@ void fl_call_clear(struct fl_call *c)
 	fl_result_clear(&c->prev);
 	fl_result_clear(&c->result);
 	fl_dns_clear(&c->dns);
+	fl_resolver_clear(&c->resolver);
 	fl_fw_close(c->fw);
 	fl_store_close(c->store);
 	fl_nl_close(c->dad_watch);

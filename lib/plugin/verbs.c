@@ -217,6 +217,8 @@ int fl_engine_check(struct fl_call *c, struct fl_error *err)
 	}
 	if (!r && c->driver->check)
 		r = c->driver->check(c, err);
+	if (!r && c->store)
+		r = fl_resolver_check(c, err);
 	if (!r && c->fw) {
 		r = fl_fw_check(c->fw, &c->net, &c->ep, err);
 		r = r < 0 ? r : !r;
@@ -467,6 +469,8 @@ int fl_engine_status(struct fl_call *c, struct fl_error *err)
 	}
 	if (!r && c->driver->status)
 		r = c->driver->status(c, err);
+	if (!r && c->store)
+		r = fl_resolver_status(c, err);
 	if (r && err->code >= FL_ECODE_KERNEL)
 		err->code = FL_ECODE_NOT_AVAILABLE;
 	return r;

@@ -18,6 +18,7 @@ where it was. When the process ends, however it ends, everything is gone.
 """
 import concurrent.futures
 import contextlib
+import glob
 import json
 import os
 import signal
@@ -73,6 +74,7 @@ class Lab:
 
     def close(self):
         """End every program that is left and let go of the namespaces."""
+        self._end_daemons()
         for process in self._processes:
             if process.poll() is None:
                 process.kill()
@@ -236,6 +238,12 @@ class Lab:
             os.mkdir(folder)
         self._fds[None] = kernel.open_ns("net")
         self._mounts = kernel.open_ns("mnt")
+
+    def _end_daemons(self):
+        """Those that plugins started: they are nobody's children."""
+        for lock in self.call(glob.glob, "/run/fairlead/*/dns.lock"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
+                os.kill(int(self.read(lock)), signal.SIGTERM)
 
     def _enter(self):
         kernel.unshare(kernel.CLONE_FS)

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "plugin/resolver.h"
+
+#include "base/strbuf.h"
+#include "dns/request.h"
+#include "plugin/execute.h"
+#include "plugin/internal.h"
+#include "store/hosts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#define START_LOCK "dns.start"
+#define LOOPBACK 1 /* its index in every namespace */
+enum { STARTS = 3, SETTLE_TRIES = 100, SETTLE_MS = 10, DNS_PORT = 53 };
+
+static const struct fl_field fields[] = {
+	FL_F("enabled", BOOL, struct fl_resolver, enabled),
+	FL_F("forward", TRI, struct fl_resolver, forward),
+	FL_F("cache", TRI, struct fl_resolver, cache),
+	FL_F("listen", JSON, struct fl_resolver, listen),
+	FL_F("hosts", STRINGS, struct fl_resolver, hosts, .max = 1024),
+	{ 0 },
+};
+
+void fl_resolver_clear(struct fl_resolver *r)
+{
+	fl_fields_clear(fields, r);
+}
+
+/* ---- configuration ---- */
+
+static int parse_listen(struct fl_resolver *r, struct fl_error *err)
+{
+	json_int_t port = json_is_true(r->listen) ? DNS_PORT : json_integer_value(r->listen);
+
+	if (!r->listen || json_is_false(r->listen))
+		return 0;
+	if (!json_is_true(r->listen) && !json_is_integer(r->listen))
+		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+				    "dns.listen: expected true, false or a port, not %s",
+				    fl_json_kind(r->listen));
+	if (port < 1 || port > UINT16_MAX)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "dns.listen: expected a port from 1 to 65535, not %lld",
+				    (long long)port);
+	r->listen_port = (uint16_t)port;
+	return 0;
+}
+
+static int check_hosts(const struct fl_resolver *r, struct fl_error *err)
+{
+	for (size_t i = 0; i < r->hosts.n; i++) {
+		const char *text = ((const char **)r->hosts.items)[i], *at = strchr(text, ':');
+		char name[FL_HOSTNAME_MAX + 1];
+		struct fl_addr a;
+
+		if (at && at - text < (ptrdiff_t)sizeof(name)) {
+			memcpy(name, text, (size_t)(at - text));
+			name[at - text] = '\0';
+			if (fl_name_valid(name, FL_HOSTNAME_MAX) &&
+			    (!strcmp(at + 1, "host-gateway") || !fl_addr_parse(at + 1, &a)))
+				continue;
+		}
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "dns.hosts[%zu]: expected \"NAME:ADDRESS\" or "
+				    "\"NAME:host-gateway\", not \"%.64s\"",
+				    i, text);
+	}
+	return 0;
+}
+
+static int check_servers(const struct fl_dns *d, struct fl_error *err)
+{
+	struct fl_addr a;
+
+	for (size_t i = 0; d->nameservers && d->nameservers[i]; i++)
+		if (fl_addr_parse(d->nameservers[i], &a))
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "dns.nameservers[%zu]: expected an IP address, not "
+					    "\"%.64s\"",
+					    i, d->nameservers[i]);
+	return 0;
+}
+
+static bool has_own_sandbox(const struct fl_driver *d)
+{
+	return d->flags & (FL_DRIVER_IPAM | FL_DRIVER_NAMES);
+}
+
+int fl_resolver_parse(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_resolver *res = &c->resolver;
+	const json_t *dns = fl_json_get(c->req.config, "dns");
+	int r = 0;
+
+	*res = (struct fl_resolver){ .forward = 1, .cache = 1 };
+	/* An IPAM executable is shown the configuration of the plugin that asks it. */
+	if (c->driver->flags & FL_DRIVER_IS_IPAM)
+		return 0;
+	res->enabled = c->driver->flags & FL_DRIVER_NAMES;
+	if (dns)
+		r = fl_fields_decode(dns, fields, "dns", res, err);
+	if (!r)
+		r = parse_listen(res, err);
+	if (!r)
+		r = check_hosts(res, err);
+	if (r || !res->enabled)
+		return r;
+	if (!has_own_sandbox(c->driver))
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"dns.enabled: a resolver belongs to the plugin that attaches the "
+			"container, or to the plugin \"dns\" in the chain, not to %s",
+			c->driver->type);
+	return check_servers(&c->dns, err);
+}
+
+/* ---- the record ---- */
+
+static void put_list(json_t *obj, const char *key, char **list)
+{
+	json_t *array = json_array();
+
+	for (; list && *list; list++)
+		if (strcmp(*list, FL_DNSD_ADDRESS) != 0)
+			json_array_append_new(array, json_string(*list));
+	if (json_array_size(array))
+		json_object_set(obj, key, array);
+	json_decref(array);
+}
+
+static const struct fl_dns *settings(const struct fl_call *c)
+{
+	return fl_dns_empty(&c->dns) ? &c->ipam_result.dns : &c->dns;
+}
+
+/* Gateways of the endpoint's networks, where the host listens for itself. */
+static void put_listeners(const struct fl_call *c, json_t *obj)
+{
+	const struct fl_result *r = c->has_prev ? &c->prev : &c->ipam_result;
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < r->n_ips; i++)
+		if (fl_addr_is_set(&r->ips[i].gateway))
+			json_array_append_new(
+				list,
+				json_pack("[s,i]", fl_addr_str(&r->ips[i].gateway, FL_ADDR_BUF),
+					  (int)c->resolver.listen_port));
+	if (json_array_size(list))
+		json_object_set(obj, "listen", list);
+	json_decref(list);
+}
+
+int fl_resolver_record(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOJSON json_t *obj = json_object();
+	FL_AUTOFREE char *text = NULL;
+	const struct fl_dns *d = settings(c);
+
+	if (!c->resolver.enabled)
+		return 0;
+	if (!c->resolver.forward || c->net.internal)
+		json_object_set_new(obj, "forward", json_false());
+	if (!c->resolver.cache)
+		json_object_set_new(obj, "cache", json_false());
+	/* The first choice is the configuration's, also when it only says `search`. */
+	put_list(obj, "nameservers",
+		 c->dns.nameservers ? c->dns.nameservers : c->ipam_result.dns.nameservers);
+	if (d->domain && *d->domain)
+		json_object_set_new(obj, "domain", json_string(d->domain));
+	if (c->resolver.listen_port)
+		put_listeners(c, obj);
+	text = json_dumps(obj, JSON_COMPACT);
+	if (!text)
+		return fl_error_oom(err);
+	if (strlen(text) >= sizeof(c->ep.dns))
+		return fl_error_set(err, E2BIG, FL_ECODE_CONFIG,
+				    "dns: expected settings of at most %zu bytes in all, not %zu",
+				    sizeof(c->ep.dns) - 1, strlen(text));
+	memcpy(c->ep.dns, text, strlen(text) + 1);
+	return 0;
+}
+
+int fl_resolver_result(struct fl_call *c, struct fl_error *err)
+{
+	static char *own[] = { (char *)FL_DNSD_ADDRESS, NULL };
+	struct fl_dns d = *settings(c);
+
+	if (!c->resolver.enabled)
+		return 0;
+	d.nameservers = own;
+	return fl_dns_copy(&c->result.dns, &d) ? fl_error_oom(err) : 0;
+}
+
+/* ---- the daemon ---- */
+
+static int no_daemon(const char *file, const char *why, struct fl_error *err)
+{
+	return fl_error_set(err, ENOENT, FL_ECODE_NOT_AVAILABLE, "dns.enabled: cannot start %s: %s",
+			    file, why);
+}
+
+static int execute_daemon(const char *state, struct fl_error *err)
+{
+	FL_AUTOSTRBUF struct fl_strbuf out = { 0 };
+	char file[4096];
+	const char *argv[] = { file, "--state", state, "--background", NULL };
+	struct fl_error why = { 0 };
+	int status = 0, r;
+
+	fl_libexec_path(FL_DNSD_PROGRAM, file, sizeof(file));
+	r = fl_execute(argv, NULL, "", &out, &status, &why);
+	if (r)
+		return no_daemon(file, r == -ENOENT ? "it is not installed" : why.text, err);
+	if (out.s)
+		out.s[strcspn(out.s, "\n")] = '\0';
+	/* Somebody else's comes up just now: also when it says so. */
+	if (WIFEXITED(status) && WEXITSTATUS(status) && out.s && !strstr(out.s, "another "))
+		return no_daemon(file, out.s, err);
+	return 0;
+}
+
+/* Those who come at once wait for the one that starts it. */
+static int start_daemon(const char *state, struct fl_error *err)
+{
+	struct fl_dnsd_request ping = { .op = FL_DNSD_PING };
+	FL_AUTOCLOSE int lock = -1;
+	char path[4096];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/" START_LOCK, state);
+	lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (lock < 0 || flock(lock, LOCK_EX))
+		return fl_error_errno(err, errno, FL_ECODE_STORE, "cannot lock %s", path);
+	r = fl_dnsd_ask(state, &ping, -1, false, NULL, NULL);
+	if (r != -ENOENT)
+		return 0;
+	r = execute_daemon(state, err);
+	/* Ready, but for one that its keeper is starting at this moment. */
+	for (int i = 0; !r && i < SETTLE_TRIES; i++) {
+		if (fl_dnsd_ask(state, &ping, -1, false, NULL, NULL) != -ENOENT)
+			return 0;
+		nanosleep(&(struct timespec){ .tv_nsec = SETTLE_MS * 1000000L }, NULL);
+	}
+	return r;
+}
+
+static int ask_started(struct fl_call *c, struct fl_dnsd_request *q, int fd,
+		       struct fl_dnsd_answer *ret, struct fl_error *err)
+{
+	const char *state = fl_store_path(c->store);
+	int r = -ENOENT;
+
+	for (int i = 0; i < STARTS && r == -ENOENT; i++) {
+		struct fl_error e = { 0 };
+
+		r = fl_dnsd_ask(state, q, fd, true, ret, &e);
+		if (r < 0 && e.err)
+			*err = e;
+		if (r != -ENOENT || e.err)
+			return r;
+		r = start_daemon(state, err);
+		if (r)
+			return r;
+		r = -ENOENT;
+	}
+	return no_daemon(FL_DNSD_PROGRAM, "it ends again and again (see the system's log)", err);
+}
+
+static int listen_at(struct fl_call *c, const struct fl_addr *a, struct fl_error *err)
+{
+	struct fl_dnsd_request q = { .op = FL_DNSD_LISTEN,
+				     .port = c->resolver.listen_port,
+				     .family = a->family };
+
+	memcpy(q.addr, a->b, sizeof(q.addr));
+	fl_strcpy(q.network, sizeof(q.network), c->req.network);
+	return ask_started(c, &q, -1, NULL, err);
+}
+
+static int listen_all(struct fl_call *c, struct fl_error *err)
+{
+	const struct fl_result *r = &c->result;
+	int e = 0;
+
+	for (size_t i = 0; !e && c->resolver.listen_port && i < r->n_ips; i++)
+		if (fl_addr_is_set(&r->ips[i].gateway))
+			e = listen_at(c, &r->ips[i].gateway, err);
+	return e;
+}
+
+int fl_resolver_open(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_dnsd_request q = { .op = FL_DNSD_OPEN, .sandbox = fl_endpoint_sandbox(&c->ep) };
+	struct fl_dnsd_answer a;
+	int r;
+
+	if (!c->resolver.enabled)
+		return 0;
+	/* 127.0.0.11 is reached through it; the runtime may not have come so far. */
+	r = fl_link_set_up(c->inside, LOOPBACK, true, err);
+	fl_strcpy(q.path, sizeof(q.path), c->req.netns);
+	if (!r)
+		r = ask_started(c, &q, c->sandbox.fd, &a, err);
+	if (r)
+		return r;
+	c->ep.dns_port = a.port;
+	r = listen_all(c, err);
+	return r ? r : fl_files_write(c, err);
+}
+
+/* Whoever is not at work has nothing open. */
+static int ask_running(struct fl_call *c, struct fl_dnsd_request *q, struct fl_error *err)
+{
+	int r = fl_dnsd_ask(fl_store_path(c->store), q, -1, false, NULL, err);
+
+	return r == -ENOENT ? 0 : r;
+}
+
+int fl_resolver_close(struct fl_call *c, const struct fl_endpoint *ep, bool last,
+		      struct fl_error *err)
+{
+	struct fl_dnsd_request q = { .op = FL_DNSD_CLOSE, .sandbox = fl_endpoint_sandbox(ep) };
+	int r;
+
+	if (!*ep->dns)
+		return 0;
+	r = last ? ask_running(c, &q, err) : 0;
+	return r ? r : fl_files_remove(c, ep, last, err);
+}
+
+void fl_resolver_unlisten(struct fl_call *c, const char *network)
+{
+	struct fl_dnsd_request q = { .op = FL_DNSD_UNLISTEN };
+
+	fl_strcpy(q.network, sizeof(q.network), network);
+	/* It finds out by itself a little later. */
+	ask_running(c, &q, NULL);
+}
+
+bool fl_resolver_is_gone(struct fl_call *c, const struct fl_endpoint *ep)
+{
+	struct fl_dnsd_request q = { .op = FL_DNSD_ALIVE, .sandbox = fl_endpoint_sandbox(ep) };
+
+	return *ep->dns && !fl_dnsd_ask(fl_store_path(c->store), &q, -1, false, NULL, NULL);
+}
+
+int fl_resolver_check(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_dnsd_request q = { .op = FL_DNSD_SERVED, .sandbox = fl_endpoint_sandbox(&c->ep) };
+	struct fl_error quiet = { 0 };
+	int r;
+
+	if (!*c->ep.dns)
+		return 0;
+	r = fl_dnsd_ask(fl_store_path(c->store), &q, -1, false, NULL, &quiet);
+	if (!r)
+		return 0;
+	return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+			    "container %s: the resolver at " FL_DNSD_ADDRESS " is not served%s%s",
+			    c->req.container,
+			    quiet.err ? ": " : ": no " FL_DNSD_PROGRAM " is at work",
+			    quiet.err ? quiet.text : "");
+}
+
+int fl_resolver_status(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_dnsd_request ping = { .op = FL_DNSD_PING };
+	char file[4096];
+
+	if (!c->resolver.enabled ||
+	    fl_dnsd_ask(fl_store_path(c->store), &ping, -1, true, NULL, NULL) != -ENOENT)
+		return 0;
+	fl_libexec_path(FL_DNSD_PROGRAM, file, sizeof(file));
+	return access(file, X_OK) ? no_daemon(file, "it is not installed", err) : 0;
+}
