@@ -60,7 +60,7 @@ struct broker {
 	char state[4096];   /* its directory */
 	char program[4096]; /* this executable */
 	uint64_t state_dev, state_ino;
-	uint64_t data_ino; /* of the environment in it */
+	uint64_t data_ino; /* of the environment in it that is open */
 	int lock;	   /* held as long as this daemon serves the state */
 	int listeners[2];  /* ours, systemd's; -1 */
 	struct worker_process worker, draining;
@@ -82,6 +82,8 @@ struct broker {
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Hands everything to a new process image. Comes back only when that fails. */
 void broker_replace(struct broker *b);
+/* Is what we read another file than what plugins write? Somebody removed it. */
+bool broker_reads_old_state(const struct broker *b);
 /* Back to the daemon's own namespace. Ends the process when that fails: to go on in a container's
  * would be worse than a restart. */
 void leave_netns(const struct broker *b);

@@ -99,6 +99,9 @@ static void do_open(struct client *c, const struct fl_dnsd_request *q, int fd)
 	struct fl_error err = { 0 };
 	int r = s ? 0 : check_namespace(c->b, q, fd, &ns, &err);
 
+	/* The caller comes again, to the daemon that reads the new one. */
+	if (r == -ENOENT && broker_reads_old_state(c->b))
+		broker_replace(c->b);
 	if (!r && !s)
 		r = served_open(c->b, &ns, q->sandbox, q->path, 0, false, &s, &err);
 	answer(c, r, r ? 0 : s->port, &err);

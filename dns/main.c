@@ -163,6 +163,20 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 
 /* ---- start ---- */
 
+static uint64_t data_inode(const struct broker *b)
+{
+	char path[sizeof(b->state) + 16];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/data.mdb", b->state);
+	return stat(path, &st) ? 0 : st.st_ino;
+}
+
+bool broker_reads_old_state(const struct broker *b)
+{
+	return data_inode(b) != b->data_ino;
+}
+
 static int open_state(struct broker *b, const char *given, struct fl_error *err)
 {
 	struct stat st;
@@ -182,6 +196,7 @@ static int open_state(struct broker *b, const char *given, struct fl_error *err)
 		return fl_error_errno(err, errno, FL_ECODE_STORE, "state directory %s", b->state);
 	b->state_dev = st.st_dev;
 	b->state_ino = st.st_ino;
+	b->data_ino = data_inode(b);
 	return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -63,7 +64,7 @@ static int bound(int type, const struct fl_addr *a, uint16_t port)
 		return -errno;
 	memcpy(&four.sin_addr, a->b, sizeof(four.sin_addr));
 	memcpy(&six.sin6_addr, a->b, sizeof(six.sin6_addr));
-	/* The loopback interface need not be up yet, nor an address be ready. */
+	/* An address of the host need not be ready yet. */
 	setsockopt(s, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND, &one, sizeof(one));
 	if (!v4)
 		setsockopt(s, SOL_IPV6, IPV6_V6ONLY, &one, sizeof(one));
@@ -109,10 +110,33 @@ static int open_free_pair(uint16_t port, struct served *s, struct fl_error *err)
 			      "dns: cannot listen on " FL_DNSD_ADDRESS " in the sandbox");
 }
 
+/*
+ * The runtime may not have come so far. It is needed before the sockets are bound: in a namespace
+ * without any address the kernel takes ours for a broadcast address, and answers from another one.
+ */
+static int raise_loopback(struct fl_error *err)
+{
+	FL_AUTOCLOSE int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq lo = { .ifr_name = "lo" };
+
+	if (s < 0 || ioctl(s, SIOCGIFFLAGS, &lo))
+		return fl_error_errno(err, errno, FL_ECODE_KERNEL,
+				      "dns: cannot look at lo in the sandbox");
+	if (lo.ifr_flags & IFF_UP)
+		return 0;
+	lo.ifr_flags |= IFF_UP;
+	return ioctl(s, SIOCSIFFLAGS, &lo)
+		       ? fl_error_errno(err, errno, FL_ECODE_KERNEL,
+					"dns: cannot bring lo up in the sandbox")
+		       : 0;
+}
+
 static int open_inside(uint16_t port, bool rewritten, struct served *s, struct fl_error *err)
 {
-	int r = open_free_pair(port, s, err);
+	int r = raise_loopback(err);
 
+	if (!r)
+		r = open_free_pair(port, s, err);
 	if (r || (rewritten && s->port == port))
 		return r;
 	r = rewrite_set(s->port, err);

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ enum {
 	MESSAGES = 64,	    /* from the broker, likewise */
 	DRAIN_SECONDS = 11, /* a forwarded query is answered by then */
 	TABLE_SIZE = 4096,
+	POLL_MS = 5000,
 };
 
 uint64_t now_us(void)
@@ -103,6 +105,16 @@ static void close_fds(int *fds, int n)
 		close(fds[--n]);
 }
 
+/* A DEL waits for it. The broker reads as long as it lives; it is dead when it does not. */
+static void tell_closed(const struct worker *w, const struct channel_msg *m)
+{
+	struct pollfd p = { w->channel, POLLOUT, 0 };
+
+	while (channel_send(w->channel, m, NULL, 0) == -EAGAIN)
+		if (poll(&p, 1, POLL_MS) <= 0)
+			_exit(1);
+}
+
 static void do_close(struct worker *w, const struct channel_msg *m)
 {
 	struct channel_msg closed = { .op = CHANNEL_CLOSED, .value = m->value };
@@ -111,7 +123,7 @@ static void do_close(struct worker *w, const struct channel_msg *m)
 	if (v)
 		view_close(v);
 	if (m->value)
-		channel_send(w->channel, &closed, NULL, 0);
+		tell_closed(w, &closed);
 	end_if_drained(w);
 }
 

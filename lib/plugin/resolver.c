@@ -16,7 +16,6 @@
 #include <time.h>
 
 #define START_LOCK "dns.start"
-#define LOOPBACK 1 /* its index in every namespace */
 enum { STARTS = 3, SETTLE_TRIES = 100, SETTLE_MS = 10, DNS_PORT = 53 };
 
 static const struct fl_field fields[] = {
@@ -303,11 +302,8 @@ int fl_resolver_open(struct fl_call *c, struct fl_error *err)
 
 	if (!c->resolver.enabled)
 		return 0;
-	/* 127.0.0.11 is reached through it; the runtime may not have come so far. */
-	r = fl_link_set_up(c->inside, LOOPBACK, true, err);
 	fl_strcpy(q.path, sizeof(q.path), c->req.netns);
-	if (!r)
-		r = ask_started(c, &q, c->sandbox.fd, &a, err);
+	r = ask_started(c, &q, c->sandbox.fd, &a, err);
 	if (r)
 		return r;
 	c->ep.dns_port = a.port;
