@@ -12,7 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from clientlib import host as hosts, plugins, state  # noqa: E402
 
-NEEDS = {"test_podman.py": ("podman", "conmon", "runc"), "test_containerd.py": ("containerd", "ctr", "runc"),
+NEEDS = {"test_podman.py": ("podman", "conmon", "runc"), "test_podman_dns.py": ("podman", "conmon", "runc", "dnsmasq"), "test_containerd.py": ("containerd", "ctr", "runc"),
          "test_containerd_macvlan.py": ("containerd", "ctr", "runc"),
          "test_dockerd.py": ("dockerd", "docker", "containerd", "runc", "iptables")}
 EVERYWHERE = ("nft", "ip", "unshare", "nsenter", "busybox", "mdb_dump")

@@ -121,7 +121,7 @@ class Cni:
         path = self.bindir if path is _UNSET else path
         variables = {"PATH": os.environ["PATH"], "CNI_COMMAND": command, "CNI_CONTAINERID": container,
                      "CNI_NETNS": netns, "CNI_IFNAME": ifname, "CNI_ARGS": args, "CNI_PATH": path,
-                     LIBEXEC: _libexec_dir(),
+                     LIBEXEC: libexec_dir(),
                      **_sanitizer_options(), **(env or {})}
         variables = {key: value for key, value in variables.items() if value is not None}
         if prefix:      # the leak check attaches to the process, which a tracer prevents
@@ -156,7 +156,7 @@ class Cni:
         return self.call("VERSION", plugin, config, container=None, ifname=None, netns=None, path=None, **kwargs)
 
 
-def _libexec_dir():
+def libexec_dir():
     try:
         return os.path.dirname(libexec("fairlead-firewalld"))
     except FileNotFoundError:       # somebody else's plugins

@@ -27,6 +27,14 @@ def single_bridge(name="net-single", bridge="fl-single0", subnet="10.72.0.0/24")
          "capabilities": {"portMappings": True, "ips": True, "mac": True, "aliases": True}}]}
 
 
+def with_names(name="net-names", bridge="fl-names0", subnet="10.74.0.0/24", servers=("192.0.2.2",)):
+    """A resolver in each container; foreign names from these servers."""
+    return {"cniVersion": "1.0.0", "name": name, "plugins": [
+        {"type": "bridge", "bridge": bridge, "isGateway": True, "ipMasq": True, "hairpinMode": True,
+         "ipam": _ipam(subnet), "dns": {"enabled": True, "nameservers": list(servers)},
+         "capabilities": {"portMappings": True, "ips": True, "mac": True, "aliases": True}}]}
+
+
 def macvlan(name="net-macvlan", master="up0", first="192.0.2.100"):
     """On the segment that leads to `outside`."""
     ipam = {"type": "host-local", "routes": [{"dst": "0.0.0.0/0"}],

@@ -3,6 +3,8 @@
 import json
 import os
 
+from support.cni import LIBEXEC, libexec_dir
+
 from . import image
 
 _CONTAINERS = """
@@ -34,6 +36,8 @@ class Podman:
         self.networks.mkdir()
         dirs = ", ".join(f'"{d}"' for d in plugin_dirs)
         self._env = dict(os.environ)
+        if libexec_dir():
+            self._env[LIBEXEC] = libexec_dir()
         for name, text in (("CONTAINERS_CONF", _CONTAINERS), ("CONTAINERS_STORAGE_CONF", _STORAGE)):
             path = host.scratch / (name.lower() + ".toml")
             path.write_text(text.format(dirs=dirs, scratch=host.scratch))
