@@ -9,6 +9,7 @@ static const struct {
 } verbs[] = {
 	{ "run", "[-c AT_ONCE] [-t SECONDS] JOBFILE   run and time the jobs, a JSON line each", bench_run },
 	{ "netns-add", "DIR PREFIX COUNT   make DIR/PREFIX0 ...", bench_netns_add },
+	{ "netns-lo", "DIR PREFIX COUNT   set lo up in each of them", bench_netns_lo },
 	{ "netns-del", "DIR PREFIX COUNT   remove them, and wait for the kernel", bench_netns_del },
 	{ "ct-fill", "COUNT   put conntrack entries, half of them UDP", bench_ct_fill },
 	{ "ct-flush", "  remove all conntrack entries", bench_ct_flush },

@@ -12,7 +12,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -41,6 +43,39 @@ int bench_netns_add(int argc, char **argv)
 	for (long i = 0, n = strtol(argv[3], NULL, 10); i < n; i++) {
 		snprintf(path, sizeof(path), "%s/%s%ld", argv[1], argv[2], i);
 		if (nl_report(add_one(path), path))
+			return 1;
+	}
+	return 0;
+}
+
+static int set_lo_up(const char *path)
+{
+	struct ifreq lo = { .ifr_name = "lo" };
+	int netns = open(path, O_RDONLY | O_CLOEXEC), fd = -1, r = 0;
+
+	if (netns < 0)
+		return -errno;
+	if (setns(netns, CLONE_NEWNET) < 0 || (fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) < 0 ||
+	    ioctl(fd, SIOCGIFFLAGS, &lo) < 0)
+		r = -errno;
+	lo.ifr_flags |= IFF_UP;
+	if (r == 0 && ioctl(fd, SIOCSIFFLAGS, &lo) < 0)
+		r = -errno;
+	if (fd >= 0)
+		close(fd);
+	close(netns);
+	return r;
+}
+
+int bench_netns_lo(int argc, char **argv)
+{
+	char path[4096];
+
+	if (argc != 4)
+		return 2;
+	for (long i = 0, n = strtol(argv[3], NULL, 10); i < n; i++) {
+		snprintf(path, sizeof(path), "%s/%s%ld", argv[1], argv[2], i);
+		if (nl_report(set_lo_up(path), path))
 			return 1;
 	}
 	return 0;
