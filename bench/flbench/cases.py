@@ -9,7 +9,7 @@ import time
 from . import sizes, state
 from .subjects import Container, HostLocal, Ports
 from .variants import LONG, PODMAN, chain_subjects, macvlan_subjects, make_master
-from .world import SCRATCH, BenchError, say
+from .world import SCRATCH, BenchError, find_daemon, say
 
 SEEDED = 65000
 
@@ -261,7 +261,9 @@ class Bench:
         self.report.fact("memory", "(not measurable below)", self.world.runner_maxrss, "KiB")
         for s in self.subjects:
             if getattr(s, "directory", None):
-                daemon = self.options.daemon or sizes.find_daemon(self.options.plugins) if s is ours else None
+                daemon = None
+                if s is ours:
+                    daemon = self.options.daemon or find_daemon(self.options.plugins, "dhcp", sizes.DAEMON)
                 if s is ours and not daemon:
                     say(f"size: no {sizes.DAEMON} (--daemon)")
                 sizes.report_disk(self.report, s.name, s.directory, daemon)

@@ -14,12 +14,6 @@ def executables(directory):
     return sorted(e.name for e in os.scandir(directory) if e.is_file() and os.access(e.path, os.X_OK))
 
 
-def find_daemon(plugins):
-    """Beside the plugins in a build directory; else where it is installed."""
-    places = [os.path.join(os.path.dirname(plugins), "dhcp"), "/usr/local/libexec/fairlead", "/usr/libexec/fairlead"]
-    return next((f"{p}/{DAEMON}" for p in places if os.access(f"{p}/{DAEMON}", os.X_OK)), None)
-
-
 def stripped_size(path):
     copy = f"{SCRATCH}/stripped"
     subprocess.run(["strip", "-o", copy, path], check=True)

@@ -50,6 +50,12 @@ def gather_plugins(directory):
     return flat
 
 
+def find_daemon(plugins, folder, name):
+    """In its folder beside the plugins, as in a build directory; else where it is installed. None: nowhere."""
+    places = (os.path.join(os.path.dirname(plugins), folder), "/usr/local/libexec/fairlead", "/usr/libexec/fairlead")
+    return next((f"{p}/{name}" for p in places if os.access(f"{p}/{name}", os.X_OK)), None)
+
+
 @dataclass
 class Step:
     """One process. prev: a file whose contents replace "@PREV@" in stdin."""
@@ -95,11 +101,13 @@ class World:
             raise BenchError(f"{' '.join(map(str, argv))}: {done.stderr.strip()}")
         return done.stdout
 
-    def sandboxes(self, count):
-        """That many fresh network namespaces, as paths."""
+    def sandboxes(self, count, lo=False):
+        """That many fresh network namespaces, as paths. lo: whether it is up."""
         prefix = f"b{len(self._batches)}-"
         self._batches.append((prefix, count))
         self.call("fl-bench", "netns-add", NETNS_DIR, prefix, count)
+        if lo:
+            self.call("fl-bench", "netns-lo", NETNS_DIR, prefix, count)
         return [f"{NETNS_DIR}/{prefix}{i}" for i in range(count)]
 
     def drop_sandboxes(self):
