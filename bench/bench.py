@@ -11,12 +11,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 # pylint: disable=wrong-import-position
 from flbench.cases import Bench
+from flbench.dns_case import DnsCase
 from flbench.report import Report
 from flbench.subjects import Fairlead, Floor, Netavark, Reference
 from flbench.world import BenchError, World, enter_private_namespace, gather_plugins, say
 
 # scale is the last: it leaves a full host behind
-CASES = ("size", "add", "macvlan", "chain", "ports", "concurrency", "conntrack", "ipam", "scale")
+CASES = ("size", "add", "macvlan", "chain", "ports", "concurrency", "conntrack", "ipam", "dns", "scale")
 
 
 def parse_arguments():
@@ -26,7 +27,8 @@ def parse_arguments():
     p.add_argument("cases", nargs="+", choices=CASES + ("all",), metavar="CASE", help=", ".join(CASES) + ", all")
     p.add_argument("--rounds", type=int, default=200, help="of the quick subjects (%(default)s)")
     p.add_argument("--slow-rounds", type=int, default=20, help="of the reference and netavark (%(default)s)")
-    p.add_argument("--only", metavar="NAMES", help="comma list of fairlead, reference, netavark, floor, floor-static")
+    p.add_argument("--only", metavar="NAMES", help="comma list of fairlead, reference, netavark, floor, floor-static; "
+                   "of dns: fairlead, aardvark, dnsmasq, unbound, knotd, bare")
     p.add_argument("--floor-table", choices=("auto", "fairlead", "floor"), default="auto")
     p.add_argument("--plugins", default=os.environ.get("FAIRLEAD_PLUGIN_DIR", os.path.join(build, "plugins")),
                    help="directory of our executables ($FAIRLEAD_PLUGIN_DIR, %(default)s)")
@@ -34,11 +36,23 @@ def parse_arguments():
     p.add_argument("--tools", default=os.path.join(build, "bench"), help="where fl-bench and floor are (%(default)s)")
     p.add_argument("--daemon", help="the DHCP daemon's executable, for size (default: where it is built or installed)")
     p.add_argument("--seconds", type=int, default=300, help="limit of one series of jobs (%(default)s)")
+    p.add_argument("--resolver", help="the resolver's executable, for dns (default: where it is built or installed)")
+    p.add_argument("--dns-names", type=counts, default=[100, 10000, 100000], metavar="COUNTS",
+                   help="how many names the servers know (100,10000,100000)")
+    p.add_argument("--dns-rounds", type=int, default=3, help="of dns (%(default)s)")
+    p.add_argument("--dns-seconds", type=int, default=5, help="of one load of dns (%(default)s)")
+    p.add_argument("--dns-sandboxes", type=int, default=1000, help="0: not in many sandboxes (%(default)s)")
+    p.add_argument("--no-pin", dest="pin", action="store_false",
+                   help="dns: leave servers and clients on any processor, instead of on one each")
     p.add_argument("--json", action="store_true", help="JSON instead of the table")
     p.add_argument("--check", action="store_true", help="exit 1 when a target is missed or nothing could be judged")
     o = p.parse_args()
     o.plugins, o.reference, o.tools = map(os.path.abspath, (o.plugins, o.reference, o.tools))
     return o
+
+
+def counts(text):
+    return sorted({int(n) for n in text.split(",")})
 
 
 def make_subjects(world, options):
@@ -77,14 +91,14 @@ def main():
     options = parse_arguments()
     enter_private_namespace()
     world, report = World(options.tools), Report()
-    bench = Bench(world, report, options, make_subjects(world, options))
+    wanted = [c for c in CASES if c in options.cases or "all" in options.cases]
+    bench = Bench(world, report, options, make_subjects(world, options) if wanted != ["dns"] else [])
     bench.same_state()
-    for case in CASES:
-        if case in options.cases or "all" in options.cases:
-            try:
-                getattr(bench, case)()
-            except (BenchError, subprocess.TimeoutExpired) as e:
-                report.failures.append(f"{case}: {e}")
+    for case in wanted:
+        try:
+            (DnsCase(world, report, options).run if case == "dns" else getattr(bench, case))()
+        except (BenchError, subprocess.TimeoutExpired) as e:
+            report.failures.append(f"{case}: {e}")
     good = report.judge()
     print(report.json(host_facts()) if options.json else report.text())
     return 1 if report.failures or (options.check and not good) else 0

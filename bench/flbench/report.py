@@ -35,6 +35,7 @@ class Report:
         self.facts = []  # (case, what, value, unit)
         self.failures = []
         self.checks = []
+        self.sections = []  # tables of other shapes: name, rows(), lines(), judge(check)
 
     def add(self, case, verb, samples, maxrss=None, totals=None):
         """samples: {who: [ms]}, the same round at the same place."""
@@ -64,6 +65,8 @@ class Report:
                                number(r.x_floor), number(r.over_floor_ms), number(r.x_reference, 1),
                                str(r.maxrss_kib or ""), number(r.total_ms, 1)) for r in self.rows]
             lines += align(table, right_from=3)
+        for section in self.sections:
+            lines += ([""] if lines else []) + section.lines()
         if self.facts:
             lines += [""] + align([(c, w, number(v, 1) if isinstance(v, float) else str(v), u)
                                    for c, w, v, u in self.facts], right_from=2)
@@ -73,6 +76,7 @@ class Report:
 
     def json(self, host):
         return json.dumps({"host": host, "rows": [asdict(r) for r in self.rows],
+                           **{s.name: s.rows() for s in self.sections},
                            "facts": [dict(zip(("case", "what", "value", "unit"), f)) for f in self.facts],
                            "checks": [{"ok": ok, "text": text} for ok, text in self.checks],
                            "failures": self.failures}, indent=1)
@@ -96,6 +100,8 @@ class Report:
         self._judge_scale()
         self._at_most("10000 tcp shifted", "add", "median_ms", 50)
         self._judge_sizes()
+        for section in self.sections:
+            section.judge(self._check)
         return not self.failures and bool(self.checks) and all(ok for ok, _ in self.checks)
 
     def _judge_sizes(self):
