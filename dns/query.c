@@ -220,7 +220,7 @@ static void send_batch(const struct view *v, unsigned n)
 	}
 }
 
-static void many(struct view *v)
+bool udp_many(struct view *v)
 {
 	struct buffers *b = v->w->buffers;
 	unsigned answers = 0;
@@ -231,9 +231,10 @@ static void many(struct view *v)
 		b->msgs[i].msg_hdr.msg_namelen = sizeof(b->from[i]);
 	got = recvmmsg(v->udp, b->msgs, BATCH, MSG_DONTWAIT, NULL);
 	v->busy = got > 1;
+	v->w->hot = v->busy ? v : v->w->hot;
 	at = now_us();
 	if (got <= 0 || !worker_read(v->w))
-		return;
+		return false;
 	for (int i = 0; i < got; i++) {
 		size_t n = b->msgs[i].msg_hdr.msg_flags & MSG_TRUNC
 				   ? 0
@@ -249,6 +250,7 @@ static void many(struct view *v)
 	send_batch(v, answers);
 	if (answers)
 		count_latency(&v->count, now_us() - at, answers);
+	return true;
 }
 
 /*
@@ -261,7 +263,7 @@ void udp_readable(struct view *v)
 		v->busy = v->last_turn + 1 == v->w->turn;
 	v->last_turn = v->w->turn;
 	if (v->busy)
-		many(v);
+		udp_many(v);
 	else
 		one(v);
 }

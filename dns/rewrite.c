@@ -34,6 +34,21 @@ static struct fl_nft_expr load(uint8_t base, uint8_t offset, uint8_t len)
 	};
 }
 
+/* What leaves by another interface than lo is none of ours, and goes by all rules but this one. */
+static void add_shortcut(struct fl_nft_batch *b)
+{
+	static const uint32_t lo = 1; /* in every namespace */
+	struct fl_nft_expr rule[] = {
+		{ .op = FL_NFT_META, .reg = NFT_REG_1, .key = NFT_META_OIF },
+		compare(&lo, sizeof(lo)),
+		{ .op = FL_NFT_IMMEDIATE, .code = NF_ACCEPT },
+		{ .op = FL_NFT_END },
+	};
+
+	rule[1].key = NFT_CMP_NEQ;
+	fl_nft_add_rule(b, NFPROTO_IPV4, FL_DNS_TABLE, CHAIN, rule, NULL);
+}
+
 /* ip ADDRESS FIELD 127.0.0.11, PROTO, PORT FIELD `from`: notrack, PORT FIELD set `to`, accept */
 static void add_rule(struct fl_nft_batch *b, uint8_t proto, bool reply, uint16_t from, uint16_t to)
 {
@@ -84,10 +99,11 @@ int rewrite_set(uint16_t port, struct fl_error *err)
 	fl_nft_add_table(&b, NFPROTO_IPV4, FL_DNS_TABLE);
 	fl_nft_add_chain(&b, NFPROTO_IPV4, FL_DNS_TABLE, &chain);
 	fl_nft_flush_chain(&b, NFPROTO_IPV4, FL_DNS_TABLE, CHAIN);
-	add_rule(&b, IPPROTO_UDP, false, FL_DNS_PORT, port);
-	add_rule(&b, IPPROTO_TCP, false, FL_DNS_PORT, port);
+	add_shortcut(&b);
 	add_rule(&b, IPPROTO_UDP, true, port, FL_DNS_PORT);
+	add_rule(&b, IPPROTO_UDP, false, FL_DNS_PORT, port);
 	add_rule(&b, IPPROTO_TCP, true, port, FL_DNS_PORT);
+	add_rule(&b, IPPROTO_TCP, false, FL_DNS_PORT, port);
 	return commit(&b, err);
 }
 

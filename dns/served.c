@@ -66,6 +66,10 @@ static int bound(int type, const struct fl_addr *a, uint16_t port)
 	memcpy(&six.sin6_addr, a->b, sizeof(six.sin6_addr));
 	/* An address of the host need not be ready yet. */
 	setsockopt(s, v4 ? SOL_IP : SOL_IPV6, v4 ? IP_FREEBIND : IPV6_FREEBIND, &one, sizeof(one));
+	/* Then the kernel does not look for each answer whether its source is an address of an
+	 * interface, which ours, for being in 127.0.0.0/8 without, takes two searches to find. */
+	if (v4)
+		setsockopt(s, SOL_IP, IP_TRANSPARENT, &one, sizeof(one));
 	if (!v4)
 		setsockopt(s, SOL_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	/* Connections of a predecessor that wait for their end do not count. */

@@ -227,6 +227,8 @@ void view_close(struct view *v)
 		at = &(*at)->next;
 	*at = v->next;
 	v->w->n_views--;
+	if (v->w->hot == v)
+		v->w->hot = NULL;
 	forwards_drop(v);
 	streams_close(v);
 	pool_clear(&v->pool);

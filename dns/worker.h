@@ -174,6 +174,8 @@ size_t query_handle(struct worker *w, const struct asker *who, uint8_t *msg, siz
 void query_deliver(struct worker *w, const struct asker *who, const uint8_t *msg, size_t len);
 
 void udp_readable(struct view *v);
+/* Reads all that there is, BATCH at most. False: nothing. */
+bool udp_many(struct view *v);
 struct buffers *buffers_new(void);
 void streams_accept(struct view *v);
 void stream_answer(struct stream *s, const uint8_t *msg, size_t len);
@@ -242,7 +244,9 @@ struct worker {
 	struct forward **table; /* by who asks */
 	uint8_t random[256];
 	size_t random_left;
-	uint32_t turn; /* of the UDP sockets */
+	uint32_t turn;	  /* of the UDP sockets */
+	struct view *hot; /* the one that had several datagrams at once, if there is one */
+	uint32_t hot_turns;
 	struct buffers *buffers;
 	struct services *services;
 };

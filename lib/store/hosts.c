@@ -309,6 +309,9 @@ int fl_hosts_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error
 		r = put_listener(t, ep, err);
 	if (r)
 		return r;
+	/* One that is elsewhere, on another node: only its names are here. */
+	if (!ep->cookie && !ep->ino)
+		return 0;
 	/* The key's length, the key, the resolver's settings. */
 	fl_key_endpoint(&val, &ep->id);
 	fl_strbuf_addn(&b, &(uint16_t){ (uint16_t)val.len }, sizeof(uint16_t));

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the resolver reads: the names and addresses of endpoints, and which endpoints a sandbox has.
- * Written with the endpoint's record (fl_endpoint_put(), fl_endpoint_evict()) where that has a
- * resolver (`dns`), and gone as soon as it is marked as `deleting`.
+ * One without a namespace here (no cookie, no inode) has names only. Written with the endpoint's
+ * record (fl_endpoint_put(), fl_endpoint_evict()) where that has a resolver (`dns`), and gone as
+ * soon as it is marked as `deleting`.
  *
  * - hosts: name on the wire, network -> addresses with a hash of the endpoint's key; one entry each
  * - addresses: address, network -> canonical name on the wire, key of the endpoint
