@@ -58,7 +58,7 @@ static int bound(int type, const struct fl_addr *a, uint16_t port)
 	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
 	bool v4 = a->family == AF_INET;
 	FL_AUTOCLOSE int s = socket(a->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int one = 1;
+	int one = 1, whole = IP_PMTUDISC_DO;
 
 	if (s < 0)
 		return -errno;
@@ -70,6 +70,9 @@ static int bound(int type, const struct fl_addr *a, uint16_t port)
 	 * interface, which ours, for being in 127.0.0.0/8 without, takes two searches to find. */
 	if (v4)
 		setsockopt(s, SOL_IP, IP_TRANSPARENT, &one, sizeof(one));
+	/* Never in fragments (RFC 9715 section 3.1), which also spares the packet a number. */
+	if (v4 && type == SOCK_DGRAM)
+		setsockopt(s, SOL_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));
 	if (!v4)
 		setsockopt(s, SOL_IPV6, IPV6_V6ONLY, &one, sizeof(one));
 	/* Connections of a predecessor that wait for their end do not count. */

@@ -194,7 +194,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
 void view_open(struct worker *w, const struct channel_msg *m, int *fds, int n)
 {
 	struct view *old = view_find(w, m->sandbox), **bucket = bucket_of(w, m->sandbox);
-	struct view *v = n == 2 ? calloc(1, sizeof(*v)) : NULL;
+	struct view *v = n == 2 ? aligned_alloc(_Alignof(struct view), sizeof(*v)) : NULL;
 	struct epoll_event e = { .events = EPOLLIN };
 
 	if (old)

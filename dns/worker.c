@@ -200,6 +200,22 @@ static void on_check(evutil_socket_t fd, short what, void *arg)
 
 /* ---- UDP ---- */
 
+/* What will be needed is fetched while the kernel works for others. */
+static void prefetch(const struct epoll_event *events, int i, int n)
+{
+	const struct view *v;
+
+	if (i < n) {
+		v = events[i].data.ptr;
+		__builtin_prefetch(v);
+		__builtin_prefetch(&v->count, 1);
+	}
+	if (i - 1 < n) {
+		v = events[i - 1].data.ptr;
+		__builtin_prefetch(v->scope);
+	}
+}
+
 /*
  * Where one sandbox asks a lot it is mostly the one that is ready: it is read without looking who
  * is, but for every HOT_TURNS times, when all have their turn.
@@ -224,8 +240,10 @@ static void on_udp(evutil_socket_t fd, short what, void *arg)
 	for (int turn = 0; turn < TURNS; turn++) {
 		n = epoll_wait(fd, events, EVENTS, 0);
 		w->turn++;
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < n; i++) {
+			prefetch(events, i + 2, n);
 			udp_readable(events[i].data.ptr);
+		}
 		/* Whoever is ready by now is told of by the loop. */
 		if (n < EVENTS)
 			return;

@@ -17,9 +17,9 @@
 
 struct fl_zone_net {
 	const char *name;
+	uint64_t *hits;		   /* counts the answers from this network; may be NULL */
 	struct fl_dns_name suffix; /* the network's name as a domain; len 0: it cannot be one */
 	struct fl_dns_name domain; /* `dns.domain`; len 0: none */
-	uint64_t *hits;		   /* counts the answers from this network; may be NULL */
 };
 
 struct fl_zone {
