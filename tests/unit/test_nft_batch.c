@@ -208,6 +208,40 @@ static void test_rule_before_another(void **state)
 	assert_int_equal(second->nlmsg_flags & NLM_F_APPEND, NLM_F_APPEND);
 }
 
+/* The source port of a packet becomes 53, and its checksum follows. */
+static void test_rewriting_rule(void **state)
+{
+	static const struct fl_nft_expr rule[] = {
+		{ .op = FL_NFT_NOTRACK },
+		{ .op = FL_NFT_LOAD, .reg = NFT_REG_1, .len = 2, .value = { 0, 53 } },
+		{ .op = FL_NFT_PAYLOAD_SET,
+		  .reg = NFT_REG_1,
+		  .key = NFT_PAYLOAD_TRANSPORT_HEADER,
+		  .offset = 0,
+		  .len = 2,
+		  .code = 6 },
+		{ .op = FL_NFT_END },
+	};
+	FL_AUTONFTBATCH struct fl_nft_batch b = { 0 };
+
+	(void)state;
+	fl_nft_add_rule(&b, NFPROTO_IPV4, "t", "c", rule, NULL);
+	expect_words(
+		&b, BEGIN
+		/* NEWRULE, REQUEST | ACK | CREATE | APPEND: table "t", chain "c", expressions { */
+		"ac000000 060a050c 02000000 00000000 02000000 06000100 74000000 06000200 63000000 "
+		"88000480 "
+		/* { "notrack", {} } */
+		"14000180 0c000100 6e6f7472 61636b00 04000280 "
+		/* { "immediate", { dreg 1, data { value 0035 } } } */
+		"2c000180 0e000100 696d6d65 64696174 65000000 18000280 08000100 00000001 0c000280 "
+		"06000100 00350000 "
+		/* { "payload", { sreg 1, base transport, offset 0, len 2, checksum inet, at 6 } }
+		 */
+		"44000180 0c000100 7061796c 6f616400 34000280 08000500 00000001 08000200 00000002 "
+		"08000300 00000000 08000400 00000002 08000600 00000001 08000700 00000006\n" END(3));
+}
+
 static void test_long_runs_are_split(void **state)
 {
 	FL_AUTONFTBATCH struct fl_nft_batch b = { 0 };
@@ -282,6 +316,7 @@ int main(void)
 		cmocka_unit_test(test_generation_and_concatenated_ranges),
 		cmocka_unit_test(test_chain_and_rule),
 		cmocka_unit_test(test_rule_before_another),
+		cmocka_unit_test(test_rewriting_rule),
 		cmocka_unit_test(test_long_runs_are_split),
 		cmocka_unit_test(test_comment_is_cut),
 		cmocka_unit_test(test_sticky_error_and_empty_batch),
