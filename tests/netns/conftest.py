@@ -37,3 +37,21 @@ def cni(lab):
     for name in ("c1", "c2"):
         lab.netns(name)
     return Cni(lab)
+
+
+@pytest.fixture
+def upstream(lab):
+    """The name server of the host's resolv.conf, 192.0.2.2 outside."""
+    from support import stub
+    from support.upstream import Upstream
+    with Upstream(lab) as server:
+        stub.host_servers(lab, "192.0.2.2")
+        yield server
+
+
+@pytest.fixture
+def resolving(cni, upstream):
+    """The same, and container c1 with a resolver; yields the server."""
+    from support import stub
+    cni.add("bridge", stub.config()).expect()
+    return upstream
