@@ -168,7 +168,7 @@ static void note_success(struct forward *f, const struct attempt *by)
 	s->failures = 0;
 	s->bad_until = 0;
 	/* Those that were asked before it and are silent still. */
-	for (const struct attempt *a = f->attempts; a; a = a->next)
+	for (const struct attempt *a = by->next; a; a = a->next)
 		if (!a->over && a->server != by->server)
 			note_failure(&f->servers->v[a->server]);
 }
@@ -282,9 +282,11 @@ static void keep_refusal(struct forward *f, const uint8_t *msg, size_t len)
 	f->refusal_len = len;
 }
 
+/* It says something of the server; any other rcode says something of the question. */
 static bool is_refusal(const struct fl_dns_facts *facts)
 {
-	return facts->rcode != FL_DNS_NOERROR && facts->rcode != FL_DNS_NXDOMAIN;
+	return facts->rcode == FL_DNS_SERVFAIL || facts->rcode == FL_DNS_NOTIMP ||
+	       facts->rcode == FL_DNS_REFUSED;
 }
 
 void forward_answered(struct attempt *a, uint8_t *msg, size_t len)
@@ -370,6 +372,7 @@ bool forward_begin(struct worker *w, const struct asker *who, const uint8_t *msg
 		return false;
 	}
 	choose_order(f);
+	who->view->count.forwarded++;
 	/* When all failed already it is said from the loop, as every answer is. */
 	arm(f, ask_next(f) ? next_step(f) : 0);
 	return true;

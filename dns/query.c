@@ -120,10 +120,8 @@ static size_t from_elsewhere(struct worker *w, const struct asker *who, const ui
 		done(w, who, q, "cached", out);
 		return n;
 	}
-	if (forward_begin(w, who, msg, len, q)) {
-		v->count.forwarded++;
+	if (forward_begin(w, who, msg, len, q))
 		return 0;
-	}
 	return refuse(w, who, q, msg, FL_DNS_SERVFAIL, out, size);
 }
 
