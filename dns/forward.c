@@ -34,6 +34,7 @@ struct forward {
 	struct fl_dns_query q;
 	struct attempt *attempts;
 	uint8_t order[SERVERS_MAX]; /* of the servers, as they are asked */
+	size_t n;		    /* of them */
 	unsigned asked, round;	    /* in this round */
 	uint64_t began;		    /* ms */
 	uint64_t owner;		    /* of the cache */
@@ -208,13 +209,15 @@ static int attempt_begin(struct forward *f, unsigned server, bool tcp)
 /* Those that failed lately come last. */
 static void choose_order(struct forward *f)
 {
+	struct servers *s = f->servers;
+	uint8_t ours = s == f->w->host_servers ? servers_ours(f->w, s) : 0;
 	uint64_t now = now_ms();
-	size_t n = 0;
 
+	f->n = 0;
 	for (int bad = 0; bad < 2; bad++)
-		for (size_t i = 0; i < f->servers->n; i++)
-			if ((f->servers->v[i].bad_until > now) == bad)
-				f->order[n++] = (uint8_t)i;
+		for (size_t i = 0; i < s->n; i++)
+			if ((s->v[i].bad_until > now) == bad && !(ours >> i & 1))
+				f->order[f->n++] = (uint8_t)i;
 }
 
 /* When there is something to do without an answer. */
@@ -222,7 +225,7 @@ static uint64_t next_step(const struct forward *f)
 {
 	uint64_t now = now_ms(), at = f->began + DEADLINE_MS;
 
-	if (f->asked < f->servers->n)
+	if (f->asked < f->n)
 		return STAGGER_MS;
 	if (f->round + 1 < ROUNDS)
 		at = f->began + round_at[f->round + 1];
@@ -232,7 +235,7 @@ static uint64_t next_step(const struct forward *f)
 /* Asks on until one question is out. False: all have failed. */
 static bool ask_next(struct forward *f)
 {
-	while (f->asked < f->servers->n)
+	while (f->asked < f->n)
 		if (!attempt_begin(f, f->order[f->asked++], false))
 			return true;
 	return is_waiting(f);
@@ -248,7 +251,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		give_up(f);
 		return;
 	}
-	if (f->asked >= f->servers->n && f->round + 1 < ROUNDS && is_waiting(f)) {
+	if (f->asked >= f->n && f->round + 1 < ROUNDS && is_waiting(f)) {
 		f->round++;
 		f->asked = 0;
 		choose_order(f);
@@ -266,7 +269,7 @@ void forward_failed(struct attempt *a)
 	a->over = true;
 	note_failure(&f->servers->v[a->server]);
 	/* From the loop: whoever calls may have more to tell. */
-	if (f->asked < f->servers->n || !is_waiting(f))
+	if (f->asked < f->n || !is_waiting(f))
 		arm(f, 0);
 }
 
@@ -330,10 +333,10 @@ static struct forward *forward_new(struct worker *w, const struct asker *who, co
 			       .q = *q,
 			       .len = len,
 			       .began = now_ms(),
-			       .owner = view_owner(who->view),
+			       .servers = view_servers(who->view),
 			       .cache = scope->cache };
 	memcpy(f->msg, msg, len);
-	f->servers = scope->servers ? scope->servers : w->host_servers;
+	f->owner = servers_id(w, f->servers);
 	f->servers->refs++;
 	f->pool = scope->servers && !who->view->network ? &who->view->pool : &w->host_pool;
 	f->next = who->view->forwards;
@@ -355,10 +358,9 @@ static struct forward *forward_new(struct worker *w, const struct asker *who, co
 bool forward_begin(struct worker *w, const struct asker *who, const uint8_t *msg, size_t len,
 		   const struct fl_dns_query *q)
 {
-	const struct scope *scope = who->view->scope;
 	struct forward *f;
 
-	if (!scope->servers && (!w->host_servers || !w->host_servers->n))
+	if (!view_servers(who->view))
 		return false;
 	if (find_same(w, who, q))
 		return true;

@@ -6,19 +6,73 @@
 #include "base/strbuf.h"
 #include "dns/cache.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
-enum { FILE_MAX = 65536 };
+enum { FILE_MAX = 65536, LOOK_MS = 1000 };
 
 void servers_unref(struct servers *s)
 {
 	if (s && !--s->refs)
 		free(s);
 }
+
+uint64_t servers_id(struct worker *w, struct servers *s)
+{
+	if (!s->id)
+		s->id = ++w->n_lists;
+	return s->id;
+}
+
+struct servers *view_servers(const struct view *v)
+{
+	return v->scope && v->scope->servers ? v->scope->servers : v->w->host_servers;
+}
+
+/* ---- listeners of ours ---- */
+
+static bool is_at(const union address *a, const struct server *s)
+{
+	if (a->sa.sa_family != s->addr.family)
+		return false;
+	return a->sa.sa_family == AF_INET
+		       ? a->in.sin_port == htons(s->port) &&
+				 !memcmp(&a->in.sin_addr, s->addr.b, sizeof(a->in.sin_addr))
+		       : a->in6.sin6_port == htons(s->port) &&
+				 !memcmp(&a->in6.sin6_addr, s->addr.b, sizeof(a->in6.sin6_addr));
+}
+
+static void note_listener(struct view *v, void *arg)
+{
+	struct servers *s = arg;
+	union address a;
+	socklen_t len = sizeof(a);
+
+	if (!v->network || getsockname(v->udp, &a.sa, &len))
+		return;
+	for (size_t i = 0; i < s->n; i++)
+		if (is_at(&a, &s->v[i]))
+			s->ours |= (uint8_t)(1u << i);
+}
+
+uint8_t servers_ours(struct worker *w, struct servers *s)
+{
+	uint64_t now = now_ms();
+
+	if (s->seen_views == w->n_views && now - s->seen < LOOK_MS)
+		return s->ours;
+	s->ours = 0;
+	s->seen = now;
+	s->seen_views = w->n_views;
+	views_each(w, note_listener, s);
+	return s->ours;
+}
+
+/* ---- resolv.conf ---- */
 
 /* As if_nametoindex(3), which would ask by a socket that this process may not open. */
 static uint32_t index_of(const char *zone)
@@ -103,7 +157,7 @@ void hostservers_read(struct worker *w, int fd)
 	}
 	servers_unref(w->host_servers);
 	w->host_servers = s;
-	/* Other servers may say other things. */
+	/* What others said is of no use any more. */
 	if (w->cache)
 		cache_clear(w->cache);
 }

@@ -99,21 +99,18 @@ static uint16_t may_ask(const struct fl_dns_query *q)
 	return 0;
 }
 
-uint64_t view_owner(const struct view *v)
-{
-	return v->scope && v->scope->servers ? v->sandbox : 0;
-}
-
 static size_t from_elsewhere(struct worker *w, const struct asker *who, const uint8_t *msg,
 			     size_t len, const struct fl_dns_query *q, uint8_t *out, size_t size)
 {
 	struct view *v = who->view;
+	struct servers *servers = view_servers(v);
 	size_t n = 0;
 
 	if (!v->scope->forward)
 		return refuse(w, who, q, msg, FL_DNS_NXDOMAIN, out, size);
-	if (w->cache && v->scope->cache)
-		n = cache_get(w->cache, view_owner(v), q, msg, now_ms(), w->buffers->large, size);
+	if (w->cache && v->scope->cache && servers)
+		n = cache_get(w->cache, servers_id(w, servers), q, msg, now_ms(), w->buffers->large,
+			      size);
 	if (n) {
 		memcpy(out, w->buffers->large, n);
 		v->count.cached++;

@@ -67,11 +67,19 @@ struct server {
 /* A list of them, as long as somebody refers to it. */
 struct servers {
 	unsigned refs;
+	uint64_t id;   /* of what they say, in the cache; 0: not given yet */
+	uint8_t ours;  /* bits: at which of them we listen ourselves, for the host */
+	uint64_t seen; /* ms: when that was looked at */
+	size_t seen_views;
 	size_t n;
 	struct server v[SERVERS_MAX];
 };
 
 void servers_unref(struct servers *s);
+uint64_t servers_id(struct worker *w, struct servers *s);
+/* Of the host's: those of them that are listeners of ours, as `ours`. To ask them would be to ask
+ * in a circle. */
+uint8_t servers_ours(struct worker *w, struct servers *s);
 
 /* ---- sockets to name servers: upstream.c ---- */
 
@@ -199,8 +207,8 @@ const struct server *forward_server(const struct attempt *a);
 void forwards_drop(struct view *v);
 void forwards_forget_stream(struct view *v, const struct stream *s);
 
-/* Whose the view's foreign answers are: all who ask the host's servers share them. */
-uint64_t view_owner(const struct view *v);
+/* The servers that the view's questions go to. NULL: none. */
+struct servers *view_servers(const struct view *v);
 
 /* ---- services.c: /etc/services ---- */
 
@@ -240,6 +248,7 @@ struct worker {
 	size_t n_views;
 	struct net_counters *nets;
 	struct servers *host_servers;
+	uint64_t n_lists; /* of servers that were given an id */
 	struct pool host_pool;
 	struct cache *cache;
 	struct watcher *watchers;
