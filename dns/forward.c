@@ -9,6 +9,7 @@
 
 #include "dns/cache.h"
 
+#include <errno.h>
 #include <string.h>
 
 enum {
@@ -156,8 +157,17 @@ const struct server *forward_server(const struct attempt *a)
 	return &a->forward->servers->v[a->server];
 }
 
-static void note_failure(struct server *s)
+/* It is no server's fault where we lack something ourselves. */
+static bool is_ours(int r)
 {
+	return r == -ENOMEM || r == -ENOBUFS || r == -EMFILE || r == -ENFILE || r == -EBUSY ||
+	       r == -EAGAIN;
+}
+
+static void note_failure(struct server *s, int r)
+{
+	if (is_ours(r))
+		return;
 	if (++s->failures >= FAILURES_MAX)
 		s->bad_until = now_ms() + BAD_MS;
 }
@@ -171,7 +181,7 @@ static void note_success(struct forward *f, const struct attempt *by)
 	/* Those that were asked before it and are silent still. */
 	for (const struct attempt *a = by->next; a; a = a->next)
 		if (!a->over && a->server != by->server)
-			note_failure(&f->servers->v[a->server]);
+			note_failure(&f->servers->v[a->server], -ETIMEDOUT);
 }
 
 static bool is_waiting(const struct forward *f)
@@ -195,13 +205,13 @@ static int attempt_begin(struct forward *f, unsigned server, bool tcp)
 	int r;
 
 	if (!a)
-		return -1;
+		return -ENOMEM;
 	*a = (struct attempt){ .forward = f, .next = f->attempts, .server = server, .tcp = tcp };
 	f->attempts = a;
 	r = upstream_send(f->pool, a);
 	if (r) {
 		a->over = true;
-		note_failure(&f->servers->v[server]);
+		note_failure(&f->servers->v[server], r);
 	}
 	return r;
 }
@@ -262,12 +272,12 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		give_up(f);
 }
 
-void forward_failed(struct attempt *a)
+void forward_failed(struct attempt *a, int r)
 {
 	struct forward *f = a->forward;
 
 	a->over = true;
-	note_failure(&f->servers->v[a->server]);
+	note_failure(&f->servers->v[a->server], r);
 	/* From the loop: whoever calls may have more to tell. */
 	if (f->asked < f->n || !is_waiting(f))
 		arm(f, 0);
@@ -302,13 +312,13 @@ void forward_answered(struct attempt *a, uint8_t *msg, size_t len)
 	if (!r && facts.truncated && !a->tcp) {
 		note_success(f, a);
 		if (attempt_begin(f, a->server, true))
-			forward_failed(a);
+			forward_failed(a, -EBUSY); /* what there is to note is noted */
 		return;
 	}
 	if (r || !facts.complete || is_refusal(&facts)) {
 		if (!r && facts.complete)
 			keep_refusal(f, msg, len);
-		forward_failed(a);
+		forward_failed(a, -EBADMSG);
 		return;
 	}
 	note_success(f, a);

@@ -2,6 +2,7 @@
 /*
  * Sockets to name servers. Each query has one of its own, connected, so that its port is random and
  * the kernel drops what others send to it; beyond BUSY_MAX at once in a namespace, queries share.
+ * For a server that has few of them more are opened even so, up to BUSY_LIMIT.
  */
 #include "dns/worker.h"
 
@@ -13,9 +14,13 @@
 
 enum {
 	BUSY_MAX = 1024,
+	BUSY_LIMIT = 2 * BUSY_MAX,
 	IDLE_HOST = 128,
 	IDLE_SANDBOX = 4,
-	SHARE_TRIES = 256, /* of the sockets, for one that is connected to the right server */
+	SHARE_TRIES = 16, /* of the sockets, for one that is connected to the right server */
+	SHARE_STEP = 389, /* between them: those to one server often lie together */
+	BLANK_TRIES = 64,
+	OWED_MS = 1000, /* the broker has lost what it was asked for */
 	LENGTH = 2,
 };
 
@@ -126,7 +131,7 @@ static void remove_busy(struct upstream *u)
 	p->cap_busy = 0;
 }
 
-/* Nothing is left of it that could answer a later query. */
+/* Nothing is left of it that could answer a later query: no datagram, nor an error. */
 static bool made_blank(const struct upstream *u)
 {
 	static const struct sockaddr none = { .sa_family = AF_UNSPEC };
@@ -134,9 +139,10 @@ static bool made_blank(const struct upstream *u)
 
 	if (connect(u->fd, &none, sizeof(none)))
 		return false;
-	while (recv(u->fd, rest, sizeof(rest), MSG_DONTWAIT) >= 0)
-		continue;
-	return true;
+	for (unsigned i = 0; i < BLANK_TRIES; i++)
+		if (recv(u->fd, rest, sizeof(rest), MSG_DONTWAIT) < 0 && errno == EAGAIN)
+			return true;
+	return false;
 }
 
 static void retire(struct upstream *u)
@@ -181,7 +187,7 @@ static void attach(struct upstream *u, struct attempt *a)
 }
 
 /* All that wait at this socket wait in vain. */
-static void fail_all(struct upstream *u)
+static void fail_all(struct upstream *u, int r)
 {
 	struct attempt *a;
 
@@ -189,7 +195,7 @@ static void fail_all(struct upstream *u)
 		bool last = !a->same;
 
 		detach(a);
-		forward_failed(a);
+		forward_failed(a, r);
 		if (last)
 			return; /* the socket is gone */
 	}
@@ -223,7 +229,7 @@ static void on_datagram(evutil_socket_t fd, short what, void *arg)
 	if (n < 0) {
 		/* ICMP: nobody is there, or there is no way. */
 		if (errno != EAGAIN && errno != EINTR)
-			fail_all(u);
+			fail_all(u, -errno);
 		return;
 	}
 	a = find_attempt(u, msg, (size_t)n);
@@ -296,14 +302,14 @@ static bool same_server(const struct server *a, const struct server *b)
 	return a->port == b->port && a->scope == b->scope && fl_addr_eq(&a->addr, &b->addr);
 }
 
-/* One of the sockets to that server, at random. */
+/* One of the sockets to that server, at random. -ENOENT: there are few. */
 static int share(struct pool *p, struct attempt *a)
 {
-	unsigned first = random16(p->w) % p->n_busy;
+	unsigned first = random16(p->w);
 	int r;
 
-	for (unsigned i = 0; i < SHARE_TRIES && i < p->n_busy; i++) {
-		struct upstream *u = p->busy[(first + i) % p->n_busy];
+	for (unsigned i = 0; i < SHARE_TRIES && p->n_busy; i++) {
+		struct upstream *u = p->busy[(first + i * SHARE_STEP) % p->n_busy];
 
 		if (!same_server(&u->server, forward_server(a)))
 			continue;
@@ -312,7 +318,7 @@ static int share(struct pool *p, struct attempt *a)
 			attach(u, a);
 		return r;
 	}
-	return -EBUSY;
+	return -ENOENT;
 }
 
 /* ---- TCP ---- */
@@ -335,7 +341,7 @@ static void on_stream_read(struct bufferevent *io, void *arg)
 	evbuffer_remove(in, msg, len);
 	a = find_attempt(u, msg, len);
 	if (!a) {
-		fail_all(u);
+		fail_all(u, -EBADMSG);
 		return;
 	}
 	detach(a); /* closes the connection */
@@ -346,7 +352,7 @@ static void on_stream_event(struct bufferevent *io, short what, void *arg)
 {
 	(void)io;
 	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR | BEV_EVENT_TIMEOUT))
-		fail_all(arg);
+		fail_all(arg, -ECONNRESET);
 }
 
 /* Takes the socket. */
@@ -377,34 +383,61 @@ static int begin_tcp(struct upstream *u, struct attempt *a)
 
 /* ---- sockets from the broker ---- */
 
+/* Takes the socket. */
 static int begin(struct upstream *u, struct attempt *a)
 {
 	return is_tcp(u->kind) ? begin_tcp(u, a) : begin_udp(u, a);
 }
 
+static int ask_broker(struct pool *p, unsigned kind);
+
+static void ask_again(struct view *v, void *arg)
+{
+	(void)arg;
+	for (unsigned k = 0; k < KINDS; k++)
+		ask_broker(&v->pool, k);
+}
+
+static void on_channel_room(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *w = arg;
+
+	(void)fd;
+	(void)what;
+	w->unasked = false;
+	views_each(w, ask_again, NULL);
+}
+
+/* One request of a kind at a time: it then covers all that have come to wait in between. */
 static int ask_broker(struct pool *p, unsigned kind)
 {
+	struct worker *w = p->w;
 	struct channel_msg m = { .op = CHANNEL_WANT,
 				 .sandbox = p->view->sandbox,
 				 .family = kind & 1 ? AF_INET6 : AF_INET,
 				 .type = is_tcp(kind) ? SOCK_STREAM : SOCK_DGRAM };
-	unsigned missing = p->n_waiting[kind] - p->n_asked[kind];
+	uint64_t now = now_ms();
 	int r;
 
-	if (p->n_asked[kind] >= p->n_waiting[kind])
+	if (!p->n_waiting[kind] || (p->asked[kind] && now - p->asked[kind] < OWED_MS))
 		return 0;
-	m.count = missing < CHANNEL_FDS ? missing : CHANNEL_FDS;
-	r = channel_send(p->w->channel, &m, NULL, 0);
-	if (!r)
-		p->n_asked[kind] += m.count;
-	return r;
+	m.count = p->n_waiting[kind] < CHANNEL_FDS ? p->n_waiting[kind] : CHANNEL_FDS;
+	r = channel_send(w->channel, &m, NULL, 0);
+	p->asked[kind] = r ? 0 : now;
+	if (r != -EAGAIN)
+		return r;
+	if (!w->unasked && event_base_once(w->base, w->channel, EV_WRITE, on_channel_room, w, NULL))
+		return -ENOMEM;
+	w->unasked = true;
+	return 0;
 }
 
 static void enqueue(struct pool *p, unsigned kind, struct attempt *a)
 {
 	a->waits = true;
-	a->queue = p->waiting[kind];
-	p->waiting[kind] = a;
+	a->queue = NULL;
+	*(p->waiting[kind] ? p->last[kind] : &p->waiting[kind]) = a;
+	p->last[kind] = &a->queue;
 	p->n_waiting[kind]++;
 }
 
@@ -415,6 +448,8 @@ static void dequeue(struct pool *p, unsigned kind, struct attempt *a)
 	while (*at != a)
 		at = &(*at)->queue;
 	*at = a->queue;
+	if (p->last[kind] == &a->queue)
+		p->last[kind] = at;
 	a->queue = NULL;
 	a->waits = false;
 	p->n_waiting[kind]--;
@@ -431,57 +466,91 @@ static int wait_for_socket(struct pool *p, unsigned kind, struct attempt *a)
 	return r;
 }
 
+/* The first in the queue is not in it any more: what came of it. */
+static void settle(struct pool *p, unsigned kind, int r)
+{
+	struct attempt *a = p->waiting[kind];
+
+	dequeue(p, kind, a);
+	if (r)
+		forward_failed(a, r);
+}
+
+static void use_socket(struct pool *p, unsigned kind, int fd)
+{
+	struct upstream *u = upstream_new(p, kind, fd);
+	struct attempt *a = p->waiting[kind];
+	int r;
+
+	if (!u)
+		return;
+	if (!a) { /* who wanted it has its answer */
+		upstream_free(u);
+		return;
+	}
+	dequeue(p, kind, a);
+	r = begin(u, a);
+	if (r)
+		forward_failed(a, r);
+}
+
+/* There are so many sockets that the rest shares them. */
+static void share_rest(struct pool *p, unsigned kind)
+{
+	while (!is_tcp(kind) && p->waiting[kind] && p->n_busy >= BUSY_MAX) {
+		int r = share(p, p->waiting[kind]);
+
+		if (r == -ENOENT && p->n_busy < BUSY_LIMIT)
+			return;
+		settle(p, kind, r == -ENOENT ? -EBUSY : r);
+	}
+}
+
 void upstream_sockets(struct pool *p, const struct channel_msg *m, int *fds, int n)
 {
 	unsigned kind = (m->type == SOCK_STREAM ? 2u : 0u) | (m->family == AF_INET6 ? 1u : 0u);
-	struct attempt *a;
 
-	/* A failure is told for all that was asked; a lesser number is as many as there are. */
-	p->n_asked[kind] = m->err || p->n_asked[kind] < m->count ? 0 : p->n_asked[kind] - m->count;
-	for (int i = 0; i < n; i++) {
-		struct upstream *u = upstream_new(p, kind, fds[i]);
-
-		a = p->waiting[kind];
-		if (!u)
-			continue;
-		if (!a) {
-			upstream_free(u);
-			continue;
-		}
-		dequeue(p, kind, a);
-		if (begin(u, a))
-			forward_failed(a);
-	}
-	while (m->err && (a = p->waiting[kind])) {
-		dequeue(p, kind, a);
-		forward_failed(a);
-	}
-	if (p->waiting[kind])
-		ask_broker(p, kind);
+	p->asked[kind] = 0;
+	for (int i = 0; i < n; i++)
+		use_socket(p, kind, fds[i]);
+	while (m->err && p->waiting[kind])
+		settle(p, kind, -EMFILE);
+	share_rest(p, kind);
+	ask_broker(p, kind);
 }
 
 /* ---- public ---- */
+
+static int open_socket(struct pool *p, unsigned kind, struct upstream **ret)
+{
+	int fd =
+		socket(kind & 1 ? AF_INET6 : AF_INET,
+		       (is_tcp(kind) ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return -errno;
+	*ret = upstream_new(p, kind, fd);
+	return *ret ? 0 : -ENOMEM;
+}
 
 int upstream_send(struct pool *p, struct attempt *a)
 {
 	unsigned kind = kind_of(a);
 	struct upstream *u = take_idle(p, kind);
-	int fd;
+	int r = 0;
 
-	if (!u && !is_tcp(kind) && p->n_busy >= BUSY_MAX)
-		return share(p, a);
+	if (!u && !is_tcp(kind) && p->n_busy >= BUSY_MAX) {
+		r = share(p, a);
+		if (r != -ENOENT)
+			return r;
+		if (p->n_busy >= BUSY_LIMIT)
+			return -EBUSY;
+	}
 	if (!u && p->view)
 		return wait_for_socket(p, kind, a);
-	if (!u) {
-		fd = socket(kind & 1 ? AF_INET6 : AF_INET,
-			    (is_tcp(kind) ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC |
-				    SOCK_NONBLOCK,
-			    0);
-		if (fd < 0)
-			return -errno;
-		u = upstream_new(p, kind, fd);
-	}
-	return u ? begin(u, a) : -ENOMEM;
+	if (!u)
+		r = open_socket(p, kind, &u);
+	return u ? begin(u, a) : r;
 }
 
 void upstream_cancel(struct pool *p, struct attempt *a)

@@ -93,8 +93,9 @@ struct pool {
 	unsigned n_idle[KINDS];
 	struct upstream **busy; /* UDP */
 	unsigned n_busy, cap_busy;
-	struct attempt *waiting[KINDS]; /* for sockets from the broker */
-	unsigned n_waiting[KINDS], n_asked[KINDS];
+	struct attempt *waiting[KINDS], **last[KINDS]; /* for sockets from the broker, in turn */
+	unsigned n_waiting[KINDS];
+	uint64_t asked[KINDS]; /* ms: since when the broker owes an answer; 0: it does not */
 };
 
 /* One question to one server. */
@@ -197,9 +198,9 @@ void streams_close(struct view *v);
 /* False: it cannot be done now (memory). */
 bool forward_begin(struct worker *w, const struct asker *who, const uint8_t *msg, size_t len,
 		   const struct fl_dns_query *q);
-/* For upstream.c: an answer that belongs to the attempt; or none will come. */
+/* For upstream.c: an answer that belongs to the attempt; or none will come, and why (-errno). */
 void forward_answered(struct attempt *a, uint8_t *msg, size_t len);
-void forward_failed(struct attempt *a);
+void forward_failed(struct attempt *a, int r);
 /* The query with the attempt's id; valid until the next call. */
 const uint8_t *forward_query(const struct attempt *a, size_t *ret_len);
 const struct server *forward_server(const struct attempt *a);
@@ -250,6 +251,7 @@ struct worker {
 	struct servers *host_servers;
 	uint64_t n_lists; /* of servers that were given an id */
 	struct pool host_pool;
+	bool unasked; /* the channel was full: the broker is asked for sockets when it is not */
 	struct cache *cache;
 	struct watcher *watchers;
 	size_t n_forwards;
