@@ -12,7 +12,7 @@ struct entry {
 	uint64_t owner, stored, expires; /* ms */
 	uint32_t hash;
 	uint16_t type, class, bits;
-	uint16_t len, records_end, question_end;
+	uint16_t len; /* of the message */
 	bool dnssec_ok;
 	struct fl_dns_facts facts;
 	uint8_t name_len;
