@@ -257,7 +257,7 @@ def test_own_servers_by_ipv6(lab, cni):
         cni.add("bridge", configs.dual(ipMasq=False, dns={"enabled": True, "nameservers": ["2001:db8::2"]})).expect()
         assert addresses(lab, "a.test") == FIRST
         assert len(stub.ask(lab, "long.test", "TXT", tcp=True).to_wire()) == 5000
-        assert [(q.source, q.transport) for q in server.seen] == [("fd00:1::2", t) for t in ("udp", "udp", "tcp")]
+        assert {(q.source, q.transport) for q in server.seen} == {("fd00:1::2", "udp"), ("fd00:1::2", "tcp")}
 
 
 def test_own_server_on_the_containers_loopback(lab, cni, upstream):
