@@ -77,10 +77,24 @@ static int take_list(const json_t *from, const char *key, const char *as, json_t
 	return 0;
 }
 
-/* The capability's own spelling of the keys; it wins over the configuration's `dns`. */
+static void take_over(char ***from, char ***to)
+{
+	char **old = *to;
+
+	if (!*from)
+		return;
+	*to = *from;
+	*from = old;
+}
+
+/*
+ * The capability's own spelling of the keys. Each wins over that of the configuration's `dns`; what
+ * it does not say (`domain`, for which it has no word) stays.
+ */
 static int parse_dns(struct fl_call *c, const json_t *v, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *dns = json_object();
+	struct fl_dns d = { 0 };
 	int r;
 
 	if (!json_is_object(v))
@@ -92,8 +106,15 @@ static int parse_dns(struct fl_call *c, const json_t *v, struct fl_error *err)
 		r = take_list(v, "searches", "search", dns, err);
 	if (!r)
 		r = take_list(v, "options", "options", dns, err);
-	return r || !json_object_size(dns) ? r
-					   : fl_dns_parse(dns, "runtimeConfig.dns", &c->dns, err);
+	if (!r)
+		r = fl_dns_parse(dns, "runtimeConfig.dns", &d, err);
+	if (r)
+		return r;
+	take_over(&d.nameservers, &c->dns.nameservers);
+	take_over(&d.search, &c->dns.search);
+	take_over(&d.options, &c->dns.options);
+	fl_dns_clear(&d);
+	return 0;
 }
 
 /* What people call the container: args.cni.name, else CNI_ARGS K8S_POD_NAME (podman, containerd).
