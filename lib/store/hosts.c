@@ -70,17 +70,23 @@ static struct fl_bytes sandbox_key(struct fl_key *k, uint64_t sandbox, const uin
 
 /* ---- names of an endpoint ---- */
 
+/* The root is nobody's: whoever were called so would answer every question for it. */
+static int parse_name(const char *text, struct fl_dns_name *ret)
+{
+	return strcmp(text, ".") != 0 ? fl_dns_name_parse(text, ret) : -EINVAL;
+}
+
 static int short_id(const struct fl_endpoint *ep, struct fl_dns_name *ret)
 {
 	char text[SHORT_ID + 1];
 
 	fl_strcpy(text, sizeof(text), ep->id.container);
-	return fl_dns_name_parse(text, ret);
+	return parse_name(text, ret);
 }
 
 int fl_endpoint_canonical(const struct fl_endpoint *ep, struct fl_dns_name *ret)
 {
-	if (ep->name[0] && !fl_dns_name_parse(ep->name, ret))
+	if (ep->name[0] && !parse_name(ep->name, ret))
 		return 0;
 	return short_id(ep, ret);
 }
@@ -95,12 +101,12 @@ int fl_endpoint_hostnames(const struct fl_endpoint *ep,
 	for (size_t i = 0; !r && i < json_array_size(aliases); i++) {
 		const char *text = json_string_value(json_array_get(aliases, i));
 
-		if (text && !fl_dns_name_parse(text, &n))
+		if (text && !parse_name(text, &n))
 			r = fn(arg, &n);
 	}
 	if (!r && !short_id(ep, &n))
 		r = fn(arg, &n);
-	if (!r && ep->hostname[0] && !fl_dns_name_parse(ep->hostname, &n))
+	if (!r && ep->hostname[0] && !parse_name(ep->hostname, &n))
 		r = fn(arg, &n);
 	return r;
 }
