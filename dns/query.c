@@ -122,6 +122,18 @@ static size_t from_elsewhere(struct worker *w, const struct asker *who, const ui
 	return refuse(w, who, q, msg, FL_DNS_SERVFAIL, out, size);
 }
 
+/*
+ * Turns at which address an answer begins. A stub asks for A and AAAA in pairs: counted together,
+ * of two addresses it would always get the same one first.
+ */
+static unsigned next_turn(struct view *v, uint16_t type)
+{
+	unsigned half = type == FL_DNS_AAAA ? 16 : 0, turn = v->rotate >> half & 0xffff;
+
+	v->rotate = (v->rotate & ~(0xffffu << half)) | ((turn + 1) & 0xffff) << half;
+	return turn;
+}
+
 size_t query_handle(struct worker *w, const struct asker *who, uint8_t *msg, size_t len,
 		    uint8_t *out, size_t size)
 {
@@ -145,7 +157,7 @@ size_t query_handle(struct worker *w, const struct asker *who, uint8_t *msg, siz
 	if (r)
 		return refuse(w, who, &q, msg, (uint16_t)r, out, size);
 	zone = (struct fl_zone){
-		v->scope->nets, v->scope->n_nets, v->rotate++, find, reverse, service, v
+		v->scope->nets, v->scope->n_nets, next_turn(v, q.type), find, reverse, service, v
 	};
 	if (!fl_zone_answer(&zone, msg, &q, out, size, &n))
 		return from_elsewhere(w, who, msg, len, &q, out, size);
