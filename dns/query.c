@@ -34,29 +34,49 @@ static int reverse(void *arg, const struct fl_addr *a, const char *network, stru
 	return fl_hosts_reverse(v->w->txn, a, network, ret, NULL, NULL);
 }
 
-/* By its number on either side, or by the name that /etc/services gives to the one inside. */
+struct wanted {
+	const struct fl_endpoint_id *id; /* of the attachment, whichever plugin's */
+	uint8_t proto;
+	uint16_t port, inside;
+};
+
+/* By its number on either side. */
+static int find_port(void *arg, const struct fl_endpoint *ep)
+{
+	struct wanted *w = arg;
+
+	if (ep->state == FL_STATE_DELETING || strcmp(ep->id.network, w->id->network) != 0 ||
+	    strcmp(ep->id.container, w->id->container) != 0 ||
+	    strcmp(ep->id.ifname, w->id->ifname) != 0)
+		return 0;
+	for (uint32_t i = 0; i < ep->n_ports; i++) {
+		const struct fl_port *p = &ep->ports[i];
+		uint32_t inside = (uint32_t)w->port - p->container_port,
+			 outside = (uint32_t)w->port - p->host_port;
+
+		if (p->proto != w->proto || (inside >= p->count && outside >= p->count))
+			continue;
+		w->inside = inside < p->count ? w->port : (uint16_t)(p->container_port + outside);
+		return 1;
+	}
+	return 0;
+}
+
+/* The plugin that publishes may be another one of the chain than the one that has the address. */
 static int service(void *arg, const struct fl_addr *a, const char *network, const char *name,
 		   uint8_t proto, uint16_t *ret)
 {
-	FL_AUTOENDPOINT struct fl_endpoint ep = { 0 };
 	const struct view *v = arg;
 	struct fl_endpoint_id id;
-	uint16_t port = services_find(v->w->services, name, proto);
-	int r = port ? fl_hosts_reverse(v->w->txn, a, network, NULL, &id, NULL) : -ENOENT;
+	struct wanted w = { &id, proto, services_find(v->w->services, name, proto), 0 };
+	int r = w.port ? fl_hosts_reverse(v->w->txn, a, network, NULL, &id, NULL) : -ENOENT;
 
 	if (!r)
-		r = fl_endpoint_get(v->w->txn, &id, &ep, NULL);
-	for (uint32_t i = 0; !r && i < ep.n_ports; i++) {
-		const struct fl_port *p = &ep.ports[i];
-		uint32_t inside = (uint32_t)port - p->container_port,
-			 outside = (uint32_t)port - p->host_port;
-
-		if (p->proto != proto || (inside >= p->count && outside >= p->count))
-			continue;
-		*ret = inside < p->count ? port : (uint16_t)(p->container_port + outside);
-		return 0;
-	}
-	return r ? r : -ENOENT;
+		r = fl_endpoints_named(v->w->txn, id.container, find_port, &w, NULL);
+	if (r <= 0)
+		return r ? r : -ENOENT;
+	*ret = w.inside;
+	return 0;
 }
 
 /* ---- one query ---- */
