@@ -105,6 +105,15 @@ def additional(answer):
     return [(rrset.name.to_text(), item.to_text()) for rrset in answer.additional for item in rrset]
 
 
+def parse(wire):
+    return dns.message.from_wire(wire)
+
+
+def flags(answer):
+    """Those of the header, as "QR AA RA"."""
+    return dns.flags.to_text(answer.flags)
+
+
 def rcode(answer):
     return dns.rcode.to_text(answer.rcode())
 
@@ -139,8 +148,9 @@ def udp(lab, netns, server=ADDRESS, port=53):
     return lab.call(_connected, socket.SOCK_DGRAM, server, port, netns=netns)
 
 
-def tcp(lab, netns, server=ADDRESS, port=53):
-    return lab.call(_connected, socket.SOCK_STREAM, server, port, netns=netns)
+def tcp(lab, netns, server=ADDRESS, port=53, receive=None):
+    """A connection; `receive`: bytes that its receive buffer takes."""
+    return lab.call(_connected, socket.SOCK_STREAM, server, port, receive, netns=netns)
 
 
 def framed(data):
@@ -173,9 +183,11 @@ def ended(sock):
         return False
 
 
-def _connected(kind, server, port):
+def _connected(kind, server, port, receive=None):
     sock = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, kind)
     sock.settimeout(TIMEOUT)
+    if receive:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive)
     sock.connect((server, port))
     return sock
 
@@ -246,6 +258,18 @@ def state_dir(lab):
     """The state directory of the private host."""
     [cookie] = lab.files("/run/fairlead")
     return f"/run/fairlead/{cookie}"
+
+
+def worker(lab):
+    """Process id of the half that answers: another one when it had to be started again."""
+    pid = daemon(lab)
+    [child] = lab.read(f"/proc/{pid}/task/{pid}/children").split()
+    return int(child)
+
+
+def cpu(lab, pid):
+    """Seconds that the process has computed."""
+    return int(lab.read(f"/proc/{pid}/schedstat").split()[0]) / 1e9
 
 
 def rewritten(lab, netns):
