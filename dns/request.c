@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "dns/channel.h"
+#include "dns/rewrite.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -115,4 +116,9 @@ int fl_dnsd_ask(const char *state_dir, struct fl_dnsd_request *q, int fd, bool a
 						     " at %s/" FL_DNSD_SOCKET,
 						     state_dir);
 	return fl_dnsd_exchange(s, q, fd, ret, err);
+}
+
+int fl_dnsd_clear_rules(struct fl_error *err)
+{
+	return rewrite_remove(err);
 }

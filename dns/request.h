@@ -66,3 +66,9 @@ int fl_dnsd_identify(const char *state_dir, struct fl_dnsd_request *q);
 int fl_dnsd_connect(const char *state_dir, bool activate);
 int fl_dnsd_exchange(int s, const struct fl_dnsd_request *q, int fd, struct fl_dnsd_answer *ret,
 		     struct fl_error *err);
+
+/*
+ * What a daemon that is gone left in the namespace that the thread is in: nobody listens any more
+ * where port 53 is led. Success also when there is nothing.
+ */
+int fl_dnsd_clear_rules(struct fl_error *err);

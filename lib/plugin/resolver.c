@@ -319,15 +319,41 @@ static int ask_running(struct fl_call *c, struct fl_dnsd_request *q, struct fl_e
 	return r == -ENOENT ? 0 : r;
 }
 
+static int clear_rules(struct fl_call *c, void *arg, struct fl_error *err)
+{
+	(void)c;
+	(void)arg;
+	return fl_dnsd_clear_rules(err);
+}
+
+/* Its sockets went with the daemon, but not what it wrote into a sandbox that lives on. */
+static void tidy_up(struct fl_call *c, const struct fl_endpoint *ep)
+{
+	FL_AUTOSANDBOX struct fl_sandbox s = { .ns = FL_NETNS_NONE };
+
+	if (!fl_sandbox_open(c, ep, &s, NULL))
+		fl_sandbox_run(c, &s, clear_rules, NULL, NULL);
+}
+
+static int close_sandbox(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	struct fl_dnsd_request q = { .op = FL_DNSD_CLOSE, .sandbox = fl_endpoint_sandbox(ep) };
+	int r = fl_dnsd_ask(fl_store_path(c->store), &q, -1, false, NULL, err);
+
+	if (r != -ENOENT)
+		return r;
+	tidy_up(c, ep);
+	return 0;
+}
+
 int fl_resolver_close(struct fl_call *c, const struct fl_endpoint *ep, bool last,
 		      struct fl_error *err)
 {
-	struct fl_dnsd_request q = { .op = FL_DNSD_CLOSE, .sandbox = fl_endpoint_sandbox(ep) };
 	int r;
 
 	if (!*ep->dns)
 		return 0;
-	r = last ? ask_running(c, &q, err) : 0;
+	r = last ? close_sandbox(c, ep, err) : 0;
 	return r ? r : fl_files_remove(c, ep, last, err);
 }
 
