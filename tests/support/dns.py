@@ -7,7 +7,9 @@
     answer = dns.ask(lab, "c2", "web", "MX", tcp=True)      # a dns.message.Message
 """
 import contextlib
+import os
 import select
+import signal
 import socket
 import struct
 import threading
@@ -265,6 +267,22 @@ def worker(lab):
     pid = daemon(lab)
     [child] = lab.read(f"/proc/{pid}/task/{pid}/children").split()
     return int(child)
+
+
+def kill(lab):
+    """The daemon, with whoever would start it again; its worker ends by itself."""
+    pid, answering = daemon(lab), worker(lab)
+    keeper = int(lab.read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[1])
+    for victim in (keeper, pid) if keeper > 1 else (pid,):
+        os.kill(victim, signal.SIGKILL)
+    configs.eventually(lambda: not any(running(lab, victim) for victim in (pid, answering)))
+
+
+def running(lab, pid):
+    try:
+        return lab.read(f"/proc/{pid}/stat").rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def cpu(lab, pid):
