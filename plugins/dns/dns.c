@@ -5,6 +5,7 @@
 #include "base/strbuf.h"
 
 #include <errno.h>
+#include <string.h>
 
 static int validate(struct fl_call *c, struct fl_error *err)
 {
@@ -22,14 +23,30 @@ static int validate(struct fl_call *c, struct fl_error *err)
 	return 0;
 }
 
+static int note_internal(void *arg, const struct fl_network *net)
+{
+	struct fl_call *c = arg;
+
+	c->net.internal |= net->internal && !strcmp(net->name, c->req.network);
+	return 0;
+}
+
+/* Behind one of our own plugins, whose configuration we are not shown. */
+static int find_internal(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	return r ? r : fl_networks_each(t, note_internal, c, err);
+}
+
 static int prepare(struct fl_call *c, struct fl_error *err)
 {
 	struct fl_link l;
 
-	(void)err;
 	if (*c->ep.link && !fl_link_get(c->host, c->ep.link, &l, NULL))
 		c->ep.ifindex = l.index;
-	return 0;
+	return find_internal(c, err);
 }
 
 const struct fl_driver dns_driver = {
