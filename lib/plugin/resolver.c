@@ -134,9 +134,25 @@ static void put_list(json_t *obj, const char *key, char **list)
 	json_decref(array);
 }
 
-static const struct fl_dns *settings(const struct fl_call *c)
+static void add_missing(struct fl_dns *d, const struct fl_dns *from)
 {
-	return fl_dns_empty(&c->dns) ? &c->ipam_result.dns : &c->dns;
+	d->nameservers = d->nameservers ? d->nameservers : from->nameservers;
+	d->search = d->search ? d->search : from->search;
+	d->options = d->options ? d->options : from->options;
+	d->domain = d->domain && *d->domain ? d->domain : from->domain;
+}
+
+/* Borrowed: the configuration's, else IPAM's. A chained plugin adds to what the earlier ones said.
+ */
+static struct fl_dns settings(const struct fl_call *c)
+{
+	struct fl_dns d = fl_dns_empty(&c->dns) ? c->ipam_result.dns : c->dns;
+
+	if (c->driver->flags & FL_DRIVER_CHAINED)
+		add_missing(&d, &c->prev.dns);
+	/* Whom to ask is IPAM's to say also where the configuration only says `search`. */
+	d.nameservers = d.nameservers ? d.nameservers : c->ipam_result.dns.nameservers;
+	return d;
 }
 
 /* Gateways of the endpoint's networks, where the host listens for itself. */
@@ -160,19 +176,22 @@ int fl_resolver_record(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *obj = json_object();
 	FL_AUTOFREE char *text = NULL;
-	const struct fl_dns *d = settings(c);
+	struct fl_dns d = settings(c);
 
 	if (!c->resolver.enabled)
 		return 0;
+	/* Half of the record's addresses are the peer's, and would be told as this container's. */
+	if (c->ipam.pair)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "dns.enabled, peer: a cable has two ends and no names; "
+				    "expected at most one of them");
 	if (!c->resolver.forward || c->net.internal)
 		json_object_set_new(obj, "forward", json_false());
 	if (!c->resolver.cache)
 		json_object_set_new(obj, "cache", json_false());
-	/* The first choice is the configuration's, also when it only says `search`. */
-	put_list(obj, "nameservers",
-		 c->dns.nameservers ? c->dns.nameservers : c->ipam_result.dns.nameservers);
-	if (d->domain && *d->domain)
-		json_object_set_new(obj, "domain", json_string(d->domain));
+	put_list(obj, "nameservers", d.nameservers);
+	if (d.domain && *d.domain)
+		json_object_set_new(obj, "domain", json_string(d.domain));
 	if (c->resolver.listen_port)
 		put_listeners(c, obj);
 	text = json_dumps(obj, JSON_COMPACT);
@@ -189,7 +208,7 @@ int fl_resolver_record(struct fl_call *c, struct fl_error *err)
 int fl_resolver_result(struct fl_call *c, struct fl_error *err)
 {
 	static char *own[] = { (char *)FL_DNSD_ADDRESS, NULL };
-	struct fl_dns d = *settings(c);
+	struct fl_dns d = settings(c);
 
 	if (!c->resolver.enabled)
 		return 0;
