@@ -74,17 +74,60 @@ static int check_hosts(const struct fl_resolver *r, struct fl_error *err)
 	return 0;
 }
 
-static int check_servers(const struct fl_dns *d, struct fl_error *err)
+bool fl_resolver_is_word(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+
+	while (*p > ' ' && *p != 127)
+		p++;
+	return *s && !*p;
+}
+
+static bool is_address(const char *s)
 {
 	struct fl_addr a;
 
-	for (size_t i = 0; d->nameservers && d->nameservers[i]; i++)
-		if (fl_addr_parse(d->nameservers[i], &a))
+	return !fl_addr_parse(s, &a);
+}
+
+static bool is_domain(const char *s)
+{
+	struct fl_dns_name n;
+
+	return fl_resolver_is_word(s) && !fl_dns_name_parse(s, &n);
+}
+
+/* A list of the configuration's or, where the runtime gives one, of that. */
+static int check_list(const struct fl_call *c, char **list, const char *key, const char *capability,
+		      bool (*is_good)(const char *s), const char *expected, struct fl_error *err)
+{
+	const json_t *own = fl_config_get(c, "runtimeConfig", "dns", capability);
+	bool runtime = json_array_size(own);
+
+	for (size_t i = 0; list && list[i]; i++)
+		if (!is_good(list[i]))
 			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-					    "dns.nameservers[%zu]: expected an IP address, not "
-					    "\"%.64s\"",
-					    i, d->nameservers[i]);
+					    "%s.%s[%zu]: expected %s, not \"%.64s\"",
+					    runtime ? "runtimeConfig.dns" : "dns",
+					    runtime ? capability : key, i, expected, list[i]);
 	return 0;
+}
+
+static int check_dns(const struct fl_call *c, struct fl_error *err)
+{
+	const struct fl_dns *d = &c->dns;
+	int r = check_list(c, d->nameservers, "nameservers", "servers", is_address, "an IP address",
+			   err);
+
+	if (!r)
+		r = check_list(c, d->search, "search", "searches", is_domain, "a domain", err);
+	if (!r)
+		r = check_list(c, d->options, "options", "options", fl_resolver_is_word, "one word",
+			       err);
+	if (!r && d->domain && *d->domain && !is_domain(d->domain))
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "dns.domain: expected a domain, not \"%.64s\"", d->domain);
+	return r;
 }
 
 static bool has_own_sandbox(const struct fl_driver *d)
@@ -117,7 +160,7 @@ int fl_resolver_parse(struct fl_call *c, struct fl_error *err)
 			"dns.enabled: a resolver belongs to the plugin that attaches the "
 			"container, or to the plugin \"dns\" in the chain, not to %s",
 			c->driver->type);
-	return check_servers(&c->dns, err);
+	return check_dns(c, err);
 }
 
 /* ---- the record ---- */

@@ -42,6 +42,9 @@ int fl_resolver_check(struct fl_call *c, struct fl_error *err);
 int fl_resolver_status(struct fl_call *c, struct fl_error *err);
 void fl_resolver_clear(struct fl_resolver *r);
 
+/* Without blanks and control characters: what may stand in resolv.conf and hosts. */
+bool fl_resolver_is_word(const char *s);
+
 /* ---- files.c: resolv.conf, hosts, hostname, for runtimes and people to mount ---- */
 
 /* STATE/files/CONTAINER */

@@ -72,7 +72,12 @@ static int take_list(const json_t *from, const char *key, const char *as, json_t
 		return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
 				    "runtimeConfig.dns.%s: expected a list of strings, not %s", key,
 				    fl_json_kind(v));
-	if (v && json_array_size(v))
+	for (size_t i = 0; i < json_array_size(v); i++)
+		if (!json_is_string(json_array_get(v, i)))
+			return fl_error_set(err, EINVAL, FL_ECODE_DECODE,
+					    "runtimeConfig.dns.%s[%zu]: expected a string, not %s",
+					    key, i, fl_json_kind(json_array_get(v, i)));
+	if (json_array_size(v))
 		json_object_set(to, as, v);
 	return 0;
 }
