@@ -56,8 +56,7 @@ class Reference:
 
 @needs_reference
 def test_behind_the_reference_bridge(lab, cni, upstream):
-    for name in ("c1", "c2"):
-        lab.run(["ip", "link", "set", "lo", "up"], netns=name)
+    dns.lo_up(lab, "c1")
     network = Reference(cni)
     before = snapshot.take(lab, ["c1"], stores=False)
     two = network.add("c2", "two", aliases=["second"])
@@ -110,7 +109,7 @@ def test_behind_our_bridge(lab, cni, upstream):
 
 def test_both_at_once(lab, cni, upstream):
     """One address each, and the sandbox is served until the second of them goes."""
-    lab.run(["ip", "link", "set", "lo", "up"], netns="c1")
+    dns.lo_up(lab, "c1")
     configs.warm(cni, dns.network())
     before = snapshot.take(lab, ["c1"])
     main = part(dns.network(dns={"search": ["a.example"]}))

@@ -40,8 +40,7 @@ def tap():
 def test_kind(lan, cni, config):
     """Names between two containers (where there can be two), and the sandbox afterwards is as it was."""
     plugin, names = config["type"], ["c1"] if config.get("mode") == "passthru" else ["c1", "c2"]
-    for name in names:
-        lan.run(["ip", "link", "set", "lo", "up"], netns=name)
+    dns.lo_up(lan, *names)
     if plugin == "ptp":
         configs.warm(cni, config, plugin)
     before = snapshot.take(lan, names, stores=False)

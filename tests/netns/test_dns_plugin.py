@@ -23,12 +23,6 @@ def witness(lab, netns="c1"):
     return lambda: configs.link(lab, "witness") is not None
 
 
-def up(lab, *names):
-    """lo as runtimes have it: 127.0.0.11 needs it, and it stays up."""
-    for name in names:
-        lab.run(["ip", "link", "set", "lo", "up"], netns=name)
-
-
 # ---- the result ----
 
 def test_result(lab, cni):
@@ -83,7 +77,7 @@ def test_add_and_del_take_effect_at_once(lab, cni, tcp):
 
 def test_everything_goes(lab, cni):
     """The sandbox lives on, as it was before: no table, no socket on port 53 or elsewhere, no file, no record."""
-    up(lab, "c1")
+    dns.lo_up(lab, "c1")
     configs.warm(cni, NET)
     before = snapshot.take(lab, ["c1"])
     for _ in range(2):
@@ -100,7 +94,7 @@ def listening(lab, netns):
 
 
 def test_second_network_of_a_sandbox(lab, cni, upstream):
-    up(lab, "c1")
+    dns.lo_up(lab, "c1")
     dns.attach(cni, OTHER, "c2", "db")
     dns.attach(cni, NET, "c1", "web")
     before, sockets = snapshot.take(lab, ["c1"]), listening(lab, "c1")
@@ -147,7 +141,7 @@ def test_path_that_leads_nowhere(lab, cni):
 
 
 def test_gc_in_a_sandbox_that_lives(lab, cni):
-    up(lab, "c1")
+    dns.lo_up(lab, "c1")
     configs.warm(cni, NET)
     before = snapshot.take(lab, ["c1"])
     dns.attach(cni, NET, "c1", "web")
@@ -157,7 +151,7 @@ def test_gc_in_a_sandbox_that_lives(lab, cni):
 
 @pytest.mark.parametrize("where", [None, "c1"])
 def test_somebody_flushed_the_rules(lab, cni, where):
-    up(lab, "c1")
+    dns.lo_up(lab, "c1")
     dns.attach(cni, NET, "c1", "web")
     lab.run(["nft", "flush", "ruleset"], netns=where)
     cni.delete("bridge", NET).expect()
@@ -167,7 +161,7 @@ def test_somebody_flushed_the_rules(lab, cni, where):
 
 def test_del_without_a_daemon(lab, cni):
     """Whoever killed it: its rules in the sandbox go by the record."""
-    up(lab, "c1")
+    dns.lo_up(lab, "c1")
     configs.warm(cni, NET)
     before = snapshot.take(lab, ["c1"])
     dns.attach(cni, NET, "c1", "web")
@@ -190,7 +184,7 @@ def test_add_after_the_daemon_died(lab, cni):
 @pytest.mark.parametrize("setting", ["/run/empty", "/run/empty/deeper"])
 def test_without_the_program(lab, cni, setting):
     lab.run(["mkdir", "/run/empty"])
-    up(lab, "c1")
+    dns.lo_up(lab, "c1")
     configs.warm(cni, configs.bridge())
     before = snapshot.take(lab, ["c1"])
     outcome = cni.add("bridge", dns.named(NET, "web"), env={LIBEXEC: setting})
@@ -250,7 +244,7 @@ def test_application_has_port_53(lab, cni):
 
 
 def test_application_was_there_first(lab, cni):
-    up(lab, "c1")
+    dns.lo_up(lab, "c1")
     servers = [lab.udp_server("c1", "0.0.0.0", 53), lab.tcp_server("c1", "0.0.0.0", 53)]
     [one] = dns.attach(cni, NET, "c1", "web")
     assert dns.lookup(lab, "c1", "web") == dns.lookup(lab, "c1", "web", tcp=True) == [one]

@@ -65,6 +65,12 @@ def attach(cni, config, container, name=None, **kwargs):
     return cni.add("bridge", named(config, name, **kwargs), container, **call).expect().addresses()
 
 
+def lo_up(lab, *names):
+    """As runtimes have it. ADD sets it up where it is not, since 127.0.0.11 needs it, and it stays so."""
+    for name in names:
+        lab.run(["ip", "link", "set", "lo", "up"], netns=name)
+
+
 # ---- asking ----
 
 def query(name, kind="A", **how):
