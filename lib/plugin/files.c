@@ -43,7 +43,8 @@ static int write_new(const char *dir, const char *name, const struct fl_strbuf *
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return errno == EEXIST ? 0 : fail(path, errno, err);
-	if (write(fd, text->s, text->len) != (ssize_t)text->len)
+	/* Everybody in the container reads it, whatever the caller's umask. */
+	if (fchmod(fd, 0644) || write(fd, text->s, text->len) != (ssize_t)text->len)
 		return fail(path, errno ? errno : EIO, err);
 	return 0;
 }
@@ -61,8 +62,8 @@ static bool is_usable(const char *option)
 	char *end;
 	unsigned long n;
 
-	if (!is_ndots(option))
-		return true;
+	if (!fl_resolver_is_word(option) || !is_ndots(option))
+		return fl_resolver_is_word(option);
 	n = strtoul(option + 6, &end, 10);
 	return option[6] >= '0' && option[6] <= '9' && !*end && n <= NDOTS_MAX;
 }
@@ -89,8 +90,22 @@ static void add_search(struct fl_strbuf *b, char **search)
 		return;
 	fl_strbuf_add(b, "search");
 	for (; *search; search++)
-		fl_strbuf_addf(b, " %s", *search);
+		if (fl_resolver_is_word(*search))
+			fl_strbuf_addf(b, " %s", *search);
 	fl_strbuf_add(b, "\n");
+}
+
+/* Where there is no list, the domain is what is searched (resolv.conf(5)). */
+static bool has_search(const struct fl_dns *d)
+{
+	return d->search || (d->domain && *d->domain);
+}
+
+static void add_search_of(struct fl_strbuf *b, const struct fl_dns *d)
+{
+	char *domain[] = { d->domain, NULL };
+
+	add_search(b, d->search ? d->search : domain);
 }
 
 static int write_resolv_conf(struct fl_call *c, const char *dir, struct fl_error *err)
@@ -98,13 +113,12 @@ static int write_resolv_conf(struct fl_call *c, const char *dir, struct fl_error
 	FL_AUTOSTRBUF struct fl_strbuf b = { 0 };
 	const struct fl_dns *d = &c->result.dns;
 	struct fl_dns host = { 0 };
-	char *domain[] = { d->domain, NULL };
 	int r;
 
-	if (!d->search || !d->options)
+	if (!has_search(d) || !d->options)
 		fl_resolvconf_read(HOST_RESOLV_CONF, &host, NULL);
 	fl_strbuf_addf(&b, "# container %s\nnameserver " FL_DNSD_ADDRESS "\n", c->req.container);
-	add_search(&b, d->search ? d->search : d->domain && *d->domain ? domain : host.search);
+	add_search_of(&b, has_search(d) ? d : &host);
 	add_options(&b, d->options ? d->options : host.options);
 	r = write_new(dir, "resolv.conf", &b, err);
 	fl_dns_clear(&host);
@@ -150,7 +164,7 @@ static void own_line(const struct fl_endpoint *ep, uint32_t i, struct fl_strbuf 
 
 	own_name(ep, name, sizeof(name));
 	fl_strbuf_addf(b, "%s\t", fl_addr_str(&ep->addrs[i].addr, FL_ADDR_BUF));
-	if (domain && *domain && !strchr(name, '.'))
+	if (domain && fl_resolver_is_word(domain) && !strchr(name, '.'))
 		fl_strbuf_addf(b, "%s.%s ", name, domain);
 	fl_strbuf_add(b, name);
 	if (ep->name[0] && strcmp(ep->name, name) != 0)
@@ -158,10 +172,11 @@ static void own_line(const struct fl_endpoint *ep, uint32_t i, struct fl_strbuf 
 	fl_strbuf_add(b, "\n");
 }
 
+/* At which the host itself is reached: the gateway may also be another machine. */
 static const struct fl_addr *first_gateway(const struct fl_call *c)
 {
 	for (size_t i = 0; i < c->result.n_ips; i++)
-		if (fl_addr_is_set(&c->result.ips[i].gateway))
+		if (fl_resolver_is_host(c, &c->result.ips[i].gateway))
 			return &c->result.ips[i].gateway;
 	return NULL;
 }
@@ -194,11 +209,18 @@ static int open_hosts(const char *dir, bool create, char *path, size_t size, str
 		n = -1;
 	while (n >= 0 && ret->len < HOSTS_MAX && (n = read(fd, chunk, sizeof(chunk))) > 0)
 		fl_strbuf_addn(ret, chunk, (size_t)n);
-	if (n >= 0 && !ret->failed)
+	if (n >= 0 && !ret->failed && ret->len < HOSTS_MAX)
 		return fd;
-	n = errno;
+	n = n < 0 ? errno : ret->failed ? ENOMEM : EFBIG;
 	close(fd);
 	return fail(path, (int)n, err);
+}
+
+/* The last line may have been written without its end. */
+static void end_line(struct fl_strbuf *text)
+{
+	if (text->len && text->s[text->len - 1] != '\n')
+		fl_strbuf_add(text, "\n");
 }
 
 /* Where the line begins; NULL: it is not there. */
@@ -224,10 +246,12 @@ static int write_hosts(struct fl_call *c, const char *dir, struct fl_error *err)
 	char path[4400];
 	FL_AUTOCLOSE int fd = open_hosts(dir, true, path, sizeof(path), &text, err);
 	size_t had = text.len;
+	int e;
 
 	if (fd < 0)
 		return fd;
-	if (!had)
+	end_line(&text);
+	if (!had && !fchmod(fd, 0644))
 		add_base(&text);
 	for (size_t i = 0; i < c->resolver.hosts.n; i++) {
 		extra_line(c, ((const char **)c->resolver.hosts.items)[i], &line);
@@ -239,9 +263,13 @@ static int write_hosts(struct fl_call *c, const char *dir, struct fl_error *err)
 	}
 	if (text.failed)
 		return fl_error_oom(err);
-	if (pwrite(fd, text.s + had, text.len - had, (off_t)had) != (ssize_t)(text.len - had))
-		return fail(path, errno ? errno : EIO, err);
-	return 0;
+	if (pwrite(fd, text.s + had, text.len - had, (off_t)had) == (ssize_t)(text.len - had))
+		return 0;
+	e = errno;
+	/* Half a line would stay for ever. */
+	if (ftruncate(fd, (off_t)had))
+		e = errno;
+	return fail(path, e ? e : EIO, err);
 }
 
 static int drop_lines(const struct fl_endpoint *ep, const char *dir, struct fl_error *err)
@@ -249,10 +277,12 @@ static int drop_lines(const struct fl_endpoint *ep, const char *dir, struct fl_e
 	FL_AUTOSTRBUF struct fl_strbuf text = { 0 };
 	char path[4400];
 	FL_AUTOCLOSE int fd = open_hosts(dir, false, path, sizeof(path), &text, err);
-	size_t had = text.len;
+	bool found = false;
 
+	/* So large it is somebody else's work. */
 	if (fd < 0)
-		return fd == -ENOENT ? 0 : fd;
+		return fd == -ENOENT || fd == -EFBIG ? 0 : fd;
+	end_line(&text);
 	for (uint32_t i = 0; i < ep->n_addrs; i++) {
 		FL_AUTOSTRBUF struct fl_strbuf line = { 0 };
 		char *at;
@@ -263,8 +293,9 @@ static int drop_lines(const struct fl_endpoint *ep, const char *dir, struct fl_e
 			continue;
 		memmove(at, at + line.len, text.len - (size_t)(at - text.s) - line.len + 1);
 		text.len -= line.len;
+		found = true;
 	}
-	if (text.len == had)
+	if (!found)
 		return 0;
 	if (pwrite(fd, text.s, text.len, 0) != (ssize_t)text.len || ftruncate(fd, (off_t)text.len))
 		return fail(path, errno ? errno : EIO, err);
@@ -295,6 +326,8 @@ int fl_files_write(struct fl_call *c, struct fl_error *err)
 			return r;
 		mkdir(dir, 0755);
 	}
+	if (chmod(dir, 0755))
+		return fail(dir, errno, err);
 	r = write_resolv_conf(c, dir, err);
 	if (!r)
 		r = write_hostname(c, dir, err);

@@ -345,15 +345,33 @@ static int listen_at(struct fl_call *c, const struct fl_addr *a, struct fl_error
 	return ask_started(c, &q, -1, NULL, err);
 }
 
+static int same_address(void *arg, const struct fl_ifaddr *a)
+{
+	return fl_addr_eq(&a->prefix.addr, arg);
+}
+
+bool fl_resolver_is_host(const struct fl_call *c, const struct fl_addr *a)
+{
+	return fl_addr_is_set(a) && fl_ifaddrs_each(c->host, 0, same_address, (void *)a, NULL) == 1;
+}
+
 static int listen_all(struct fl_call *c, struct fl_error *err)
 {
-	const struct fl_result *r = &c->result;
-	int e = 0;
+	const struct fl_result *res = &c->result;
+	bool found = !c->resolver.listen_port;
+	int r = 0;
 
-	for (size_t i = 0; !e && c->resolver.listen_port && i < r->n_ips; i++)
-		if (fl_addr_is_set(&r->ips[i].gateway))
-			e = listen_at(c, &r->ips[i].gateway, err);
-	return e;
+	for (size_t i = 0; !r && c->resolver.listen_port && i < res->n_ips; i++)
+		if (fl_resolver_is_host(c, &res->ips[i].gateway)) {
+			found = true;
+			r = listen_at(c, &res->ips[i].gateway, err);
+		}
+	if (!r && !found)
+		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_CONFIG,
+				    "dns.listen: network %s has no gateway that is an address of "
+				    "this host",
+				    c->req.network);
+	return r;
 }
 
 int fl_resolver_open(struct fl_call *c, struct fl_error *err)
@@ -408,6 +426,25 @@ static int close_sandbox(struct fl_call *c, const struct fl_endpoint *ep, struct
 	return 0;
 }
 
+static int is_same_container(void *arg, const struct fl_sandbox_entry *e)
+{
+	const struct fl_endpoint *ep = arg;
+
+	return !strcmp(e->id.container, ep->id.container) && !fl_endpoint_id_eq(&e->id, &ep->id);
+}
+
+/* Containers may share a sandbox, and each has files. 1: another endpoint of this one still
+ * needs them. */
+static int needs_files(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	return r ? r
+		 : fl_sandboxes_each(t, fl_endpoint_sandbox(ep), false, is_same_container,
+				     (void *)ep, err);
+}
+
 int fl_resolver_close(struct fl_call *c, const struct fl_endpoint *ep, bool last,
 		      struct fl_error *err)
 {
@@ -415,8 +452,8 @@ int fl_resolver_close(struct fl_call *c, const struct fl_endpoint *ep, bool last
 
 	if (!*ep->dns)
 		return 0;
-	r = last ? close_sandbox(c, ep, err) : 0;
-	return r ? r : fl_files_remove(c, ep, last, err);
+	r = last ? close_sandbox(c, ep, err) : needs_files(c, ep, err);
+	return r < 0 ? r : fl_files_remove(c, ep, !r, err);
 }
 
 void fl_resolver_unlisten(struct fl_call *c, const char *network)

@@ -44,6 +44,8 @@ void fl_resolver_clear(struct fl_resolver *r);
 
 /* Without blanks and control characters: what may stand in resolv.conf and hosts. */
 bool fl_resolver_is_word(const char *s);
+/* Does the host have the address? */
+bool fl_resolver_is_host(const struct fl_call *c, const struct fl_addr *a);
 
 /* ---- files.c: resolv.conf, hosts, hostname, for runtimes and people to mount ---- */
 
