@@ -128,3 +128,17 @@ def test_listener_survives_the_daemon(lab, cni):
     assert listening(lab) == []
     dns.attach(cni, dns.second(), "c2")
     assert host_lookup(lab, "web") == [one]
+
+
+def test_gateway_that_is_not_the_host(lab, cni):
+    """Another machine's, or nobody's: there is no place to listen at, and the error says so."""
+    dns.lo_up(lab, "c1")
+    ipam = configs.host_local({"subnet": "192.0.2.0/24", "rangeStart": "192.0.2.99", "gateway": "192.0.2.2"})
+    macvlan = {"cniVersion": configs.VERSION, "name": "lan", "type": "macvlan", "master": "up0", "ipam": ipam}
+    apart = dns.network(isDefaultGateway=None, ipMasq=None, dns={"listen": True})
+    warm = configs.bridge(isDefaultGateway=None, ipMasq=None)
+    configs.warm(cni, warm)
+    before = snapshot.take(lab, ["c1"])
+    for plugin, config in (("macvlan", {**macvlan, "dns": apart["dns"]}), ("bridge", apart)):
+        cni.add(plugin, config).refused(7, "dns.listen", "gateway")
+        assert not snapshot.diff(before, snapshot.take(lab, ["c1"]))
