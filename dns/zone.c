@@ -178,16 +178,18 @@ static bool target_of(const struct fl_zone *z, const struct found *f, size_t i,
 static void put_services(const struct fl_zone *z, struct fl_dns_reply *r, const struct found *f,
 			 const struct service *s)
 {
-	static const size_t most = 64; /* each costs the reading of a record */
-	size_t put[64], n = 0;
+	enum { MOST = 64 }; /* owners that are looked at: each costs the reading of its records */
+	size_t put[MOST], n = 0, asked = 0;
 	struct fl_dns_name target;
 	uint16_t port;
 
-	for (size_t i = 0; i < f->n && n < most; i++) {
+	for (size_t i = 0; i < f->n && asked < MOST; i++) {
 		struct fl_addr a = addr_of(&f->host[i]);
 
-		if (!f->host[i].family || seen_owner(f, i) ||
-		    z->service(z->arg, &a, z->nets[f->net[i]].name, s->name, s->proto, &port) ||
+		if (!f->host[i].family || seen_owner(f, i))
+			continue;
+		asked++;
+		if (z->service(z->arg, &a, z->nets[f->net[i]].name, s->name, s->proto, &port) ||
 		    !target_of(z, f, i, &target))
 			continue;
 		fl_dns_put_srv(r, FL_ZONE_TTL, 0, 0, port, &target);
