@@ -261,6 +261,18 @@ BANDWIDTH = Plugin(
          Bad("egressBurst-huge", {"egressBurst": 1 << 36}, ("burst",)),
          Bad("runtimeConfig.bandwidth-type", {"runtimeConfig": {"bandwidth": "fast"}}, ("bandwidth",))))
 
+# A container's lo stays up: 127.0.0.11 needs it.
+DNS = Plugin(
+    "dns", "chained", {"dns": {"search": ["conf.example"]}}, each=lambda container: {"args": {"cni": {"name": f"name-{container}"}}},
+    exclusive=False, master="base0", stays=("links", "routes"),
+    bad=(*_DNS, *(Bad(f"dns.{key}-type", {"dns": {key: value}}, (key,), newer=True) for key, value in
+                  (("enabled", "yes"), ("forward", 1), ("cache", "no"), ("listen", "53"), ("hosts", "db:192.0.2.1"))),
+         Bad("dns.nameservers", {"dns": {"nameservers": ["nonsense"]}}, ("nameservers",)),
+         Bad("dns.listen-zero", {"dns": {"listen": 0}}, ("listen",)),
+         Bad("dns.hosts", {"dns": {"hosts": ["nonsense"]}}, ("hosts",)),
+         Bad("runtimeConfig.aliases-type", {"runtimeConfig": {"aliases": "www"}}, ("aliases",)),
+         Bad("args.cni.hostname", {"args": {"cni": {"hostname": "a b"}}}, ("hostname",))))
+
 SBR = Plugin("sbr", "chained", {}, exclusive=False, stateful=False, tamper=("rule",),
              bad=(_type("table", "x", newer=True), Bad("table-negative", {"table": -1}, ("table",), newer=True),
                   _type("addSourceHints", "x", newer=True)))
@@ -272,7 +284,7 @@ VRF = Plugin(
 
 PLUGINS = {plugin.name: plugin for plugin in (
     BRIDGE, PTP, MACVLAN, IPVLAN, VLAN, HOST_DEVICE, DUMMY, TAP, LOOPBACK, NONE, HOST, CONTAINER, HOST_LOCAL, STATIC,
-    DHCP, PORTMAP, FIREWALL, TUNING, BANDWIDTH, SBR, VRF)}
+    DHCP, PORTMAP, FIREWALL, TUNING, BANDWIDTH, DNS, SBR, VRF)}
 
 
 def unknown(name):
