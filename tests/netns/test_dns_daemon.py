@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """fairlead-dnsd as a process: started, killed, replaced, ended."""
 import glob
+import json
 import os
 import signal
 import socket
@@ -327,7 +328,7 @@ def test_state_directory_removed(lab, cni, two):
 def test_port_taken_in_the_sandbox_before_a_restart(lab, two):
     """Reopened on another port, the sandbox's rules follow."""
     _, _, other = two
-    port = [int(r["expr"][-2]["mangle"]["value"]) for r in _rules(lab, "c1") if r["expr"][-2]["mangle"]["value"] != 53][0]
+    port = next(port for port in _ports_set(lab, "c1") if port != 53)
     pids = [parent(broker(lab)), broker(lab), worker(lab)]
     kill(*pids)
     until(lambda: not any(alive(pid) for pid in pids))
@@ -341,10 +342,10 @@ def test_port_taken_in_the_sandbox_before_a_restart(lab, two):
     thief.close()
 
 
-def _rules(lab, netns):
-    import json
+def _ports_set(lab, netns):
+    """What the rules in the sandbox set ports to."""
     out = json.loads(lab.run(["nft", "-j", "list", "table", "ip", "fairlead_dns"], netns=netns).stdout)
-    return [o["rule"] for o in out["nftables"] if "rule" in o]
+    return [e["mangle"]["value"] for o in out["nftables"] if "rule" in o for e in o["rule"]["expr"] if "mangle" in e]
 
 
 def test_path_that_is_gone_but_a_process_is_there(lab, cni, two):

@@ -267,8 +267,10 @@ struct fixture {
 static struct fixture *fixture(struct fixture *f)
 {
 	*f = (struct fixture){ .w = { hosts, backs, services, 0, 0 } };
-	f->nets[0] =
-		(struct fl_zone_net){ "net", name_of("net"), name_of("corp.example"), &f->hits[0] };
+	f->nets[0] = (struct fl_zone_net){ .name = "net",
+					   .suffix = name_of("net"),
+					   .domain = name_of("corp.example"),
+					   .hits = &f->hits[0] };
 	f->nets[1] = (struct fl_zone_net){ .name = "other",
 					   .suffix = name_of("other"),
 					   .hits = &f->hits[1] };
