@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * dns-fill STATE NAMES SANDBOXES: writes what as many ADDs would have written for the resolver, in
- * few transactions. An endpoint for each "NAME ADDRESS" of the file NAMES, in a sandbox that nobody
- * can enter, and one for each path of the file SANDBOXES; all on one network.
+ * few transactions: containers elsewhere that have the names and addresses of the file NAMES, and
+ * an endpoint here for each path of the file SANDBOXES; all on one network.
  */
 #include "netns/netns.h"
 #include "store/hosts.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH = 2000, LINE_MAX = 4096 };
+enum { BATCH = 2000, LINE_MAX = 4096, GROUP = 3 };
 
 #define NETWORK "bench"
 #define SETTINGS "{\"forward\":false}"
@@ -20,40 +21,63 @@ struct fill {
 	struct fl_txn *txn;
 	struct fl_netns self;
 	unsigned long n;
+	char group[GROUP][64], address[64];
+	size_t n_group;
 	struct fl_error err;
 };
 
-static int put(struct fill *f, struct fl_endpoint *ep)
+static void describe(struct fill *f, struct fl_endpoint *ep, const char *id)
 {
-	int r = f->txn ? 0 : fl_txn_begin(f->store, true, &f->txn, &f->err);
-
 	snprintf(ep->id.network, sizeof(ep->id.network), NETWORK);
 	snprintf(ep->id.driver, sizeof(ep->id.driver), "bridge");
 	snprintf(ep->id.ifname, sizeof(ep->id.ifname), "eth0");
-	snprintf(ep->id.container, sizeof(ep->id.container), "%064lx", ++f->n);
-	snprintf(ep->link, sizeof(ep->link), "veth%08lx", f->n);
+	snprintf(ep->id.container, sizeof(ep->id.container), "%s%052lx", id, ++f->n);
 	snprintf(ep->dns, sizeof(ep->dns), SETTINGS);
 	ep->state = FL_STATE_CREATING;
+}
+
+/* Elsewhere: names, and no record of its own. Here: all that an ADD writes. */
+static int put(struct fill *f, const struct fl_endpoint *ep, bool here)
+{
+	int r = f->txn ? 0 : fl_txn_begin(f->store, true, &f->txn, &f->err);
+
 	if (!r)
-		r = fl_endpoint_put(f->txn, ep, &f->err);
+		r = here ? fl_endpoint_put(f->txn, ep, &f->err) : fl_hosts_put(f->txn, ep, &f->err);
 	if (!r && f->n % BATCH == 0)
 		r = fl_txn_commit(&f->txn, &f->err);
 	return r;
 }
 
+/* The lines of one container follow each other: name, alias, short id, as many as there are. */
+static int put_group(struct fill *f)
+{
+	struct fl_endpoint ep = { .n_addrs = 1, .addrs[0].len = 8 };
+
+	if (!f->n_group)
+		return 0;
+	describe(f, &ep, f->n_group > 2 ? f->group[2] : "000000000000");
+	snprintf(ep.name, sizeof(ep.name), "%s", f->group[0]);
+	if (f->n_group > 1)
+		snprintf(ep.aliases, sizeof(ep.aliases), "[\"%s\"]", f->group[1]);
+	f->n_group = 0;
+	if (fl_addr_parse(f->address, &ep.addrs[0].addr))
+		return fl_error_set(&f->err, EINVAL, FL_ECODE_CONFIG, "no address: %s", f->address);
+	return put(f, &ep, false);
+}
+
 static int put_name(struct fill *f, char *line)
 {
-	struct fl_endpoint ep = { .n_addrs = 1 };
 	char *at = strchr(line, ' ');
+	int r = 0;
 
 	if (!at)
-		return fl_error_set(&f->err, 22, FL_ECODE_CONFIG, "no address: %s", line);
+		return fl_error_set(&f->err, EINVAL, FL_ECODE_CONFIG, "no address: %s", line);
 	*at = '\0';
-	snprintf(ep.name, sizeof(ep.name), "%s", line);
-	ep.addrs[0].len = 8;
-	if (fl_addr_parse(at + 1, &ep.addrs[0].addr))
-		return fl_error_set(&f->err, 22, FL_ECODE_CONFIG, "no address: %s", at + 1);
-	return put(f, &ep);
+	if (strcmp(f->address, at + 1) != 0 || f->n_group == GROUP)
+		r = put_group(f);
+	snprintf(f->address, sizeof(f->address), "%s", at + 1);
+	snprintf(f->group[f->n_group++], sizeof(f->group[0]), "%s", line);
+	return r;
 }
 
 static int put_sandbox(struct fill *f, char *line)
@@ -66,7 +90,8 @@ static int put_sandbox(struct fill *f, char *line)
 	ep.cookie = ns.cookie;
 	ep.dev = ns.dev;
 	ep.ino = ns.ino;
-	return r ? r : put(f, &ep);
+	describe(f, &ep, "");
+	return r ? r : put(f, &ep, true);
 }
 
 static int each_line(struct fill *f, const char *path, int (*fn)(struct fill *f, char *line))
@@ -76,7 +101,7 @@ static int each_line(struct fill *f, const char *path, int (*fn)(struct fill *f,
 	int r = 0;
 
 	if (!file)
-		return fl_error_set(&f->err, 2, FL_ECODE_IO, "cannot read %s", path);
+		return fl_error_set(&f->err, ENOENT, FL_ECODE_IO, "cannot read %s", path);
 	while (!r && fgets(line, sizeof(line), file)) {
 		line[strcspn(line, "\n")] = '\0';
 		r = *line ? fn(f, line) : 0;
@@ -98,6 +123,8 @@ int main(int argc, char **argv)
 		r = fl_store_open(argv[1], &f.store, &f.err);
 	if (!r)
 		r = each_line(&f, argv[2], put_name);
+	if (!r)
+		r = put_group(&f);
 	if (!r)
 		r = each_line(&f, argv[3], put_sandbox);
 	if (!r && f.txn)

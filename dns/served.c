@@ -20,6 +20,7 @@
 
 /* Above what the kernel gives out by itself (ip_local_port_range). */
 enum { PORT_FIRST = 61000, PORT_COUNT = 4096, PORT_TRIES = 64, BACKLOG = 128 };
+enum { RECEIVE_BYTES = 1 << 19 };
 
 static struct served **bucket_of(struct broker *b, uint64_t sandbox)
 {
@@ -58,7 +59,7 @@ static int bound(int type, const struct fl_addr *a, uint16_t port)
 	struct sockaddr_in four = { .sin_family = AF_INET, .sin_port = htons(port) };
 	bool v4 = a->family == AF_INET;
 	FL_AUTOCLOSE int s = socket(a->family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	int one = 1, whole = IP_PMTUDISC_DO;
+	int one = 1, whole = IP_PMTUDISC_DO, room = RECEIVE_BYTES;
 
 	if (s < 0)
 		return -errno;
@@ -70,6 +71,9 @@ static int bound(int type, const struct fl_addr *a, uint16_t port)
 	 * interface, which ours, for being in 127.0.0.0/8 without, takes two searches to find. */
 	if (v4)
 		setsockopt(s, SOL_IP, IP_TRANSPARENT, &one, sizeof(one));
+	/* Thousands of queries may come from one sandbox while another is answered. */
+	if (type == SOCK_DGRAM)
+		setsockopt(s, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof(room));
 	/* Never in fragments (RFC 9715 section 3.1), which also spares the packet a number. */
 	if (v4 && type == SOCK_DGRAM)
 		setsockopt(s, SOL_IP, IP_MTU_DISCOVER, &whole, sizeof(whole));

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <event2/buffer.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -139,10 +140,27 @@ void stream_answer(struct stream *s, const uint8_t *msg, size_t len)
 	write_message(s, msg, len);
 }
 
+/* With no descriptor left, the connection would wait and wake us without end: it is closed instead.
+ */
+static int accept_one(struct view *v)
+{
+	struct worker *w = v->w;
+	int fd = accept4(v->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0 || (errno != EMFILE && errno != ENFILE) || w->spare < 0)
+		return fd;
+	close(w->spare);
+	fd = accept4(v->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	if (fd >= 0)
+		close(fd);
+	w->spare = fcntl(w->channel, F_DUPFD_CLOEXEC, 0);
+	return -1;
+}
+
 void streams_accept(struct view *v)
 {
 	static const struct timeval idle = { IDLE_SECONDS, 0 };
-	int fd = accept4(v->tcp, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	int fd = accept_one(v);
 	struct stream *s = fd >= 0 && v->n_streams < STREAMS_MAX ? calloc(1, sizeof(*s)) : NULL;
 
 	if (s)

@@ -89,12 +89,14 @@ static void add_servers(struct scope *s, const json_t *list)
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		struct server one = { .port = FL_DNS_PORT };
 
-		if (!s->servers)
+		if (!s->servers) {
 			s->servers = calloc(1, sizeof(*s->servers));
+			if (s->servers)
+				s->servers->refs = 1;
+		}
 		if (!s->servers || s->servers->n == SERVERS_MAX ||
 		    fl_addr_parse(json_string_value(json_array_get(list, i)), &one.addr))
 			continue;
-		s->servers->refs = 1;
 		s->servers->v[s->servers->n++] = one;
 	}
 }

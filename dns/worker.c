@@ -261,6 +261,7 @@ static int prepare(struct worker *w, int channel, const char *state, const char 
 	if (r)
 		return r;
 	w->channel = channel;
+	w->spare = fcntl(channel, F_DUPFD_CLOEXEC, 0);
 	w->base = event_base_new();
 	w->udp_set = epoll_create1(EPOLL_CLOEXEC);
 	w->buffers = buffers_new();

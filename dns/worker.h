@@ -243,6 +243,7 @@ struct worker {
 	struct fl_store *store;
 	struct fl_txn *txn; /* open while queries are handled */
 	int channel;
+	int spare;   /* descriptor to be given up when there is no other */
 	int udp_set; /* epoll */
 	bool draining;
 	struct view *views[VIEW_BUCKETS];

@@ -10,8 +10,6 @@
 
 #define SHORT_ID 12 /* digits of a container's id: what every runtime shows */
 
-_Static_assert(sizeof(struct fl_host) == 25, "struct fl_host is what the table holds");
-
 #define HASH_START 0xcbf29ce484222325u /* FNV-1a */
 
 static uint64_t hash_more(uint64_t h, const void *p, size_t n)
@@ -121,19 +119,29 @@ struct entry {
 	struct fl_error *err;
 };
 
+/* As an entry of hosts: every byte counts, where there are a hundred thousand. */
+static struct fl_bytes host_entry(struct fl_key *k, const struct fl_addr *a, uint64_t owner)
+{
+	k->len = 0;
+	k->overflow = false;
+	if (a)
+		fl_key_addr(k, a);
+	else
+		fl_key_u8(k, 0);
+	fl_key_bytes(k, &owner, sizeof(owner));
+	return fl_key_done(k);
+}
+
 static int change_host(const struct entry *e, const struct fl_dns_name *name,
 		       const struct fl_addr *a, bool put)
 {
-	struct fl_host host = { .family = !a ? 0 : a->family == AF_INET ? 4 : 6 };
 	MDB_dbi dbi = e->t->store->dbi[FL_TABLE_HOSTS];
-	struct fl_key k;
-	struct fl_bytes key = host_key(&k, name, e->ep->id.network);
-	MDB_val mk = { key.len, (void *)key.p }, mv = { sizeof(host), &host };
+	struct fl_key k, v;
+	struct fl_bytes key = host_key(&k, name, e->ep->id.network),
+			val = host_entry(&v, a, e->owner);
+	MDB_val mk = { key.len, (void *)key.p }, mv = { val.len, (void *)val.p };
 	int rc;
 
-	if (a)
-		memcpy(host.addr, a->b, sizeof(host.addr));
-	memcpy(host.owner, &e->owner, sizeof(host.owner));
 	rc = put ? mdb_put(e->t->mdb, dbi, &mk, &mv, MDB_NODUPDATA)
 		 : mdb_del(e->t->mdb, dbi, &mk, &mv);
 	if (rc == MDB_KEYEXIST || rc == MDB_NOTFOUND)
@@ -230,21 +238,27 @@ int fl_listeners_each(struct fl_txn *t,
 
 /* ---- addresses ---- */
 
-/* Name and owner of an entry of the table of addresses. */
-static int split_address(struct fl_bytes val, struct fl_dns_name *ret_name,
-			 struct fl_endpoint_id *ret_id, struct fl_error *err)
+/* '#' is in no id and no name: by the hash of its key an endpoint that is here is found. */
+static struct fl_bytes owner_key(struct fl_key *k, uint64_t owner)
 {
-	const uint8_t *b = val.p;
-	struct fl_bytes rest;
+	*k = (struct fl_key){ 0 };
+	fl_key_u8(k, '#');
+	fl_key_bytes(k, &owner, sizeof(owner));
+	return fl_key_done(k);
+}
 
-	if (!val.len || val.len < 1u + b[0])
+/* Owner and name of an entry of the table of addresses. */
+static int split_address(struct fl_bytes val, uint64_t *ret_owner, struct fl_dns_name *ret_name,
+			 struct fl_error *err)
+{
+	if (val.len <= sizeof(*ret_owner) || val.len > sizeof(*ret_owner) + FL_DNS_NAME_MAX)
 		return fl_error_set(err, EBADMSG, FL_ECODE_STORE, "state: an address is damaged");
-	rest = (struct fl_bytes){ b + 1 + b[0], val.len - 1 - b[0] };
+	memcpy(ret_owner, val.p, sizeof(*ret_owner));
 	if (ret_name) {
-		ret_name->len = b[0];
-		memcpy(ret_name->b, b + 1, b[0]);
+		ret_name->len = (uint8_t)(val.len - sizeof(*ret_owner));
+		memcpy(ret_name->b, (const uint8_t *)val.p + sizeof(*ret_owner), ret_name->len);
 	}
-	return ret_id ? fl_key_endpoint_parse(rest, ret_id, err) : 0;
+	return 0;
 }
 
 static int get_address(struct fl_txn *t, const struct fl_addr *a, const char *network,
@@ -260,12 +274,8 @@ static int put_address(const struct entry *e, const struct fl_addr *a,
 {
 	struct fl_key k, val = { 0 };
 
-	fl_key_u8(&val, name->len);
+	fl_key_bytes(&val, &e->owner, sizeof(e->owner));
 	fl_key_bytes(&val, name->b, name->len);
-	fl_key_endpoint(&val, &e->ep->id);
-	/* Names of the greatest length both: then the address leads to no name. */
-	if (val.overflow)
-		return 0;
 	return fl_put(e->t, FL_TABLE_ADDRESSES, address_key(&k, a, e->ep->id.network),
 		      fl_key_done(&val), e->err);
 }
@@ -273,14 +283,14 @@ static int put_address(const struct entry *e, const struct fl_addr *a,
 /* An address that another endpoint has by now stays that one's. */
 static int del_address(const struct entry *e, const struct fl_addr *a)
 {
-	struct fl_endpoint_id id;
 	struct fl_bytes val;
+	uint64_t owner = 0;
 	struct fl_key k;
 	int r = get_address(e->t, a, e->ep->id.network, &val, e->err);
 
 	if (!r)
-		r = split_address(val, NULL, &id, e->err);
-	if (r || !fl_endpoint_id_eq(&id, &e->ep->id))
+		r = split_address(val, &owner, NULL, e->err);
+	if (r || owner != e->owner)
 		return r == -ENOENT ? 0 : r;
 	return fl_del(e->t, FL_TABLE_ADDRESSES, address_key(&k, a, e->ep->id.network), e->err);
 }
@@ -318,8 +328,11 @@ int fl_hosts_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error
 	/* One that is elsewhere, on another node: only its names are here. */
 	if (!ep->cookie && !ep->ino)
 		return 0;
-	/* The key's length, the key, the resolver's settings. */
 	fl_key_endpoint(&val, &ep->id);
+	r = fl_put(t, FL_TABLE_NAMES, owner_key(&k, e.owner), fl_key_done(&val), err);
+	if (r)
+		return r;
+	/* The key's length, the key, the resolver's settings. */
 	fl_strbuf_addn(&b, &(uint16_t){ (uint16_t)val.len }, sizeof(uint16_t));
 	fl_strbuf_addn(&b, val.b, val.len);
 	fl_strbuf_add(&b, ep->dns);
@@ -337,6 +350,8 @@ int fl_hosts_del(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error
 
 	if (!r)
 		r = change_addresses(&e);
+	if (!r)
+		r = fl_del(t, FL_TABLE_NAMES, owner_key(&k, e.owner), err);
 	return r ? r
 		 : fl_del(t, FL_TABLE_SANDBOXES, sandbox_key(&k, fl_endpoint_sandbox(ep), &e.owner),
 			  err);
@@ -359,18 +374,18 @@ static int renew_cursor(struct fl_txn *t, MDB_cursor **ret, bool *ret_own)
 	return rc;
 }
 
-static int take_hosts(const struct fl_txn *t, MDB_val v, struct fl_host *out, size_t max, size_t *n,
-		      struct fl_error *err)
+static int take_host(const struct fl_txn *t, MDB_val v, struct fl_host *ret, struct fl_error *err)
 {
-	size_t count = v.mv_size / sizeof(*out), room = max - *n;
+	const uint8_t *b = v.mv_data;
+	size_t len = v.mv_size ? (b[0] == 4 ? 4 : b[0] == 6 ? 16 : 0) : 0;
 
-	if (v.mv_size % sizeof(*out))
+	if (v.mv_size != 1 + len + sizeof(ret->owner))
 		return fl_error_set(err, EBADMSG, FL_ECODE_STORE,
 				    "state directory %s: a host's entry is damaged", t->store->dir);
-	if (count > room)
-		count = room;
-	memcpy(out + *n, v.mv_data, count * sizeof(*out));
-	*n += count;
+	ret->family = b[0];
+	memcpy(ret->addr, b + 1, len);
+	memset(ret->addr + len, 0, sizeof(ret->addr) - len);
+	memcpy(ret->owner, b + 1 + len, sizeof(ret->owner));
 	return 0;
 }
 
@@ -387,16 +402,13 @@ int fl_hosts_find(struct fl_txn *t, const struct fl_dns_name *name, const char *
 	if (rc)
 		return fl_store_fail(t->store, rc, err);
 	rc = mdb_cursor_get(c, &mk, &mv, MDB_SET);
-	/* With one entry only this changes nothing, and mv stays that entry. */
-	if (!rc)
-		rc = mdb_cursor_get(c, &mk, &mv, MDB_GET_MULTIPLE);
 	if (rc)
 		r = fl_store_fail(t->store, rc, err);
-	else
-		r = take_hosts(t, mv, out, max, n, err);
-	while (!r && mv.mv_size > sizeof(*out) && *n < max &&
-	       !mdb_cursor_get(c, &mk, &mv, MDB_NEXT_MULTIPLE))
-		r = take_hosts(t, mv, out, max, n, err);
+	while (!rc && !r && *n < max) {
+		r = take_host(t, mv, &out[*n], err);
+		*n += !r;
+		rc = mdb_cursor_get(c, &mk, &mv, MDB_NEXT_DUP);
+	}
 	if (own)
 		mdb_cursor_close(c);
 	return r;
@@ -407,9 +419,16 @@ int fl_hosts_reverse(struct fl_txn *t, const struct fl_addr *a, const char *netw
 		     struct fl_error *err)
 {
 	struct fl_bytes val;
+	uint64_t owner = 0;
+	struct fl_key k;
 	int r = get_address(t, a, network, &val, err);
 
-	return r ? r : split_address(val, ret_name, ret_id, err);
+	if (!r)
+		r = split_address(val, &owner, ret_name, err);
+	if (r || !ret_id)
+		return r;
+	r = fl_get(t, FL_TABLE_NAMES, owner_key(&k, owner), &val, err);
+	return r ? r : fl_key_endpoint_parse(val, ret_id, err);
 }
 
 struct sandboxes {

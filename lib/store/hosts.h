@@ -5,8 +5,8 @@
  * record (fl_endpoint_put(), fl_endpoint_evict()) where that has a resolver (`dns`), and gone as
  * soon as it is marked as `deleting`.
  *
- * - hosts: name on the wire, network -> addresses with a hash of the endpoint's key; one entry each
- * - addresses: address, network -> canonical name on the wire, key of the endpoint
+ * - hosts: name on the wire, network -> family, address, hash of the endpoint's key; one entry each
+ * - addresses: address, network -> hash of the endpoint's key, canonical name on the wire
  * - sandboxes: number of the sandbox, hash of the endpoint's key -> key of the endpoint, its `dns`
  */
 #pragma once
@@ -28,8 +28,8 @@ struct fl_host {
 int fl_hosts_find(struct fl_txn *t, const struct fl_dns_name *name, const char *network,
 		  struct fl_host *out, size_t max, size_t *n, struct fl_error *err);
 
-/* What the address is called on the network (without the network), and whose it is. -ENOENT. Either
- * ret may be NULL. */
+/* What the address is called on the network (without the network), and whose it is. -ENOENT; also
+ * when the owner is asked for and is elsewhere. Either ret may be NULL. */
 int fl_hosts_reverse(struct fl_txn *t, const struct fl_addr *a, const char *network,
 		     struct fl_dns_name *ret_name, struct fl_endpoint_id *ret_id,
 		     struct fl_error *err);

@@ -96,8 +96,7 @@ static int open_tables(struct fl_store *s, MDB_txn *txn, unsigned flags)
 
 	for (int i = 0; i < FL_TABLE_COUNT && !rc; i++)
 		rc = mdb_dbi_open(txn, table_names[i],
-				  flags && i == FL_TABLE_HOSTS ? flags | MDB_DUPSORT | MDB_DUPFIXED
-							       : flags,
+				  flags && i == FL_TABLE_HOSTS ? flags | MDB_DUPSORT : flags,
 				  &s->dbi[i]);
 	return rc;
 }
