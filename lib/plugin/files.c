@@ -193,7 +193,6 @@ static void extra_line(const struct fl_call *c, const char *text, struct fl_strb
 		fl_strbuf_addf(b, "%s\t%.*s\n", fl_addr_str(gateway, FL_ADDR_BUF), len, text);
 }
 
-/* Locked, since two networks of a container may come or go at once. */
 static int open_hosts(const char *dir, bool create, char *path, size_t size, struct fl_strbuf *ret,
 		      struct fl_error *err)
 {
@@ -205,8 +204,6 @@ static int open_hosts(const char *dir, bool create, char *path, size_t size, str
 	fd = open(path, O_RDWR | (create ? O_CREAT : 0) | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (fd < 0)
 		return errno == ENOENT ? -ENOENT : fail(path, errno, err);
-	if (flock(fd, LOCK_EX))
-		n = -1;
 	while (n >= 0 && ret->len < HOSTS_MAX && (n = read(fd, chunk, sizeof(chunk))) > 0)
 		fl_strbuf_addn(ret, chunk, (size_t)n);
 	if (n >= 0 && !ret->failed && ret->len < HOSTS_MAX)
@@ -272,6 +269,12 @@ static int write_hosts(struct fl_call *c, const char *dir, struct fl_error *err)
 	return fail(path, e ? e : EIO, err);
 }
 
+/* Somebody replaced it, or made something large of it: nothing there is ours any more. */
+static bool is_foreign(int e)
+{
+	return e == -ENOENT || e == -EFBIG || e == -ELOOP || e == -EISDIR || e == -ENOTDIR;
+}
+
 static int drop_lines(const struct fl_endpoint *ep, const char *dir, struct fl_error *err)
 {
 	FL_AUTOSTRBUF struct fl_strbuf text = { 0 };
@@ -279,9 +282,8 @@ static int drop_lines(const struct fl_endpoint *ep, const char *dir, struct fl_e
 	FL_AUTOCLOSE int fd = open_hosts(dir, false, path, sizeof(path), &text, err);
 	bool found = false;
 
-	/* So large it is somebody else's work. */
 	if (fd < 0)
-		return fd == -ENOENT || fd == -EFBIG ? 0 : fd;
+		return is_foreign(fd) ? 0 : fd;
 	end_line(&text);
 	for (uint32_t i = 0; i < ep->n_addrs; i++) {
 		FL_AUTOSTRBUF struct fl_strbuf line = { 0 };
@@ -314,19 +316,62 @@ static int write_hostname(struct fl_call *c, const char *dir, struct fl_error *e
 	return write_new(dir, "hostname", &b, err);
 }
 
+/* The folder, if it is still what the path leads to once the lock is ours. */
+static int try_lock(const char *dir, struct fl_error *err)
+{
+	FL_AUTOCLOSE int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	struct stat own, there;
+
+	if (fd < 0)
+		return is_foreign(-errno) ? -errno : fail(dir, errno, err);
+	if (flock(fd, LOCK_EX) || fstat(fd, &own))
+		return fail(dir, errno, err);
+	if (stat(dir, &there) || own.st_ino != there.st_ino || own.st_dev != there.st_dev)
+		return -EAGAIN;
+	return fl_take_fd(&fd);
+}
+
+static int make_folder(const char *dir, struct fl_error *err)
+{
+	int r = mkdir(dir, 0755) ? -errno : 0;
+
+	if (r == -ENOENT) {
+		r = fl_make_parents(dir, err);
+		if (r)
+			return r;
+		r = mkdir(dir, 0755) ? -errno : 0;
+	}
+	return r && r != -EEXIST ? fail(dir, r, err) : 0;
+}
+
+/*
+ * Networks of a container may come and go at once. The lock is the folder's, which no container
+ * sees: whoever can open a file can also lock it for ever.
+ */
+static int make_and_lock(const char *dir, struct fl_error *err)
+{
+	int r = -EAGAIN;
+
+	while (r == -EAGAIN || r == -ENOENT) {
+		r = make_folder(dir, err);
+		if (r)
+			return r;
+		r = try_lock(dir, err);
+	}
+	return r < 0 && is_foreign(r) ? fail(dir, r, err) : r;
+}
+
 int fl_files_write(struct fl_call *c, struct fl_error *err)
 {
+	FL_AUTOCLOSE int lock = -1;
 	char dir[4352];
 	int r;
 
 	fl_files_dir(c, &c->ep, dir, sizeof(dir));
-	if (mkdir(dir, 0755) && errno == ENOENT) {
-		r = fl_make_parents(dir, err);
-		if (r)
-			return r;
-		mkdir(dir, 0755);
-	}
-	if (chmod(dir, 0755))
+	lock = make_and_lock(dir, err);
+	if (lock < 0)
+		return lock;
+	if (fchmod(lock, 0755))
 		return fail(dir, errno, err);
 	r = write_resolv_conf(c, dir, err);
 	if (!r)
@@ -334,21 +379,56 @@ int fl_files_write(struct fl_call *c, struct fl_error *err)
 	return r ? r : write_hosts(c, dir, err);
 }
 
-int fl_files_remove(struct fl_call *c, const struct fl_endpoint *ep, bool last,
-		    struct fl_error *err)
+static int remove_all(const char *dir, struct fl_error *err)
 {
 	static const char *const names[] = { "resolv.conf", "hosts", "hostname" };
-	char dir[4352], path[4400];
+	char path[4400];
 
-	fl_files_dir(c, ep, dir, sizeof(dir));
-	if (!last)
-		return drop_lines(ep, dir, err);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(names); i++) {
 		snprintf(path, sizeof(path), "%s/%s", dir, names[i]);
-		if (unlink(path) && errno != ENOENT && errno != ENOTDIR)
+		if (unlink(path) && !is_foreign(-errno))
 			return fl_error_errno(err, errno, FL_ECODE_STORE, "cannot remove %s", path);
 	}
 	/* What somebody else put there stays, and the folder with it. */
 	rmdir(dir);
 	return 0;
+}
+
+static int is_same_container(void *arg, const struct fl_sandbox_entry *e)
+{
+	const struct fl_endpoint *ep = arg;
+
+	return !strcmp(e->id.container, ep->id.container) && !fl_endpoint_id_eq(&e->id, &ep->id);
+}
+
+/* Several containers may share a sandbox, and each has files. */
+static int is_last(struct fl_call *c, const struct fl_endpoint *ep, bool *ret, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	if (!r)
+		r = fl_sandboxes_each(t, fl_endpoint_sandbox(ep), false, is_same_container,
+				      (void *)ep, err);
+	*ret = !r;
+	return r < 0 ? r : 0;
+}
+
+int fl_files_remove(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
+{
+	FL_AUTOCLOSE int lock = -1;
+	char dir[4352];
+	bool last;
+	int r;
+
+	fl_files_dir(c, ep, dir, sizeof(dir));
+	do
+		lock = try_lock(dir, err);
+	while (lock == -EAGAIN);
+	if (lock < 0)
+		return is_foreign(lock) ? 0 : lock;
+	r = is_last(c, ep, &last, err);
+	if (r)
+		return r;
+	return last ? remove_all(dir, err) : drop_lines(ep, dir, err);
 }

@@ -426,25 +426,6 @@ static int close_sandbox(struct fl_call *c, const struct fl_endpoint *ep, struct
 	return 0;
 }
 
-static int is_same_container(void *arg, const struct fl_sandbox_entry *e)
-{
-	const struct fl_endpoint *ep = arg;
-
-	return !strcmp(e->id.container, ep->id.container) && !fl_endpoint_id_eq(&e->id, &ep->id);
-}
-
-/* Containers may share a sandbox, and each has files. 1: another endpoint of this one still
- * needs them. */
-static int needs_files(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
-{
-	FL_AUTOTXN struct fl_txn *t = NULL;
-	int r = fl_txn_begin(c->store, false, &t, err);
-
-	return r ? r
-		 : fl_sandboxes_each(t, fl_endpoint_sandbox(ep), false, is_same_container,
-				     (void *)ep, err);
-}
-
 int fl_resolver_close(struct fl_call *c, const struct fl_endpoint *ep, bool last,
 		      struct fl_error *err)
 {
@@ -452,8 +433,8 @@ int fl_resolver_close(struct fl_call *c, const struct fl_endpoint *ep, bool last
 
 	if (!*ep->dns)
 		return 0;
-	r = last ? close_sandbox(c, ep, err) : needs_files(c, ep, err);
-	return r < 0 ? r : fl_files_remove(c, ep, !r, err);
+	r = last ? close_sandbox(c, ep, err) : 0;
+	return r ? r : fl_files_remove(c, ep, err);
 }
 
 void fl_resolver_unlisten(struct fl_call *c, const char *network)

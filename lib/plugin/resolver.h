@@ -52,6 +52,5 @@ bool fl_resolver_is_host(const struct fl_call *c, const struct fl_addr *a);
 /* STATE/files/CONTAINER */
 void fl_files_dir(const struct fl_call *c, const struct fl_endpoint *ep, char *buf, size_t size);
 int fl_files_write(struct fl_call *c, struct fl_error *err);
-/* Takes the endpoint's lines from `hosts`, or with `last` all of it. */
-int fl_files_remove(struct fl_call *c, const struct fl_endpoint *ep, bool last,
-		    struct fl_error *err);
+/* Takes the endpoint's lines from `hosts`; all of it when the container has no other one. */
+int fl_files_remove(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);
