@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """resolv.conf, hosts and hostname of a container: by Docker's rules, in place, and with what people wrote into them."""
 import os
+import subprocess
 
 import pytest
 
@@ -220,7 +221,7 @@ def test_links_are_not_followed(lab, cni):
     for name in ("hosts", "resolv.conf"):
         lab.run(["ln", "-sf", "/run/target", path(lab, name)])
     cni.add("bridge", OTHER, "c1", ifname="eth1").refused(None, "hosts")
-    cni.delete("bridge", OTHER, "c1", ifname="eth1")
+    cni.delete("bridge", OTHER, "c1", ifname="eth1").expect()
     assert lab.read("/run/target") == "precious\n"
 
 
@@ -239,6 +240,29 @@ def test_two_containers_in_one_sandbox(lab, cni):
     assert entries(lab) == [(one, ["web"])] and entries(lab, "c9") == [(two, ["beside"])]
     cni.delete("bridge", OTHER, "c9", ifname="eth1", netns=where).expect()
     assert lab.files(f"{dns.state_dir(lab)}/files") == ["c1"] and dns.lookup(lab, "c1", "web") == [one]
+
+
+def test_lock_of_a_container(lab, cni):
+    """A file that is mounted can be locked by anybody who sees it: nobody waits for that."""
+    dns.attach(cni, NET, "c1", "web")
+    holder = lab.start(["flock", path(lab, "hosts"), "sh", "-c", "echo held; exec sleep 60"], stdout=subprocess.PIPE)
+    assert holder.stdout.readline() == b"held\n"
+    dns.attach(cni, OTHER, "c1", "web", ifname="eth1")
+    assert len(entries(lab)) == 2
+    cni.delete("bridge", OTHER, "c1", ifname="eth1").expect()
+    assert len(entries(lab)) == 1
+
+
+def test_first_comes_while_the_last_goes(lab, cni):
+    """One network for another, at the same time: the files are there afterwards, with the one's line."""
+    networks = [(NET, "eth0"), (OTHER, "eth1")]
+    dns.attach(cni, NET, "c1", "web")
+    for i in range(30):
+        (old, gone), (new, ifname) = networks if i % 2 == 0 else reversed(networks)
+        added = lab.submit(cni.add, "bridge", dns.named(new, "web"), "c1", ifname=ifname)
+        cni.delete("bridge", old, "c1", ifname=gone).expect()
+        assert entries(lab) == [(added.result().expect().address, ["web"])]
+        assert lab.files(path(lab, "")) == ["hostname", "hosts", "resolv.conf"]
 
 
 def test_networks_that_come_and_go_at_once(lab, cni):
