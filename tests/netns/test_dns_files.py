@@ -261,7 +261,8 @@ def test_first_comes_while_the_last_goes(lab, cni):
         (old, gone), (new, ifname) = networks if i % 2 == 0 else reversed(networks)
         added = lab.submit(cni.add, "bridge", dns.named(new, "web"), "c1", ifname=ifname)
         cni.delete("bridge", old, "c1", ifname=gone).expect()
-        assert entries(lab) == [(added.result().expect().address, ["web"])]
+        address = added.result().expect().address
+        assert entries(lab) == [(address, ["web"])]
         assert lab.files(path(lab, "")) == ["hostname", "hosts", "resolv.conf"]
 
 

@@ -8,8 +8,9 @@
     kernel    the few system calls that Python lacks
     configs   network configurations of the tests
     probes    echo servers and clients
+    dns       asks resolvers, and is a name server of the outside
     upstream  a name server that does as it is told
     stub      who asks the resolver, and what its daemon tells
 
-Standard library only (configs skips by pytest; upstream and stub have messages by dnspython). Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN).
+Standard library only (configs skips by pytest; dns, upstream and stub have messages by dnspython). Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN).
 """

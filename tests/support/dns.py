@@ -258,10 +258,6 @@ class Upstream:
                 self._sock.sendto(answer.to_wire(), peer)
 
 
-def files(container, state):
-    return f"{state}/files/{container}"
-
-
 def state_dir(lab):
     """The state directory of the private host."""
     [cookie] = lab.files("/run/fairlead")
