@@ -104,10 +104,6 @@ def data(answer):
     return [item.to_text() for rrset in answer.answer for item in rrset]
 
 
-def owners(answer):
-    return [rrset.name.to_text() for rrset in answer.answer]
-
-
 def additional(answer):
     """[(name, address)] of the additional section."""
     return [(rrset.name.to_text(), item.to_text()) for rrset in answer.additional for item in rrset]
