@@ -109,6 +109,8 @@ uint64_t listener_id(const char *network, const struct fl_addr *a);
 struct served *served_adopt(struct broker *b, const struct served *s);
 /* Forgets it, closes its sockets and tells the worker, whose answer will carry the token. */
 void served_close(struct broker *b, struct served *s, uint64_t token);
+/* Has the sandbox a record of an endpoint that wants a resolver? */
+bool served_recorded(struct broker *b, uint64_t sandbox);
 /* Is somebody in it, or may come back by its path? */
 bool served_used(const struct served *s);
 /* `count` sockets in the sandbox for the worker. */

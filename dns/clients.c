@@ -63,15 +63,6 @@ void clients_closed(struct broker *b, const struct worker_process *w, uint64_t t
 
 /* ---- operations ---- */
 
-static bool is_recorded(struct broker *b, uint64_t sandbox)
-{
-	FL_AUTOTXN struct fl_txn *t = NULL;
-	uint64_t digest;
-
-	return !fl_txn_begin(b->store, false, &t, NULL) &&
-	       !fl_sandbox_digest(t, sandbox, &digest, NULL) && digest;
-}
-
 /* The namespace that the descriptor leads to, if it is the recorded one. */
 static int check_namespace(struct broker *b, const struct fl_dnsd_request *q, int fd,
 			   struct fl_netns *ret, struct fl_error *err)
@@ -86,7 +77,7 @@ static int check_namespace(struct broker *b, const struct fl_dnsd_request *q, in
 	if (r)
 		return r;
 	if (fl_sandbox_id(ret->cookie, ret->dev, ret->ino) == q->sandbox &&
-	    is_recorded(b, q->sandbox))
+	    served_recorded(b, q->sandbox))
 		return 0;
 	return fl_error_set(err, ENOENT, FL_ECODE_STORE,
 			    "dns: the sandbox has no record in %s, or is another one", b->state);
@@ -124,6 +115,16 @@ static void close_then_answer(struct client *c, struct served *s, int result)
 		c->token = 0;
 		answer(c, result, 0, NULL);
 	}
+}
+
+/* An ADD to another network may have come since the caller looked: then the sandbox is still
+ * served. */
+static void do_close(struct client *c, const struct fl_dnsd_request *q)
+{
+	if (served_recorded(c->b, q->sandbox))
+		answer(c, 0, 0, NULL);
+	else
+		close_then_answer(c, served_find(c->b, q->sandbox), 0);
 }
 
 static void do_alive(struct client *c, const struct fl_dnsd_request *q)
@@ -194,7 +195,7 @@ static void handle(struct client *c, struct fl_dnsd_request *q, int fd)
 		do_open(c, q, fd);
 		break;
 	case FL_DNSD_CLOSE:
-		close_then_answer(c, served_find(c->b, q->sandbox), 0);
+		do_close(c, q);
 		break;
 	case FL_DNSD_ALIVE:
 		do_alive(c, q);

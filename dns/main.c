@@ -155,10 +155,13 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	b->respawns = 0;
-	if (is_orphan(b))
+	if (is_orphan(b)) {
 		event_base_loopbreak(b->base);
-	else
-		served_sweep(b);
+		return;
+	}
+	if (broker_reads_old_state(b))
+		broker_replace(b);
+	served_sweep(b);
 }
 
 /* ---- start ---- */

@@ -205,8 +205,6 @@ int served_listen(struct broker *b, const char *network, const struct fl_addr *a
 
 	if (old && old->port == port)
 		return 0;
-	if (old)
-		served_close(b, old, 0);
 	fl_strcpy(s.network, sizeof(s.network), network);
 	r = open_pair(a, port, &s);
 	if (r == -EADDRINUSE)
@@ -219,6 +217,8 @@ int served_listen(struct broker *b, const char *network, const struct fl_addr *a
 		return fl_error_errno(err, r, FL_ECODE_KERNEL,
 				      "dns.listen: cannot listen at port %u of %s", port,
 				      fl_addr_str(a, FL_ADDR_BUF));
+	if (old)
+		served_close(b, old, 0);
 	old = served_adopt(b, &s);
 	if (!old) {
 		close(s.udp);
@@ -284,22 +284,31 @@ void served_each(struct broker *b, void (*fn)(struct broker *b, struct served *s
 		}
 }
 
-static bool is_recorded(struct broker *b, const struct served *s)
+bool served_recorded(struct broker *b, uint64_t sandbox)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	uint64_t digest;
+
+	/* A store that cannot be read says nothing. */
+	return fl_txn_begin(b->store, false, &t, NULL) ||
+	       fl_sandbox_digest(t, sandbox, &digest, NULL) || digest;
+}
+
+static bool listener_recorded(struct broker *b, const char *network)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	struct fl_bytes dns;
-	uint64_t digest;
 
-	if (fl_txn_begin(b->store, false, &t, NULL))
-		return true;
-	if (*s->network)
-		return fl_listener_get(t, s->network, &dns, NULL) != -ENOENT;
-	return fl_sandbox_digest(t, s->sandbox, &digest, NULL) || digest;
+	return fl_txn_begin(b->store, false, &t, NULL) ||
+	       fl_listener_get(t, network, &dns, NULL) != -ENOENT;
 }
 
 static void sweep(struct broker *b, struct served *s)
 {
-	if (!is_recorded(b, s) || !served_used(s))
+	bool recorded =
+		*s->network ? listener_recorded(b, s->network) : served_recorded(b, s->sandbox);
+
+	if (!recorded || !served_used(s))
 		served_close(b, s, 0);
 }
 

@@ -192,7 +192,13 @@ int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 		r = merge_network(c, t, &s->old, &s->has_old, err);
 	if (!r)
 		r = put_record(c, t, &c->ep, err);
-	return r ? r : fl_txn_commit(&t, err);
+	if (!r)
+		r = fl_txn_commit(&t, err);
+	/* What cannot be removed is in nobody's way. */
+	for (size_t i = 0; !r && i < c->n_evicted; i++)
+		if (*c->evicted[i].dns)
+			fl_files_remove(c, &c->evicted[i], NULL);
+	return r;
 }
 
 /* The network's part is its `made` alone: what it will have in nftables is not known yet. */
