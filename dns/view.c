@@ -140,6 +140,21 @@ static void scope_free(struct scope *s)
 	free(s);
 }
 
+/* With several networks answers turn, and differ by who asks; they are not worth remembering. */
+static void note_sight(struct scope *s)
+{
+	const struct fl_zone_net *n = &s->nets[0];
+	uint64_t h = 0xcbf29ce484222325u; /* FNV-1a */
+
+	if (s->n_nets != 1 || !n->hits)
+		return;
+	for (const char *p = n->name; *p; p++)
+		h = (h ^ (uint8_t)*p) * 0x100000001b3u;
+	for (size_t i = 0; i < n->domain.len; i++)
+		h = (h ^ n->domain.b[i]) * 0x100000001b3u;
+	s->sight = h | 1;
+}
+
 static struct scope *read_scope(struct view *v, struct fl_txn *t)
 {
 	struct reading r = { .w = v->w };
@@ -151,6 +166,8 @@ static struct scope *read_scope(struct view *v, struct fl_txn *t)
 	for (size_t i = 0; s && i < r.n; i++)
 		add_net(v->w, s, r.v[i].network, r.v[i].dns, r.v[i].len);
 	free(r.v);
+	if (s)
+		note_sight(s);
 	return s;
 }
 
@@ -162,8 +179,10 @@ static struct scope *read_listener(struct view *v, struct fl_txn *t)
 	if (fl_listener_get(t, v->network, &dns, NULL))
 		return NULL;
 	s = scope_new(1);
-	if (s)
-		add_net(v->w, s, v->network, dns.p, dns.len);
+	if (!s)
+		return NULL;
+	add_net(v->w, s, v->network, dns.p, dns.len);
+	note_sight(s);
 	return s;
 }
 

@@ -5,6 +5,7 @@
 #include "base/json.h"
 #include "dns/broker.h"
 #include "dns/cache.h"
+#include "dns/memo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -265,11 +266,12 @@ static int prepare(struct worker *w, int channel, const char *state, const char 
 	w->base = event_base_new();
 	w->udp_set = epoll_create1(EPOLL_CLOEXEC);
 	w->buffers = buffers_new();
+	w->memo = memo_new();
 	w->services = services_read();
 	w->table = calloc(TABLE_SIZE, sizeof(struct forward *));
 	w->cache = kib ? cache_new(kib << 10) : NULL;
 	pool_init(&w->host_pool, w, NULL);
-	if (!w->base || w->udp_set < 0 || !w->buffers || !w->table)
+	if (!w->base || w->udp_set < 0 || !w->buffers || !w->memo || !w->table)
 		return fl_error_oom(err);
 	/* Likewise the random bytes of jansson's hash. */
 	json_object_seed(0);

@@ -125,6 +125,7 @@ void pool_clear(struct pool *p);
 /* ---- who is served: view.c ---- */
 
 struct scope {
+	uint64_t sight; /* equal for all that see the same names; 0: not known */
 	bool forward, cache;
 	struct servers *servers; /* its own, asked from inside; NULL: the host's */
 	size_t n_nets;
@@ -262,6 +263,7 @@ struct worker {
 	uint32_t turn;	  /* of the UDP sockets */
 	struct view *hot; /* the one that had several datagrams at once, if there is one */
 	uint32_t hot_turns;
+	struct memo *memo;
 	struct buffers *buffers;
 	struct services *services;
 };

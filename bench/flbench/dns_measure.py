@@ -123,7 +123,7 @@ def dnsperf(server, names, cores, seconds, rate=None):
             "-p", str(server.port), "-d", names.queries, "-l", str(seconds), "-c", "4", "-T", "1"]
     out = run_client(argv + (["-Q", str(rate), "-v"] if rate else []), seconds)
     completed, lost = (int(find(rf"Queries {what}: +(\d+)", out)) for what in ("completed", "lost"))
-    good = int(find(r"NOERROR (\d+)", out) or 0) if completed else 0
+    good = int(find(r"NOERROR (\d+) \(", out) or 0) if completed else 0
     if good != completed:
         raise BenchError(f"{server.name}: {completed - good} of {completed} answers are not NOERROR")
     load = Load(completed, lost, float(find(r"Run time \(s\): +([\d.]+)", out)))
