@@ -2,6 +2,7 @@
 #include "store/hosts.h"
 
 #include "base/json.h"
+#include "base/siphash.h"
 #include "base/strbuf.h"
 #include "store/private.h"
 
@@ -37,14 +38,17 @@ uint64_t fl_sandbox_id(uint64_t cookie, uint64_t dev, uint64_t ino)
 /* ---- keys ---- */
 
 /* The name's own end, its root label, parts it from the network. */
-static struct fl_bytes host_key(struct fl_key *k, const struct fl_dns_name *name,
-				const char *network)
+static uint64_t host_key(const struct fl_store *s, const struct fl_dns_name *name,
+			 const char *network)
 {
-	k->len = 0;
-	k->overflow = false;
-	fl_key_bytes(k, name->b, name->len);
-	fl_key_str(k, network, true);
-	return fl_key_done(k);
+	size_t len = strlen(network);
+	uint8_t b[FL_DNS_NAME_MAX + FL_NAME_MAX];
+
+	if (len > FL_NAME_MAX)
+		len = FL_NAME_MAX; /* no network is called so */
+	memcpy(b, name->b, name->len);
+	memcpy(b + name->len, network, len);
+	return fl_siphash(s->secret, b, name->len + len);
 }
 
 static struct fl_bytes address_key(struct fl_key *k, const struct fl_addr *a, const char *network)
@@ -136,10 +140,10 @@ static int change_host(const struct entry *e, const struct fl_dns_name *name,
 		       const struct fl_addr *a, bool put)
 {
 	MDB_dbi dbi = e->t->store->dbi[FL_TABLE_HOSTS];
-	struct fl_key k, v;
-	struct fl_bytes key = host_key(&k, name, e->ep->id.network),
-			val = host_entry(&v, a, e->owner);
-	MDB_val mk = { key.len, (void *)key.p }, mv = { val.len, (void *)val.p };
+	uint64_t key = host_key(e->t->store, name, e->ep->id.network);
+	struct fl_key v;
+	struct fl_bytes val = host_entry(&v, a, e->owner);
+	MDB_val mk = { sizeof(key), &key }, mv = { val.len, (void *)val.p };
 	int rc;
 
 	rc = put ? mdb_put(e->t->mdb, dbi, &mk, &mv, MDB_NODUPDATA)
@@ -392,9 +396,8 @@ static int take_host(const struct fl_txn *t, MDB_val v, struct fl_host *ret, str
 int fl_hosts_find(struct fl_txn *t, const struct fl_dns_name *name, const char *network,
 		  struct fl_host *out, size_t max, size_t *n, struct fl_error *err)
 {
-	struct fl_key k;
-	struct fl_bytes key = host_key(&k, name, network);
-	MDB_val mk = { key.len, (void *)key.p }, mv;
+	uint64_t key = host_key(t->store, name, network);
+	MDB_val mk = { sizeof(key), &key }, mv;
 	MDB_cursor *c;
 	bool own;
 	int rc = renew_cursor(t, &c, &own), r = 0;

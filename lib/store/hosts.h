@@ -5,7 +5,8 @@
  * record (fl_endpoint_put(), fl_endpoint_evict()) where that has a resolver (`dns`), and gone as
  * soon as it is marked as `deleting`.
  *
- * - hosts: name on the wire, network -> family, address, hash of the endpoint's key; one entry each
+ * - hosts: hash of name on the wire and network -> family, address, hash of the endpoint's key; one
+ * entry each. The hash is under a secret of the environment: names are chosen by strangers.
  * - addresses: address, network -> hash of the endpoint's key, canonical name on the wire
  * - sandboxes: number of the sandbox, hash of the endpoint's key -> key of the endpoint, its `dns`
  */

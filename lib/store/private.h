@@ -18,8 +18,9 @@ struct fl_txn {
 struct fl_store {
 	MDB_env *env;
 	MDB_dbi dbi[FL_TABLE_COUNT];
-	MDB_txn *reader;   /* kept between read transactions, reset while unused */
-	MDB_cursor *hosts; /* of the reader, kept with it */
+	MDB_txn *reader;    /* kept between read transactions, reset while unused */
+	MDB_cursor *hosts;  /* of the reader, kept with it */
+	uint8_t secret[16]; /* of this environment: store/hosts.h */
 	bool readers_checked;
 	struct fl_txn txn;
 	char dir[256];

@@ -8,9 +8,10 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/statvfs.h>
 
-#define SCHEMA 3
+#define SCHEMA 4
 /* The same in every process, or LMDB would have to remap. tmpfs is sparse: only used pages count.
  */
 #define MAP_SIZE ((size_t)256 << 20)
@@ -19,6 +20,7 @@
 #define FULL_BELOW ((size_t)256 << 10)
 #define IDENTITY_KEY "environment"
 #define STALE_KEY "stale-rules"
+#define SECRET_KEY "secret"
 
 static const char *const table_names[FL_TABLE_COUNT] = {
 	[FL_TABLE_META] = "meta",	    [FL_TABLE_NETWORKS] = "networks",
@@ -90,15 +92,43 @@ static int identity(char *buf, size_t size, struct fl_error *err)
 	return 0;
 }
 
+/* Keys of 8 bytes are compared as numbers where that is what a size_t is. */
+static unsigned hosts_flags(void)
+{
+	return MDB_DUPSORT | (sizeof(size_t) == sizeof(uint64_t) ? MDB_INTEGERKEY : 0);
+}
+
 static int open_tables(struct fl_store *s, MDB_txn *txn, unsigned flags)
 {
 	int rc = 0;
 
 	for (int i = 0; i < FL_TABLE_COUNT && !rc; i++)
 		rc = mdb_dbi_open(txn, table_names[i],
-				  flags && i == FL_TABLE_HOSTS ? flags | MDB_DUPSORT : flags,
+				  flags && i == FL_TABLE_HOSTS ? flags | hosts_flags() : flags,
 				  &s->dbi[i]);
 	return rc;
+}
+
+static int read_secret(struct fl_store *s, MDB_txn *txn)
+{
+	MDB_val key = { sizeof(SECRET_KEY) - 1, (void *)SECRET_KEY }, val;
+	int rc = mdb_get(txn, s->dbi[FL_TABLE_META], &key, &val);
+
+	if (!rc && val.mv_size != sizeof(s->secret))
+		rc = MDB_NOTFOUND;
+	if (!rc)
+		memcpy(s->secret, val.mv_data, sizeof(s->secret));
+	return rc;
+}
+
+static int write_secret(struct fl_store *s, MDB_txn *txn)
+{
+	MDB_val key = { sizeof(SECRET_KEY) - 1, (void *)SECRET_KEY },
+		val = { sizeof(s->secret), s->secret };
+
+	if (getrandom(s->secret, sizeof(s->secret), 0) != sizeof(s->secret))
+		return errno;
+	return mdb_put(txn, s->dbi[FL_TABLE_META], &key, &val, 0);
 }
 
 /* 0: the environment is of this boot and schema. MDB_NOTFOUND: it is new or of another. */
@@ -109,7 +139,7 @@ static int check_identity(struct fl_store *s, MDB_txn *txn, const char *id)
 
 	if (!rc && (val.mv_size != strlen(id) || memcmp(val.mv_data, id, val.mv_size)))
 		rc = MDB_NOTFOUND;
-	return rc;
+	return rc ? rc : read_secret(s, txn);
 }
 
 static int empty_tables(struct fl_store *s, MDB_txn *txn, const char *id)
@@ -123,6 +153,8 @@ static int empty_tables(struct fl_store *s, MDB_txn *txn, const char *id)
 		rc = mdb_drop(txn, s->dbi[i], 0);
 	if (!rc)
 		rc = mdb_put(txn, s->dbi[FL_TABLE_META], &stale, &yes, 0);
+	if (!rc)
+		rc = write_secret(s, txn);
 	return rc ? rc : mdb_put(txn, s->dbi[FL_TABLE_META], &key, &val, 0);
 }
 
