@@ -11,6 +11,7 @@ from .world import SCRATCH, BenchError
 
 OURS = "fairlead"
 BARE = "bare"
+REWRITTEN = "bare 53"
 RESOLVER = "fairlead-dnsd"
 HOLD = ("unshare", "--pid", "--fork", "--kill-child", "sh", "-c", '"$@" && exec sleep infinity', "sh")
 
@@ -181,6 +182,31 @@ class Bare(DnsSubject):
         return self.settled(self.launch(argv + ["--netns-list", netns_list], directory, sandboxes, cores), names)
 
 
+class RewrittenBare(Bare):
+    """
+    The yardstick on a port that rules lead 53 to, as ours is: what anybody can do who leaves port 53 to the container.
+    The client pays for half of it, and it is the client that limits the queries a second.
+    """
+
+    name = REWRITTEN
+    address = "127.0.0.12"
+    port = 53
+    behind = 5306
+    many = False
+
+    def start(self, _world, names, sandboxes, cores):
+        rules = "".join(f"add rule ip rewritten output ip {way} {self.address} {proto} {side} {old} notrack {proto} {side} "
+                        f"set {new} accept\n" for proto in ("udp", "tcp") for way, side, old, new in (
+                            ("daddr", "dport", self.port, self.behind), ("saddr", "sport", self.behind, self.port)))
+        text = ("table ip rewritten { chain output { type filter hook output priority raw; oif != lo accept; }; }\n"
+                + rules)
+        subprocess.run(["nsenter", f"--net={sandboxes[0]}", "nft", "-f", "-"], input=text, text=True, check=True)
+        directory = self.directory()
+        argv = [self.binary, "--names", names.file, "--address", self.address, "--port", str(self.behind)]
+        netns_list = write(directory, "listen", sandboxes[:1])
+        return self.settled(self.launch(argv + ["--netns-list", netns_list], directory, sandboxes, cores), names)
+
+
 class FairleadDns(DnsSubject):
     """Ours: outside of the sandboxes, with sockets inside of each."""
 
@@ -210,4 +236,5 @@ class FairleadDns(DnsSubject):
 
 def dns_subjects(world, resolver):
     """In the table's order."""
-    return [FairleadDns(resolver), Aardvark(), Dnsmasq(), Unbound(), Knotd(), Bare(world.tool("dns-bare"))]
+    return [FairleadDns(resolver), Aardvark(), Dnsmasq(), Unbound(), Knotd(), Bare(world.tool("dns-bare")),
+            RewrittenBare(world.tool("dns-bare"))]
