@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES = 512, ID = 2 };
+enum { ENTRIES = 2048, ID = 2 };
 
 struct entry {
 	uint64_t txn, scope;

@@ -254,7 +254,7 @@ static void one(struct view *v)
 	struct buffers *b = v->w->buffers;
 	socklen_t from_len = sizeof(b->from[0]);
 	ssize_t got = recvfrom(v->udp, b->in[0], QUERY_MAX, MSG_TRUNC, &b->from[0].sa, &from_len);
-	uint64_t at = now_us();
+	uint64_t at = v->w->now, now;
 	size_t n;
 
 	if (got < 0 || got > QUERY_MAX || !worker_read(v->w))
@@ -264,7 +264,10 @@ static void one(struct view *v)
 	if (!n)
 		return;
 	sendto(v->udp, b->out[0], n, MSG_NOSIGNAL, &b->from[0].sa, from_len);
-	count_latency(&v->count, now_us() - at, 1);
+	/* The end of this one is the beginning of the next. */
+	now = now_us();
+	count_latency(&v->count, now - at, 1);
+	v->w->now = now;
 }
 
 static void send_batch(const struct view *v, unsigned n)

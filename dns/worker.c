@@ -241,6 +241,7 @@ static void on_udp(evutil_socket_t fd, short what, void *arg)
 	for (int turn = 0; turn < TURNS; turn++) {
 		n = epoll_wait(fd, events, EVENTS, 0);
 		w->turn++;
+		w->now = now_us();
 		for (int i = 0; i < n; i++) {
 			prefetch(events, i + 2, n);
 			udp_readable(events[i].data.ptr);

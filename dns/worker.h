@@ -261,6 +261,7 @@ struct worker {
 	uint8_t random[256];
 	size_t random_left;
 	uint32_t turn;	  /* of the UDP sockets */
+	uint64_t now;	  /* us, when the last of them was done with */
 	struct view *hot; /* the one that had several datagrams at once, if there is one */
 	uint32_t hot_turns;
 	struct memo *memo;
