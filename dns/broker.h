@@ -82,6 +82,8 @@ struct broker {
 void say(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Hands everything to a new process image. Comes back only when that fails. */
 void broker_replace(struct broker *b);
+/* SIGHUP waits: an image that is not ready for it would end by it. */
+void block_hangup(bool on);
 /* Is what we read another file than what plugins write? Somebody removed it. */
 bool broker_reads_old_state(const struct broker *b);
 /* Back to the daemon's own namespace. Ends the process when that fails: to go on in a container's
@@ -111,6 +113,7 @@ struct served *served_adopt(struct broker *b, const struct served *s);
 void served_close(struct broker *b, struct served *s, uint64_t token);
 /* Has the sandbox a record of an endpoint that wants a resolver? */
 bool served_recorded(struct broker *b, uint64_t sandbox);
+bool served_listener_recorded(struct broker *b, const char *network);
 /* Is somebody in it, or may come back by its path? */
 bool served_used(const struct served *s);
 /* `count` sockets in the sandbox for the worker. */

@@ -158,6 +158,11 @@ static void do_listen(struct client *c, const struct fl_dnsd_request *q)
 
 static void do_unlisten(struct client *c, const struct fl_dnsd_request *q)
 {
+	/* Somebody has come to the network since. */
+	if (served_listener_recorded(c->b, q->network)) {
+		answer(c, 0, 0, NULL);
+		return;
+	}
 	for (size_t i = 0; i < SERVED_BUCKETS; i++)
 		for (struct served *s = c->b->served[i], *next; s; s = next) {
 			next = s->next;

@@ -12,6 +12,7 @@
 #include <grp.h>
 #include <linux/sockios.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/capability.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
@@ -27,7 +28,9 @@ static int drop_identity(struct fl_error *err)
 
 	if (!setgroups(0, NULL) && !setresgid(NOBODY, NOBODY, NOBODY))
 		r = setresuid(NOBODY, NOBODY, NOBODY); /* what it does not do, the next does */
-	r = !none || cap_set_proc(none) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	/* The signal at the broker's death is forgotten with the identity. */
+	r = !none || cap_set_proc(none) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+			    prctl(PR_SET_PDEATHSIG, SIGKILL)
 		    ? fl_error_errno(err, errno, FL_ECODE_PRIVILEGE, "cannot drop privileges")
 		    : 0;
 	cap_free(none);

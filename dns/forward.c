@@ -161,7 +161,7 @@ const struct server *forward_server(const struct attempt *a)
 static bool is_ours(int r)
 {
 	return r == -ENOMEM || r == -ENOBUFS || r == -EMFILE || r == -ENFILE || r == -EBUSY ||
-	       r == -EAGAIN;
+	       r == -EMSGSIZE || r == -EAGAIN;
 }
 
 static void note_failure(struct server *s, int r)
@@ -374,6 +374,9 @@ bool forward_begin(struct worker *w, const struct asker *who, const uint8_t *msg
 		return false;
 	if (find_same(w, who, q))
 		return true;
+	/* No stub asks so much; kept for thousands of them, it would be a lot of memory. */
+	if (len > QUERY_MAX)
+		return false;
 	if (who->view->n_forwards >= VIEW_MAX || w->n_forwards >= ALL_MAX)
 		return false;
 	f = forward_new(w, who, msg, len, q);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -58,6 +59,7 @@ static void set_inherited(struct broker *b, bool on)
 {
 	int fixed[] = { b->lock, b->listeners[0], b->listeners[1], b->draining.fd };
 
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(fixed); i++)
 		if (fixed[i] >= 0)
 			fcntl(fixed[i], F_SETFD, on ? 0 : FD_CLOEXEC);
@@ -110,8 +112,11 @@ void broker_replace(struct broker *b)
 		say("cannot hand over: %s", strerror(-fd));
 	} else {
 		set_inherited(b, true);
+		fcntl(fd, F_SETFD, 0);
+		block_hangup(true);
 		execute(b, fd);
 		failed = errno;
+		block_hangup(false);
 		set_inherited(b, false);
 		close(fd);
 		say("cannot start %s: %s; going on as before", b->program, strerror(failed));

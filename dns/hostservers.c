@@ -103,14 +103,6 @@ static bool parse_server(const char *text, struct server *ret)
 	return true;
 }
 
-/* Ourselves as seen from a container: asking it from the host leads nowhere. */
-static bool is_ours(const struct fl_addr *a)
-{
-	static const uint8_t own[4] = { 127, 0, 0, 11 };
-
-	return a->family == AF_INET && !memcmp(a->b, own, sizeof(own));
-}
-
 static struct servers *make(const struct fl_dns *dns)
 {
 	struct servers *s = calloc(1, sizeof(*s));
@@ -119,7 +111,7 @@ static struct servers *make(const struct fl_dns *dns)
 		return NULL;
 	s->refs = 1;
 	for (size_t i = 0; dns->nameservers && dns->nameservers[i] && s->n < SERVERS_MAX; i++)
-		if (parse_server(dns->nameservers[i], &s->v[s->n]) && !is_ours(&s->v[s->n].addr))
+		if (parse_server(dns->nameservers[i], &s->v[s->n]))
 			s->n++;
 	return s;
 }

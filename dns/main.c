@@ -20,6 +20,7 @@
 
 #define LOCK_FILE "dns.lock"
 #define CACHE_DEFAULT "4096"
+enum { ACCEPTS = 16 };
 
 static const char usage[] =
 	"usage: fairlead-dnsd [OPTION]...\n"
@@ -67,12 +68,13 @@ void leave_netns(const struct broker *b)
 static int drop_capabilities(struct fl_error *err)
 {
 	/* Without the first two there is no entering a sandbox; the next two find namespaces of
-	 * other users again; a listener for the host may have port 53; the last three make a worker
-	 * that has none. */
-	static const cap_value_t keep[] = { CAP_SYS_ADMIN,	  CAP_NET_ADMIN,
-					    CAP_SYS_PTRACE,	  CAP_DAC_READ_SEARCH,
-					    CAP_NET_BIND_SERVICE, CAP_SETUID,
-					    CAP_SETGID,		  CAP_SETPCAP };
+	 * other users again; a listener for the host may have port 53; the next three make a worker
+	 * that has none, and the last one ends it. */
+	static const cap_value_t keep[] = {
+		CAP_SYS_ADMIN,	     CAP_NET_ADMIN,	   CAP_SYS_PTRACE,
+		CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE, CAP_SETUID,
+		CAP_SETGID,	     CAP_SETPCAP,	   CAP_KILL
+	};
 	cap_t have = cap_get_proc(), caps = cap_init();
 	cap_flag_value_t set;
 	int r = 0;
@@ -102,8 +104,13 @@ static void on_listener(evutil_socket_t fd, short what, void *arg)
 	int s;
 
 	(void)what;
-	while ((s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0)
+	/* Not all that wait: the worker's answers must be read too, or it waits for us. */
+	for (int i = 0; i < ACCEPTS; i++) {
+		s = accept4(fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (s < 0)
+			return;
 		client_accept(arg, s);
+	}
 }
 
 static void on_end(evutil_socket_t fd, short what, void *arg)
@@ -136,6 +143,7 @@ static void on_respawn(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/* What fails now is tried again by the sweep. */
 	if (!b->worker.pid && worker_start(b, &err))
 		say("%s", err.text);
 }
@@ -161,6 +169,7 @@ static void on_sweep(evutil_socket_t fd, short what, void *arg)
 	}
 	if (broker_reads_old_state(b))
 		broker_replace(b);
+	on_respawn(-1, 0, b);
 	served_sweep(b);
 }
 
@@ -280,6 +289,15 @@ static int open_sandboxes(struct broker *b, const struct start *s, struct fl_err
 	return r;
 }
 
+void block_hangup(bool on)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGHUP);
+	sigprocmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
 static void serve(struct broker *b, const struct start *s)
 {
 	static const struct timeval sweep = { SWEEP_MS / 1000, 0 };
@@ -299,6 +317,7 @@ static void serve(struct broker *b, const struct start *s)
 	for (size_t i = 0; i < FL_ARRAY_SIZE(events); i++)
 		if (events[i] && (i != 1 || b->listeners[1] >= 0))
 			event_add(events[i], i == 2 ? &sweep : NULL);
+	block_hangup(false);
 	if (!b->n_served && !b->stay)
 		event_add(b->linger, &linger);
 	/* A child that died before its signal was ours. */
@@ -429,6 +448,8 @@ int main(int argc, char **argv)
 		return r == 1 ? 0 : 2;
 	if (o.is_worker)
 		return worker_main((int)o.worker, o.start.state, o.start.cache);
+	/* Until there is somebody to hear it, it would be the end. */
+	block_hangup(true);
 	b.linger_ms = (unsigned)o.linger;
 	b.stay = !o.linger;
 	b.cache = o.start.cache;

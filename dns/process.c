@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -84,6 +85,9 @@ static void become_worker(const struct broker *b, int fd, pid_t parent)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* Above all not the state, which LMDB opens without O_CLOEXEC: this one may not write it.
+	 */
+	close_range(3, ~0u, CLOSE_RANGE_CLOEXEC);
 	if (getppid() == parent && !fcntl(fd, F_SETFD, 0))
 		execv("/proc/self/exe", argv);
 	_exit(127);
@@ -166,9 +170,9 @@ static void start_again(struct broker *b)
 
 	/* At once, unless it dies again and again. */
 	if (b->respawns++ < RESPAWN_MAX) {
-		if (worker_start(b, &err))
-			say("%s", err.text);
-		return;
+		if (!worker_start(b, &err))
+			return;
+		say("%s", err.text);
 	}
 	pause.tv_sec = b->respawns > 2 * RESPAWN_MAX;
 	event_add(b->respawn, &pause);

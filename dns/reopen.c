@@ -94,6 +94,8 @@ static bool open_by(struct broker *b, struct wanted *w, const char *path)
 		say("container %s: %s", w->id.container, err.text);
 		return true; /* another way in would not help */
 	}
+	/* Found by a process: as long as there is one in it, it is used. */
+	s->seen |= path != w->netns;
 	record_port(b, w, s->port);
 	return true;
 }

@@ -294,7 +294,7 @@ bool served_recorded(struct broker *b, uint64_t sandbox)
 	       fl_sandbox_digest(t, sandbox, &digest, NULL) || digest;
 }
 
-static bool listener_recorded(struct broker *b, const char *network)
+bool served_listener_recorded(struct broker *b, const char *network)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	struct fl_bytes dns;
@@ -305,8 +305,8 @@ static bool listener_recorded(struct broker *b, const char *network)
 
 static void sweep(struct broker *b, struct served *s)
 {
-	bool recorded =
-		*s->network ? listener_recorded(b, s->network) : served_recorded(b, s->sandbox);
+	bool recorded = *s->network ? served_listener_recorded(b, s->network)
+				    : served_recorded(b, s->sandbox);
 
 	if (!recorded || !served_used(s))
 		served_close(b, s, 0);

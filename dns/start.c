@@ -40,8 +40,8 @@ static void be_quiet(void)
 		(void)fl_take_fd(&null);
 }
 
-/* Should it be started again? */
-static bool was_killed(pid_t pid, int *ret_exit)
+/* Should it be started again? One that fails at once would fail again. */
+static bool ended_badly(pid_t pid, bool lived, int *ret_exit)
 {
 	int status;
 
@@ -49,7 +49,9 @@ static bool was_killed(pid_t pid, int *ret_exit)
 		if (errno != EINTR)
 			return false;
 	*ret_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
-	return WIFSIGNALED(status) && !ending;
+	if (ending)
+		return false;
+	return WIFSIGNALED(status) || (lived && *ret_exit && *ret_exit != START_ANOTHER);
 }
 
 /* The keeper. Comes back in the broker only. */
@@ -57,6 +59,7 @@ static int keep(struct start *s)
 {
 	struct sigaction end = { .sa_handler = on_end }, hangup = { .sa_handler = SIG_IGN };
 	unsigned quick = 0;
+	bool lived = false, again;
 	int status = 0;
 	time_t began;
 	pid_t pid;
@@ -78,11 +81,13 @@ static int keep(struct start *s)
 		s->ready = -1;
 		if (pid < 0)
 			return 1;
+		again = ended_badly(pid, lived, &status);
+		lived = true;
 		quick = seconds() - began < 2 ? quick + 1 : 0;
 		/* Something is wrong with it that starting again does not mend. */
-		if (quick > QUICK_DEATHS)
+		if (again && quick > QUICK_DEATHS)
 			nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
-	} while (was_killed(pid, &status));
+	} while (again);
 	return status;
 }
 

@@ -258,7 +258,8 @@ static int prepare(struct worker *w, int channel, const char *state, const char 
 		   struct fl_error *err)
 {
 	unsigned long kib = cache ? strtoul(cache, NULL, 10) : 0;
-	int r = fl_store_open(state, &w->store, err);
+	/* Whoever took the worker over could not write into it. */
+	int r = fl_store_open_reader(state, &w->store, err);
 
 	if (r)
 		return r;

@@ -110,6 +110,11 @@ static int mark(struct fl_call *c, const struct fl_endpoint *ep, struct marked *
 	return r && r != -ENOENT ? r : fl_txn_commit(&t, err);
 }
 
+static bool listens(const struct fl_endpoint *ep)
+{
+	return strstr(ep->dns, "\"listen\":");
+}
+
 static int forget(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -121,8 +126,11 @@ static int forget(struct fl_call *c, const struct fl_endpoint *ep, struct fl_err
 		r = used = fl_network_in_use(t, ep->id.network, ep->id.driver, &ep->id, err);
 	if (!r)
 		r = forget_network(c, t, &ep->id, err);
+	/* The other plugins of a chain have networks of the same name, and do not listen. */
+	if (!r && !used && listens(ep))
+		r = fl_listener_del(t, ep->id.network, err);
 	r = r < 0 ? r : fl_txn_commit(&t, err);
-	if (!r && !used && strstr(ep->dns, "\"listen\":"))
+	if (!r && !used && listens(ep))
 		fl_resolver_unlisten(c, ep->id.network);
 	return r;
 }

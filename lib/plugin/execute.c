@@ -43,6 +43,8 @@ static int spawn(const char *const *argv, const char *setting, int in, int out, 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, in, 0);
 	posix_spawn_file_actions_adddup2(&actions, out, 1);
+	/* LMDB opens its file without O_CLOEXEC. */
+	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
 	r = posix_spawn(ret, argv[0], &actions, NULL, (char *const *)argv, env);
 	posix_spawn_file_actions_destroy(&actions);
 	free(env);

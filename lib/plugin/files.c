@@ -44,9 +44,12 @@ static int write_new(const char *dir, const char *name, const struct fl_strbuf *
 	if (fd < 0)
 		return errno == EEXIST ? 0 : fail(path, errno, err);
 	/* Everybody in the container reads it, whatever the caller's umask. */
-	if (fchmod(fd, 0644) || write(fd, text->s, text->len) != (ssize_t)text->len)
-		return fail(path, errno ? errno : EIO, err);
-	return 0;
+	if (!fchmod(fd, 0644) && write(fd, text->s, text->len) == (ssize_t)text->len)
+		return 0;
+	fail(path, errno ? errno : EIO, err);
+	/* Half of it would pass for the whole the next time. */
+	unlink(path);
+	return err ? err->err : -EIO;
 }
 
 /* ---- resolv.conf ---- */

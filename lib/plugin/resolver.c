@@ -201,7 +201,9 @@ static struct fl_dns settings(const struct fl_call *c)
 /* Gateways of the endpoint's networks, where the host listens for itself. */
 static void put_listeners(const struct fl_call *c, json_t *obj)
 {
-	const struct fl_result *r = c->has_prev ? &c->prev : &c->ipam_result;
+	const struct fl_result *r = c->result.n_ips ? &c->result
+				    : c->has_prev   ? &c->prev
+						    : &c->ipam_result;
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < r->n_ips; i++)
@@ -374,6 +376,23 @@ static int listen_all(struct fl_call *c, struct fl_error *err)
 	return r;
 }
 
+/* A gateway that the plugin chose, since IPAM named none, is known by now only. */
+static int record_listeners(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	char before[sizeof(c->ep.dns)];
+	int r;
+
+	memcpy(before, c->ep.dns, sizeof(before));
+	r = c->resolver.listen_port ? fl_resolver_record(c, err) : 0;
+	if (r || !strcmp(before, c->ep.dns))
+		return r;
+	r = fl_txn_begin(c->store, true, &t, err);
+	if (!r)
+		r = fl_endpoint_put(t, &c->ep, err);
+	return r ? r : fl_txn_commit(&t, err);
+}
+
 int fl_resolver_open(struct fl_call *c, struct fl_error *err)
 {
 	struct fl_dnsd_request q = { .op = FL_DNSD_OPEN, .sandbox = fl_endpoint_sandbox(&c->ep) };
@@ -387,7 +406,9 @@ int fl_resolver_open(struct fl_call *c, struct fl_error *err)
 	if (r)
 		return r;
 	c->ep.dns_port = a.port;
-	r = listen_all(c, err);
+	r = record_listeners(c, err);
+	if (!r)
+		r = listen_all(c, err);
 	return r ? r : fl_files_write(c, err);
 }
 

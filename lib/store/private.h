@@ -22,6 +22,7 @@ struct fl_store {
 	MDB_cursor *hosts;  /* of the reader, kept with it */
 	uint8_t secret[16]; /* of this environment: store/hosts.h */
 	bool readers_checked;
+	bool read_only;
 	struct fl_txn txn;
 	char dir[256];
 };

@@ -184,7 +184,7 @@ static int open_environment(struct fl_store *s, const char *id)
 	MDB_txn *txn;
 	int rc = mdb_txn_begin(s->env, NULL, MDB_RDONLY, &txn);
 
-	if (rc == MDB_READERS_FULL || rc == EAGAIN)
+	if ((rc == MDB_READERS_FULL || rc == EAGAIN) && !s->read_only)
 		return found_environment(s, id);
 	if (rc)
 		return rc;
@@ -193,7 +193,7 @@ static int open_environment(struct fl_store *s, const char *id)
 		rc = check_identity(s, txn, id);
 	if (rc) {
 		mdb_txn_abort(txn);
-		return rc == MDB_NOTFOUND ? found_environment(s, id) : rc;
+		return rc == MDB_NOTFOUND && !s->read_only ? found_environment(s, id) : rc;
 	}
 	return mdb_txn_commit(txn);
 }
@@ -204,7 +204,7 @@ static int open_env(struct fl_store *s)
 	 * No MDB_WRITEMAP: a full tmpfs must be ENOSPC and not SIGBUS. NOTLS ties a reader slot to
 	 * its transaction, so that the reader may be kept and a writer opened beside it.
 	 */
-	unsigned flags = MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOTLS;
+	unsigned flags = MDB_NOSYNC | MDB_NOMETASYNC | MDB_NOTLS | (s->read_only ? MDB_RDONLY : 0);
 	int rc = mdb_env_create(&s->env);
 
 	if (rc)
@@ -215,7 +215,7 @@ static int open_env(struct fl_store *s)
 	return mdb_env_open(s->env, s->dir, flags, 0600);
 }
 
-int fl_store_open(const char *dir, struct fl_store **ret, struct fl_error *err)
+static int open_store(const char *dir, bool read_only, struct fl_store **ret, struct fl_error *err)
 {
 	FL_AUTOSTORE struct fl_store *s = calloc(1, sizeof(*s));
 	char id[128];
@@ -228,6 +228,7 @@ int fl_store_open(const char *dir, struct fl_store **ret, struct fl_error *err)
 				    "state directory %s: expected a path of at most %zu bytes", dir,
 				    sizeof(s->dir) - 1);
 	fl_strcpy(s->dir, sizeof(s->dir), dir);
+	s->read_only = read_only;
 	r = identity(id, sizeof(id), err);
 	if (r)
 		return r;
@@ -240,6 +241,16 @@ int fl_store_open(const char *dir, struct fl_store **ret, struct fl_error *err)
 		return fl_store_fail(s, rc, err);
 	*ret = fl_take_ptr(s);
 	return 0;
+}
+
+int fl_store_open(const char *dir, struct fl_store **ret, struct fl_error *err)
+{
+	return open_store(dir, false, ret, err);
+}
+
+int fl_store_open_reader(const char *dir, struct fl_store **ret, struct fl_error *err)
+{
+	return open_store(dir, true, ret, err);
 }
 
 const char *fl_store_path(const struct fl_store *s)

@@ -46,6 +46,8 @@ int fl_store_dir(const char *configured, uint64_t cookie, char *buf, size_t size
 		 struct fl_error *err);
 
 int fl_store_open(const char *dir, struct fl_store **ret, struct fl_error *err);
+/* For who may only read: it must exist, and be of this boot and schema. */
+int fl_store_open_reader(const char *dir, struct fl_store **ret, struct fl_error *err);
 /* Its directory. */
 const char *fl_store_path(const struct fl_store *s);
 void fl_store_close(struct fl_store *s);

@@ -50,9 +50,8 @@ int fl_network_put(struct fl_txn *t, const struct fl_network *net, struct fl_err
 int fl_network_del(struct fl_txn *t, const char *name, const char *driver, struct fl_error *err)
 {
 	struct fl_key k;
-	int r = fl_listener_del(t, name, err);
 
-	return r ? r : fl_del(t, FL_TABLE_NETWORKS, network_key(&k, name, driver), err);
+	return fl_del(t, FL_TABLE_NETWORKS, network_key(&k, name, driver), err);
 }
 
 struct networks_each {

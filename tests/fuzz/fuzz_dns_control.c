@@ -58,6 +58,12 @@ bool served_recorded(struct broker *b, uint64_t sandbox)
 	return sandbox & 1;
 }
 
+bool served_listener_recorded(struct broker *b, const char *network)
+{
+	(void)b;
+	return *network == 'r';
+}
+
 bool served_used(const struct served *s)
 {
 	return s->port == 0;

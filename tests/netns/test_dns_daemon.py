@@ -381,3 +381,24 @@ def test_environment_removed_under_the_daemon(lab, cni, two):
     lab.netns("c3")
     address = cni.add("bridge", configs.second(dns=DNS), "c3", args="K8S_POD_NAME=late").expect().address
     assert ask(lab, "c3", "late") == [address]
+
+
+def test_worker_that_hangs_is_ended(lab, cni, two):
+    """It reads nothing any more. It is of another user, and must be killed all the same, or it keeps every sandbox."""
+    conf, _, other = two
+    first, stuck = broker(lab), worker(lab)
+    os.kill(stuck, signal.SIGSTOP)
+    os.kill(first, signal.SIGHUP)       # it is told to finish, and does not
+    until(lambda: len(children(first)) == 2)
+    assert ask(lab, "c1", "db") == [other]
+    os.kill(first, signal.SIGHUP)       # it has had its time
+    until(lambda: not alive(stuck))
+    assert ask(lab, "c1", "db") == [other]
+    cni.delete("bridge", conf, "c2").expect()
+
+
+def test_worker_cannot_write_the_state(lab, two):
+    files = f"/proc/{worker(lab)}/fd"
+    modes = {os.readlink(f"{files}/{fd}"): os.stat(f"{files}/{fd}", follow_symlinks=False).st_mode for fd in os.listdir(files)}
+    data = [mode for path, mode in modes.items() if path.endswith("/data.mdb")]
+    assert data and not any(mode & 0o200 for mode in data)      # l-x, not lrwx

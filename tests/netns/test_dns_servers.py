@@ -50,11 +50,13 @@ def test_local_resolver_of_the_host(lab, cni):
         assert server.seen[0].source.startswith("127.")
 
 
-def test_own_address_is_left_out(lab, cni, upstream):
-    host_servers(lab, "127.0.0.11", "192.0.2.2")
-    attach(cni)
-    known(lab, "192.0.2.2")
-    assert addresses(lab, "a.test") == FIRST
+def test_resolver_of_a_host_that_is_a_container_itself(lab, cni):
+    """There 127.0.0.11 is another one's, and the right one to ask."""
+    with Upstream(lab, "127.0.0.11", netns=None) as server:
+        host_servers(lab, "127.0.0.11")
+        attach(cni)
+        assert addresses(lab, "a.test") == FIRST
+        assert server.seen[0].source.startswith("127.")
 
 
 def test_what_is_no_address_is_left_out(lab, cni, upstream):
