@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dns/memo.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ENTRIES = 2048, ID = 2 };
+enum {
+	ENTRIES = 2048,
+	ID = 2,
+	WINDOW = 1024, /* lookups after which it is judged whether they are worth it */
+	WORTH = 16,    /* one hit in so many */
+	SAMPLE = 16,   /* of those not worth it, one is looked up all the same */
+};
 
 struct entry {
 	uint64_t txn, scope;
@@ -13,6 +20,9 @@ struct entry {
 };
 
 struct memo {
+	unsigned lookups, hits; /* in this window */
+	unsigned skipped;
+	bool idle, skip; /* it is not worth it; the query at hand is not looked up */
 	struct entry v[ENTRIES];
 };
 
@@ -43,12 +53,24 @@ static size_t place_of(uint64_t scope, const uint8_t *query, size_t len)
 	return h % ENTRIES;
 }
 
-size_t memo_get(const struct memo *m, uint64_t txn, uint64_t scope, const uint8_t *query,
-		size_t len, uint8_t *out)
+static bool is_skipped(struct memo *m)
+{
+	m->skip = m->idle && ++m->skipped % SAMPLE;
+	if (m->skip)
+		return true;
+	if (++m->lookups < WINDOW)
+		return false;
+	m->idle = m->hits * WORTH < m->lookups;
+	m->lookups = m->hits = 0;
+	return false;
+}
+
+size_t memo_get(struct memo *m, uint64_t txn, uint64_t scope, const uint8_t *query, size_t len,
+		uint8_t *out)
 {
 	const struct entry *e;
 
-	if (len <= ID || len > MEMO_QUERY_MAX)
+	if (is_skipped(m) || len <= ID || len > MEMO_QUERY_MAX)
 		return 0;
 	e = &m->v[place_of(scope, query, len)];
 	if (e->txn != txn || e->scope != scope || e->len != len || !e->answer_len ||
@@ -56,6 +78,7 @@ size_t memo_get(const struct memo *m, uint64_t txn, uint64_t scope, const uint8_
 		return 0;
 	memcpy(out, e->answer, e->answer_len);
 	memcpy(out, query, ID);
+	m->hits++;
 	return e->answer_len;
 }
 
@@ -64,7 +87,7 @@ void memo_put(struct memo *m, uint64_t txn, uint64_t scope, const uint8_t *query
 {
 	struct entry *e;
 
-	if (len <= ID || len > MEMO_QUERY_MAX || answer_len > MEMO_ANSWER_MAX)
+	if (m->skip || len <= ID || len > MEMO_QUERY_MAX || answer_len > MEMO_ANSWER_MAX)
 		return;
 	e = &m->v[place_of(scope, query, len)];
 	e->txn = txn;
