@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dhcp/daemon.h"
 
+#include "base/caps.h"
 #include "base/service.h"
 
 #include <errno.h>
@@ -9,7 +10,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/socket.h>
 #include <time.h>
 
@@ -82,31 +82,12 @@ static int drop_capabilities(struct fl_error *err)
 	static const cap_value_t keep[] = { CAP_NET_ADMIN,	 CAP_NET_RAW,
 					    CAP_SYS_ADMIN,	 CAP_SYS_PTRACE,
 					    CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE };
-	cap_t have = cap_get_proc(), caps = cap_init();
-	cap_flag_value_t set;
-	int r = 0;
 
-	for (size_t i = 0; i < FL_ARRAY_SIZE(keep) && have && caps; i++) {
-		/* without the fourth and fifth namespaces of other users are refused; without the
-		 * last one DHCPv6 is, and DHCPv4 renews by the packet socket alone */
-		if (cap_get_flag(have, keep[i], CAP_PERMITTED, &set) || set != CAP_SET) {
-			if (i < 3)
-				r = fl_error_set(
-					err, EPERM, FL_ECODE_PRIVILEGE,
-					"capabilities NET_ADMIN, NET_RAW and SYS_ADMIN are "
-					"needed: start it as root");
-			continue;
-		}
-		cap_set_flag(caps, CAP_PERMITTED, 1, &keep[i], CAP_SET);
-		/* channel_bind() raises it when it is needed */
-		if (keep[i] != CAP_NET_BIND_SERVICE)
-			cap_set_flag(caps, CAP_EFFECTIVE, 1, &keep[i], CAP_SET);
-	}
-	if (!r && (!have || !caps || cap_set_proc(caps)))
-		r = fl_error_errno(err, errno, FL_ECODE_PRIVILEGE, "cannot drop capabilities");
-	cap_free(have);
-	cap_free(caps);
-	return r;
+	/* Without the fourth and fifth namespaces of other users are refused; without the last one
+	 * DHCPv6 is, and DHCPv4 renews by the packet socket alone. That one channel_bind() raises
+	 * when it is needed. */
+	return fl_keep_capabilities(keep, FL_ARRAY_SIZE(keep), 3, FL_ARRAY_SIZE(keep) - 1,
+				    "NET_ADMIN, NET_RAW and SYS_ADMIN", err);
 }
 
 static bool number(const char *s, unsigned max, unsigned *ret)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dns/broker.h"
 
+#include "base/caps.h"
 #include "base/service.h"
 #include "base/strbuf.h"
 #include "dns/start.h"
@@ -12,7 +13,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/capability.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -75,26 +75,9 @@ static int drop_capabilities(struct fl_error *err)
 		CAP_DAC_READ_SEARCH, CAP_NET_BIND_SERVICE, CAP_SETUID,
 		CAP_SETGID,	     CAP_SETPCAP,	   CAP_KILL
 	};
-	cap_t have = cap_get_proc(), caps = cap_init();
-	cap_flag_value_t set;
-	int r = 0;
 
-	for (size_t i = 0; i < FL_ARRAY_SIZE(keep) && have && caps; i++) {
-		if (cap_get_flag(have, keep[i], CAP_PERMITTED, &set) || set != CAP_SET) {
-			if (i < 2)
-				r = fl_error_set(err, EPERM, FL_ECODE_PRIVILEGE,
-						 "capabilities SYS_ADMIN and NET_ADMIN are needed: "
-						 "start it as root");
-			continue;
-		}
-		cap_set_flag(caps, CAP_PERMITTED, 1, &keep[i], CAP_SET);
-		cap_set_flag(caps, CAP_EFFECTIVE, 1, &keep[i], CAP_SET);
-	}
-	if (!r && (!have || !caps || cap_set_proc(caps)))
-		r = fl_error_errno(err, errno, FL_ECODE_PRIVILEGE, "cannot drop capabilities");
-	cap_free(have);
-	cap_free(caps);
-	return r;
+	return fl_keep_capabilities(keep, FL_ARRAY_SIZE(keep), 2, FL_ARRAY_SIZE(keep),
+				    "SYS_ADMIN and NET_ADMIN", err);
 }
 
 /* ---- events ---- */
