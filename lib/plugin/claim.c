@@ -65,6 +65,16 @@ static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network 
 	return c->net.ready ? 0 : fl_network_put(t, &c->net, err);
 }
 
+static int pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret,
+		       struct fl_error *err)
+{
+	int r = fl_used_by_networks(t, &c->used, err);
+
+	return r ? r
+		 : fl_ipam_pick_subnet(fl_default_pools, fl_n_default_pools, c->used.v, c->used.n,
+				       ret, err);
+}
+
 /* "subnet": "auto": the network's own if it has one, else the first that nothing here uses. */
 static int settle_subnet(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
 {
@@ -78,7 +88,7 @@ static int settle_subnet(struct fl_call *c, struct fl_txn *t, struct fl_error *e
 	if (!r && net.n_subnets)
 		subnet = net.subnets[0];
 	else if (!r || r == -ENOENT)
-		r = fl_call_pick_subnet(c, t, &subnet, err);
+		r = pick_subnet(c, t, &subnet, err);
 	return r ? r : fl_ipam_use_subnet(&c->ipam, &subnet, err);
 }
 
@@ -168,7 +178,7 @@ int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	struct fl_gone gone = { fl_owner_gone, c };
-	int r = c->ipam.auto_subnet ? fl_call_used_prefixes(c, err) : 0;
+	int r = c->ipam.auto_subnet ? fl_used_by_host(c->host, &c->used, err) : 0;
 
 	if (!r)
 		r = fl_txn_begin(c->store, true, &t, err);

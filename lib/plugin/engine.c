@@ -30,6 +30,21 @@ static int need_prev(const struct fl_call *c, struct fl_error *err)
 			    c->req.verb == FL_VERB_CHECK ? "CHECK" : "ADD", c->driver->type);
 }
 
+/* Whose list of living endpoints decides about this one: GC of a runtime leaves netctl's alone. */
+static int parse_origin(struct fl_call *c, struct fl_error *err)
+{
+	const json_t *v = fl_config_get(c, "args", "fairlead", "origin");
+
+	c->ep.origin = FL_ORIGIN_CNI;
+	if (!v)
+		return 0;
+	if (!json_is_string(v) || strcmp(json_string_value(v), "netctl") != 0)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "args.fairlead.origin: expected \"netctl\"");
+	c->ep.origin = FL_ORIGIN_NETCTL;
+	return 0;
+}
+
 /* Results before 0.3.0 are made of addresses. Said before anything is touched. */
 static int need_address(const struct fl_call *c, struct fl_error *err)
 {
@@ -62,6 +77,9 @@ int fl_engine_decode(struct fl_call *c, struct fl_error *err)
 				    fl_json_kind(check));
 	c->check_host_ports = json_is_true(check);
 	c->wholly_inside = d->flags & FL_DRIVER_INSIDE;
+	r = parse_origin(c, err);
+	if (r)
+		return r;
 	c->conf = calloc(1, d->conf_size ? d->conf_size : 1);
 	if (!c->conf)
 		return fl_error_oom(err);
@@ -214,7 +232,6 @@ static int identify(struct fl_call *c, struct fl_error *err)
 	while (getrandom(bits, sizeof(bits), 0) != sizeof(bits))
 		continue;
 	c->ep.state = FL_STATE_CREATING;
-	c->ep.origin = FL_ORIGIN_CNI;
 	c->ep.cookie = c->sandbox.cookie;
 	c->ep.dev = c->sandbox.dev;
 	c->ep.ino = c->sandbox.ino;

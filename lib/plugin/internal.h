@@ -44,12 +44,6 @@ int fl_call_ipam_verb(struct fl_call *c, const char *verb, struct fl_error *err)
 int fl_dhcp_validate(const struct fl_call *c, struct fl_error *err);
 int fl_dhcp_acquire(struct fl_call *c, struct fl_error *err);
 int fl_dhcp_verb(struct fl_call *c, const char *verb, json_t **ret, struct fl_error *err);
-/* subnet.c: what the host uses (routes, name servers), read before the transaction; then a free
- * one. */
-int fl_call_used_prefixes(struct fl_call *c, struct fl_error *err);
-int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret,
-			struct fl_error *err);
-
 /* fwstep.c: batches and the rebuild when the skeleton is missing. */
 int fl_fw_step(struct fl_call *c, const struct fl_fw_change *change, struct fl_error *err);
 /* Sets c->rules_stale from the store. */

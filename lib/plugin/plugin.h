@@ -18,6 +18,7 @@
 #include "nl/virtual.h"
 #include "plugin/resolver.h"
 #include "plugin/result.h"
+#include "plugin/subnet.h"
 #include "store/store.h"
 
 enum fl_verb {
@@ -78,16 +79,15 @@ struct fl_call {
 	uint32_t link_index;   /* of net.link once network_create ran */
 	bool created_network;  /* this call created the network's link: undone on failure */
 	bool check_host_ports;
-	json_t *memo;	    /* owned; what prepare() has for the deletion: see fl_call_memo() */
-	bool wholly_inside; /* FL_DRIVER_INSIDE, or a driver's validate() for this endpoint */
-	bool mac_settled;   /* ep.mac is final */
-	bool mac_given;	    /* the caller named it */
-	bool mac_chosen;    /* not by us from the address: neighbours may know another behind it */
-	bool rules_stale;   /* nftables may hold elements that no record knows: rebuild first */
-	bool idle;	    /* chained driver: nothing to do for this endpoint */
-	struct fl_prefix *used; /* prefixes that an automatic subnet must avoid; owned */
-	size_t n_used;
-	struct fl_dns dns; /* configuration's dns, over IPAM's */
+	json_t *memo;	     /* owned; what prepare() has for the deletion: see fl_call_memo() */
+	bool wholly_inside;  /* FL_DRIVER_INSIDE, or a driver's validate() for this endpoint */
+	bool mac_settled;    /* ep.mac is final */
+	bool mac_given;	     /* the caller named it */
+	bool mac_chosen;     /* not by us from the address: neighbours may know another behind it */
+	bool rules_stale;    /* nftables may hold elements that no record knows: rebuild first */
+	bool idle;	     /* chained driver: nothing to do for this endpoint */
+	struct fl_used used; /* prefixes that an automatic subnet must avoid */
+	struct fl_dns dns;   /* configuration's dns, over IPAM's */
 	struct fl_resolver resolver;
 	/* The dialect's: hands c->result to the caller. Runs once, after all that can fail. */
 	int (*emit)(struct fl_call *c, struct fl_error *err);

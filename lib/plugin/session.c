@@ -229,7 +229,7 @@ void fl_call_clear(struct fl_call *c)
 	for (size_t i = 0; i < c->n_evicted; i++)
 		fl_endpoint_clear(&c->evicted[i]);
 	free(c->evicted);
-	free(c->used);
+	fl_used_clear(&c->used);
 	fl_endpoint_clear(&c->ep);
 	json_decref(c->memo);
 	fl_static_conf_clear(&c->fixed);

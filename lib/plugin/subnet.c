@@ -1,31 +1,36 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* An automatic subnet: from the default pools, clear of every route and name server of the host. */
-#include "plugin/internal.h"
+#include "plugin/subnet.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-/* Small subnets first, in a range that neither Docker nor podman hands out by default. */
-static const struct fl_default_pool pools[] = {
+const struct fl_default_pool fl_default_pools[] = {
 	{ { { AF_INET, { 10, 89 } }, 16 }, 24 },
 	{ { { AF_INET, { 172, 16 } }, 12 }, 16 },
 	{ { { AF_INET, { 192, 168 } }, 16 }, 20 },
 };
+const size_t fl_n_default_pools = FL_ARRAY_SIZE(fl_default_pools);
 
-static int use(struct fl_call *c, const struct fl_prefix *p)
+void fl_used_clear(struct fl_used *u)
 {
-	struct fl_prefix *grown = realloc(c->used, (c->n_used + 1) * sizeof(*grown));
+	free(u->v);
+	*u = (struct fl_used){ 0 };
+}
+
+int fl_used_add(struct fl_used *u, const struct fl_prefix *p, struct fl_error *err)
+{
+	struct fl_prefix *grown = realloc(u->v, (u->n + 1) * sizeof(*grown));
 
 	if (!grown)
-		return -ENOMEM;
-	c->used = grown;
-	c->used[c->n_used++] = *p;
+		return fl_error_oom(err);
+	u->v = grown;
+	u->v[u->n++] = *p;
 	return 0;
 }
 
 static int use_route(void *arg, const struct fl_nlroute *r)
 {
-	return use(arg, &r->dst);
+	return fl_used_add(arg, &r->dst, NULL);
 }
 
 static int use_network(void *arg, const struct fl_network *net)
@@ -33,11 +38,11 @@ static int use_network(void *arg, const struct fl_network *net)
 	int r = 0;
 
 	for (uint32_t i = 0; i < net->n_subnets && !r; i++)
-		r = use(arg, &net->subnets[i]);
+		r = fl_used_add(arg, &net->subnets[i], NULL);
 	return r;
 }
 
-static int use_name_servers(struct fl_call *c)
+static int use_name_servers(struct fl_used *u)
 {
 	FL_AUTOFCLOSE FILE *f = fopen("/etc/resolv.conf", "re");
 	char line[512], text[64];
@@ -47,26 +52,22 @@ static int use_name_servers(struct fl_call *c)
 	while (f && !r && fgets(line, sizeof(line), f))
 		if (sscanf(line, " nameserver %63s", text) == 1 &&
 		    !fl_prefix_parse_lenient(text, &p))
-			r = use(c, &p);
+			r = fl_used_add(u, &p, NULL);
 	return r;
 }
 
-int fl_call_used_prefixes(struct fl_call *c, struct fl_error *err)
+int fl_used_by_host(struct fl_nl *host, struct fl_used *u, struct fl_error *err)
 {
-	int r = fl_routes_each(c->host, AF_INET, use_route, c, err);
+	int r = fl_routes_each(host, AF_INET, use_route, u, err);
 
 	if (!r)
-		r = use_name_servers(c);
+		r = use_name_servers(u);
 	return r == -ENOMEM ? fl_error_oom(err) : r;
 }
 
-int fl_call_pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret,
-			struct fl_error *err)
+int fl_used_by_networks(struct fl_txn *t, struct fl_used *u, struct fl_error *err)
 {
-	int r = fl_networks_each(t, use_network, c, err);
+	int r = fl_networks_each(t, use_network, u, err);
 
-	if (r == -ENOMEM)
-		return fl_error_oom(err);
-	return r ? r
-		 : fl_ipam_pick_subnet(pools, FL_ARRAY_SIZE(pools), c->used, c->n_used, ret, err);
+	return r == -ENOMEM ? fl_error_oom(err) : r;
 }

@@ -10,6 +10,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from support.cni import Cni, plugin_dir  # noqa: E402
 from support.lab import Lab  # noqa: E402
+from support.netctl import Netctl  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -37,6 +38,11 @@ def cni(lab):
     for name in ("c1", "c2"):
         lab.netns(name)
     return Cni(lab)
+
+
+@pytest.fixture
+def netctl(lab):
+    return Netctl(lab)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ BELOW = {
     "dhcp": {"base", "nl", "netns"},
     "dns": {"base", "store", "netns", "nft", "nl"},
     "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp", "dns"},
+    "netctl": {"base", "nl", "netns", "nft", "store", "fw", "ipam", "plugin", "dns"},
     "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp"},
 }
 # header prefix -> the one folder that may include it

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The one table of verbs. */
+#include "netctl/command.h"
+
+#include "base/cleanup.h"
+
+#include <string.h>
+
+#define COMMANDS(X)    \
+	X(network_ls)  \
+	X(endpoint_ls) \
+	X(version)     \
+	X(help)
+
+#define DECLARE(name) extern const struct command name##_command;
+COMMANDS(DECLARE)
+
+#define ENTRY(name) &name##_command,
+const struct command *const commands[] = { COMMANDS(ENTRY) NULL };
+
+static const struct {
+	const char *name, *about;
+} groups[] = {
+	{ "network", "networks: the configurations that runtimes see, and what they have become" },
+	{ "endpoint", "attachments of sandboxes to networks" },
+	{ "port", "published ports" },
+	{ "sandbox", "network namespaces, with and without a runtime" },
+	{ "ipam", "addresses and who has them" },
+	{ "dns", "the resolver of the sandboxes" },
+};
+
+const char *group_about(const char *group)
+{
+	for (size_t i = 0; i < FL_ARRAY_SIZE(groups); i++)
+		if (!strcmp(groups[i].name, group))
+			return groups[i].about;
+	return NULL;
+}
+
+size_t group_len(const struct command *cmd)
+{
+	const char *space = strchr(cmd->name, ' ');
+
+	return space ? (size_t)(space - cmd->name) : 0;
+}
+
+const struct option_spec common_options[] = {
+	{ "dir", 0, "DIR", "where network configurations are (/etc/cni/net.d)", "@dir" },
+	{ "cni-path", 0, "PATH", "where plugins are, separated by ':' ($CNI_PATH)", "@dir" },
+	{ "state-dir", 0, "DIR", "where the state lives (/run/fairlead)", "@dir" },
+	{ "color", 0, "WHEN", "auto, always or never", "auto always never" },
+	{ "quiet", 'q', NULL, "say less: names only, no remarks", NULL },
+	{ "help", 'h', NULL, "what the verb does, and its options", NULL },
+	{ 0 },
+};
+
+const struct option_spec reading_options[] = {
+	{ "json", 0, NULL, "for scripts: JSON on stdout, errors as JSON on stderr", NULL },
+	{ "no-header", 0, NULL, "a table without its first line", NULL },
+	{ 0 },
+};
+
+static int each_of(const struct option_spec *o, int (*fn)(void *arg, const struct option_spec *o),
+		   void *arg)
+{
+	int r = 0;
+
+	for (; o && o->name && !r; o++)
+		r = fn(arg, o);
+	return r;
+}
+
+int options_each(const struct command *cmd, int (*fn)(void *arg, const struct option_spec *o),
+		 void *arg)
+{
+	int r = each_of(cmd->options, fn, arg);
+
+	if (!r && cmd->flags & COMMAND_READS)
+		r = each_of(reading_options, fn, arg);
+	return r ? r : each_of(common_options, fn, arg);
+}

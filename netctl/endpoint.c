@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* endpoint ls */
+#include "netctl/model.h"
+#include "netctl/out.h"
+
+#include <string.h>
+
+static const char *state_colour(const json_t *row)
+{
+	const char *s = json_string_value(json_object_get(row, "state"));
+
+	return s && !strcmp(s, "ready") ? COLOUR_GOOD : COLOUR_WARN;
+}
+
+static const struct column columns[] = {
+	{ "CONTAINER", "label", 0, NULL },
+	{ "NETWORK", "network", 0, NULL },
+	{ "DRIVER", "driver", COLUMN_WIDE, NULL },
+	{ "INTERFACE", "interface", 0, NULL },
+	{ "HOST", "hostInterface", 0, NULL },
+	{ "ADDRESSES", "addresses", COLUMN_WRAP, NULL },
+	{ "MAC", "mac", COLUMN_WIDE, NULL },
+	{ "STATE", "state", 0, state_colour },
+	{ 0 },
+};
+
+static int run_ls(struct ctl *c, struct fl_error *err)
+{
+	FL_AUTOFREE const struct attachment **found = NULL;
+	AUTOMODEL struct model m = { 0 };
+	json_t *rows = json_array();
+	size_t n = 0;
+	int r = model_read(c, &m, err);
+
+	if (!r)
+		r = model_find(&m, option_value(c, "container"), c->argc ? c->argv[0] : NULL, NULL,
+			       &found, &n, err);
+	if (r) {
+		json_decref(rows);
+		return r;
+	}
+	for (size_t i = 0; i < n; i++) {
+		json_t *row = attachment_json(found[i]);
+
+		json_object_set_new(row, "label", json_string(CONTAINER_LABEL(found[i]->main)));
+		json_array_append_new(rows, row);
+	}
+	return show_list(c, rows, columns, err);
+}
+
+static const struct option_spec options[] = {
+	{ "container", 0, "CONTAINER", "of this container only", "@endpoint" },
+	{ 0 },
+};
+
+static const struct example examples[] = {
+	{ "netctl endpoint ls", "everything that is attached" },
+	{ "netctl endpoint ls web --json", "one network, for scripts" },
+	{ 0 },
+};
+
+const struct command endpoint_ls_command = {
+	.name = "endpoint ls",
+	.args = "[NETWORK]",
+	.about = "who is attached, with which interface and addresses",
+	.options = options,
+	.examples = examples,
+	.flags = COMMAND_READS,
+	.max = 1,
+	.completes = "@network",
+	.run = run_ls,
+};

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* From the command line to a verb, and from its end to an exit status. */
+#include "netctl/ctl.h"
+#include "netctl/nearest.h"
+
+#include "base/strbuf.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <locale.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+
+enum { OPTIONS_MAX = 64, GIVEN_MAX = 4096 };
+
+/* getopt's form of a verb's options. */
+struct options {
+	const struct option_spec *spec[OPTIONS_MAX];
+	struct option longs[OPTIONS_MAX + 1];
+	char shorts[2 * OPTIONS_MAX + 4];
+	int n;
+};
+
+static int take_spec(void *arg, const struct option_spec *o)
+{
+	struct options *all = arg;
+	size_t len = strlen(all->shorts);
+
+	all->spec[all->n] = o;
+	all->longs[all->n] = (struct option){ o->name, o->value ? required_argument : no_argument,
+					      NULL, 256 + all->n };
+	if (o->letter) {
+		all->shorts[len++] = o->letter;
+		if (o->value)
+			all->shorts[len++] = ':';
+		all->shorts[len] = '\0';
+	}
+	all->n++;
+	return all->n == OPTIONS_MAX;
+}
+
+static const struct option_spec *spec_of(const struct options *all, int ch)
+{
+	if (ch >= 256)
+		return all->spec[ch - 256];
+	for (int i = 0; i < all->n; i++)
+		if (all->spec[i]->letter == ch)
+			return all->spec[i];
+	return NULL;
+}
+
+static int unknown_option(const struct options *all, int ch, char **argv, struct fl_error *err)
+{
+	const char *word = argv[optind - 1], *close = NULL;
+	struct nearest n = { .word = word + strspn(word, "-") };
+
+	if (ch == ':')
+		return usage_error(err, "%s: expected a value behind it", word);
+	/* A letter that getopt does not know may stand in the midst of a word. */
+	if (optopt && optopt < 256)
+		return usage_error(err, "-%c: no such option", optopt);
+	for (int i = 0; i < all->n; i++)
+		nearest_try(&n, all->spec[i]->name);
+	close = n.best;
+	return close ? usage_error(err, "%s: no such option; did you mean --%s?", word, close)
+		     : usage_error(err, "%s: no such option", word);
+}
+
+static int take_option(struct ctl *c, const struct option_spec *spec, const char *value,
+		       struct fl_error *err)
+{
+	struct given *grown = realloc(c->given, (c->n_given + 1) * sizeof(*grown));
+
+	if (!grown)
+		return fl_error_oom(err);
+	if (c->n_given == GIVEN_MAX)
+		return usage_error(err, "more than %d options", GIVEN_MAX);
+	c->given = grown;
+	c->given[c->n_given++] = (struct given){ spec, value };
+	return 0;
+}
+
+static int parse(struct ctl *c, int argc, char **argv, struct fl_error *err)
+{
+	struct options all = { .shorts = ":" };
+	int ch, r = 0;
+
+	/* Behind the word that ends them, options are the command's that is to be run. */
+	if (c->command->flags & COMMAND_RUNS)
+		strcpy(all.shorts, "+:");
+	options_each(c->command, take_spec, &all);
+	optind = 1;
+	opterr = 0;
+	for (;;) {
+		ch = getopt_long(argc, argv, all.shorts, all.longs, NULL);
+		if (ch == -1 && c->command->flags & COMMAND_RUNS && c->argc + 1 < c->command->min &&
+		    optind < argc && strcmp(argv[optind - 1], "--") != 0) {
+			/* An argument before the command: options may follow it. */
+			c->argv[c->argc++] = argv[optind++];
+			continue;
+		}
+		if (ch == -1 || r)
+			break;
+		if (ch == '?' || ch == ':')
+			return unknown_option(&all, ch, argv, err);
+		r = take_option(c, spec_of(&all, ch), optarg, err);
+	}
+	while (!r && optind < argc)
+		c->argv[c->argc++] = argv[optind++];
+	return r;
+}
+
+static int check_count(const struct ctl *c, struct fl_error *err)
+{
+	const struct command *cmd = c->command;
+
+	if (c->argc < cmd->min)
+		return usage_error(err, "expected %s%d argument%s, found %d",
+				   cmd->max == cmd->min ? "" : "at least ", cmd->min,
+				   cmd->min == 1 ? "" : "s", c->argc);
+	if (cmd->max >= 0 && c->argc > cmd->max)
+		return cmd->max ? usage_error(err, "%s: one argument too many", c->argv[cmd->max])
+				: usage_error(err, "%s: expected no argument", c->argv[0]);
+	return 0;
+}
+
+static int settle_colour(struct ctl *c, struct fl_error *err)
+{
+	const char *when = option_value(c, "color"), *no = getenv("NO_COLOR"),
+		   *term = getenv("TERM");
+	struct winsize w = { 0 };
+	bool tty = isatty(STDOUT_FILENO);
+
+	if (tty)
+		c->width = !ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_col ? w.ws_col : 80;
+	c->colour = tty && !(no && *no) && !(term && !strcmp(term, "dumb"));
+	if (!when || !strcmp(when, "auto"))
+		return 0;
+	if (strcmp(when, "always") != 0 && strcmp(when, "never") != 0)
+		return usage_error(err, "--color: expected auto, always or never, not \"%s\"",
+				   when);
+	c->colour = *when == 'a';
+	return 0;
+}
+
+static const char *first_set(const char *a, const char *b, const char *otherwise)
+{
+	return a && *a ? a : b && *b ? b : otherwise;
+}
+
+static int settle(struct ctl *c, struct fl_error *err)
+{
+	const char *state = option_value(c, "state-dir");
+
+	c->json = option_given(c, "json");
+	c->quiet = option_given(c, "quiet");
+	c->no_header = option_given(c, "no-header");
+	c->dir = first_set(option_value(c, "dir"), getenv("NETCONFPATH"), "/etc/cni/net.d");
+	c->path = first_set(option_value(c, "cni-path"), getenv("CNI_PATH"), FAIRLEAD_CNI_BINDIR);
+	/* Plugins that are executed look there too. */
+	if (state && setenv("FAIRLEAD_STATE_DIR", state, 1))
+		return fl_error_oom(err);
+	return settle_colour(c, err);
+}
+
+/* ---- the verb ---- */
+
+/* Of "network create a": two words of argv. 0: none. */
+static int find(int argc, char **argv, const struct command **ret)
+{
+	char two[128];
+
+	for (size_t i = 0; commands[i]; i++) {
+		snprintf(two, sizeof(two), "%s %s", argc ? argv[0] : "", argc > 1 ? argv[1] : "");
+		if (!strcmp(commands[i]->name, two)) {
+			*ret = commands[i];
+			return 2;
+		}
+	}
+	for (size_t i = 0; argc && commands[i]; i++)
+		if (!strcmp(commands[i]->name, argv[0])) {
+			*ret = commands[i];
+			return 1;
+		}
+	return 0;
+}
+
+static int no_verb(int argc, char **argv)
+{
+	struct nearest n = { .word = argv[0] };
+	const char *group = group_about(argv[0]) ? argv[0] : NULL;
+	char words[128];
+
+	if (group && (argc == 1 || argv[1][0] == '-')) {
+		print_group(group);
+		return argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))
+			       ? 0
+			       : EXIT_USAGE;
+	}
+	snprintf(words, sizeof(words), "%s%s%s", argv[0], group ? " " : "", group ? argv[1] : "");
+	n.word = words;
+	for (size_t i = 0; commands[i]; i++) {
+		size_t len = group_len(commands[i]);
+		FL_AUTOFREE char *head = strndup(commands[i]->name, len);
+
+		nearest_try(&n, commands[i]->name);
+		if (!group && len && head)
+			nearest_try_copy(&n, head);
+	}
+	fprintf(stderr, "netctl: %s: no such verb", words);
+	if (n.best)
+		fprintf(stderr, "; did you mean \"%s\"?", n.best);
+	fprintf(stderr, "\nnetctl help lists them all.\n");
+	return EXIT_USAGE;
+}
+
+/* ---- the end ---- */
+
+static int status_of(const struct fl_error *e)
+{
+	if (e->code == FL_ECODE_UNKNOWN_CONTAINER && e->err == -ENOENT)
+		return EXIT_NOT_FOUND;
+	return e->code == FL_ECODE_UNSUPPORTED && e->err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
+}
+
+static int report(const struct ctl *c, const struct fl_error *e)
+{
+	int status = status_of(e);
+
+	if (c->json) {
+		FL_AUTOJSON json_t *o = json_pack("{si ss}", "code", (int)e->code, "msg", e->text);
+
+		if (o && e->details[0])
+			json_object_set_new(o, "details", json_string(e->details));
+		json_dumpf(o, stderr, JSON_COMPACT);
+		fputc('\n', stderr);
+	} else {
+		fprintf(stderr, "netctl %s: %s\n", c->command->name, e->text);
+		if (e->details[0] && !strstr(e->text, e->details))
+			fprintf(stderr, "  %s\n", e->details);
+		if (status == EXIT_USAGE)
+			print_usage(c->command);
+	}
+	return c->command->flags & COMMAND_RUNS && status != EXIT_USAGE ? EXIT_RUN : status;
+}
+
+static void clear(struct ctl *c)
+{
+	fl_store_close(c->store);
+	fl_nl_close(c->host);
+	fl_netns_close(&c->self);
+	free(c->given);
+	free(c->argv);
+}
+
+static int run(struct ctl *c, int argc, char **argv, struct fl_error *err)
+{
+	int r;
+
+	c->argv = calloc((size_t)argc + 1, sizeof(*c->argv));
+	if (!c->argv)
+		return fl_error_oom(err);
+	r = parse(c, argc, argv, err);
+	if (r)
+		return r;
+	if (option_given(c, "help")) {
+		print_help(c->command);
+		return 0;
+	}
+	r = settle(c, err);
+	if (!r)
+		r = check_count(c, err);
+	return r ? r : c->command->run(c, err);
+}
+
+/* The kernel's own random bytes for jansson's hash: saves it opening /dev/urandom. */
+static void seed_hash(void)
+{
+	size_t seed;
+
+	memcpy(&seed, (const void *)getauxval(AT_RANDOM), sizeof(seed));
+	json_object_seed(seed | 1);
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl c = { .self = FL_NETNS_NONE };
+	struct fl_error err = { 0 };
+	int words;
+
+	setlocale(LC_CTYPE, "");
+	seed_hash();
+	if (argc < 2 || !strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
+		print_overview();
+		return argc < 2 ? EXIT_USAGE : 0;
+	}
+	if (!strcmp(argv[1], "--version"))
+		argv[1] += 2;
+	words = find(argc - 1, argv + 1, &c.command);
+	if (!words)
+		return no_verb(argc - 1, argv + 1);
+	/* The last word of the verb stands where getopt expects the program's name. */
+	if (run(&c, argc - words, argv + words, &err))
+		c.status = report(&c, &err);
+	clear(&c);
+	if (fflush(stdout) && !c.status)
+		c.status = EXIT_FAILED;
+	return c.status;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the store knows, read in one transaction. The plugins of a chain keep a record each; what
+ * people mean is the attachment: network, container, interface.
+ */
+#pragma once
+
+#include "netctl/ctl.h"
+
+struct attachment {
+	/* The plugin's that made the interface, else the first one's. In model.endpoints. */
+	const struct fl_endpoint *main;
+	const struct fl_endpoint *first; /* the records of the chain lie together */
+	size_t n;
+};
+
+struct model {
+	struct fl_network *networks; /* by name, then driver */
+	size_t n_networks;
+	struct fl_endpoint *endpoints; /* by network, container, interface */
+	size_t n_endpoints;
+	struct attachment *attachments; /* in the same order */
+	size_t n_attachments;
+};
+
+/* Empty when no plugin has run on this host yet. */
+int model_read(struct ctl *c, struct model *ret, struct fl_error *err);
+void model_clear(struct model *m);
+#define AUTOMODEL FL_CLEANUP(model_clear)
+
+/* The record of the network that the endpoint's plugin keeps; NULL: none. */
+const struct fl_network *model_network(const struct model *m, const struct fl_endpoint *ep);
+
+/*
+ * Attachments of a container by its name, its id, or a prefix of the id that no other container
+ * has; NULL for all. Narrowed to a network and an interface unless NULL. *n is how many there are,
+ * *ret an array of pointers into the model (owned). None, and a prefix of several, are
+ * EXIT_NOT_FOUND.
+ */
+int model_find(const struct model *m, const char *container, const char *network,
+	       const char *ifname, const struct attachment ***ret, size_t *n, struct fl_error *err);
+
+/* What people call the container: its name, else the first twelve letters of its id. */
+const char *container_label(const struct fl_endpoint *ep, char *buf, size_t size);
+#define CONTAINER_LABEL(ep) \
+	container_label(ep, (char[FL_HOSTNAME_MAX + 1]){ 0 }, FL_HOSTNAME_MAX + 1)
+
+const char *state_str(enum fl_state s);	  /* "creating", "ready", "deleting" */
+const char *origin_str(enum fl_origin o); /* "cni", "netctl", ... */
+
+/* "0.0.0.0:8080", "[2001:db8::1]:8080", of ranges "0.0.0.0:8000-8009". `family` chooses the
+ * wildcard. */
+const char *port_host_str(const struct fl_port *p, int family, char *buf, size_t size);
+/* "80/tcp", "80-89/udp" */
+const char *port_container_str(const struct fl_port *p, char *buf, size_t size);
+#define PORT_HOST(p, family) port_host_str(p, family, (char[80]){ 0 }, 80)
+#define PORT_CONTAINER(p) port_container_str(p, (char[32]){ 0 }, 32)
+
+/* {"hostIP", "hostPort", "containerPort", "protocol", "range"}; hostIP "" for all addresses. */
+json_t *port_json(const struct fl_port *p);
+/*
+ * {"network", "container", "name", "interface", "driver", "plugins", "state", "origin",
+ * "hostInterface", "mac", "addresses", "ports", "netns", "aliases"}; strings are "" where absent.
+ */
+json_t *attachment_json(const struct attachment *a);

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* network ls: configurations, and networks that have endpoints without one. */
+#include "netctl/conflist.h"
+#include "netctl/model.h"
+#include "netctl/out.h"
+
+#include <string.h>
+
+static const char *file_colour(const json_t *row)
+{
+	return json_object_get(row, "error") ? COLOUR_BAD : NULL;
+}
+
+static const struct column columns[] = {
+	{ "NETWORK", "name", 0, NULL },
+	{ "DRIVER", "driver", 0, NULL },
+	{ "SUBNETS", "subnets", COLUMN_WRAP, NULL },
+	{ "LINK", "link", 0, NULL },
+	{ "ENDPOINTS", "endpoints", COLUMN_RIGHT, NULL },
+	{ "FILE", "file", COLUMN_TRUNC, file_colour },
+	{ 0 },
+};
+
+static int add_subnet(void *arg, const struct fl_prefix *p)
+{
+	struct fl_prefix masked = fl_prefix_masked(p);
+
+	return json_array_append_new(arg, json_string(fl_prefix_str(&masked, FL_PREFIX_BUF)));
+}
+
+static int count(const struct model *m, const char *network)
+{
+	int n = 0;
+
+	for (size_t i = 0; i < m->n_attachments; i++)
+		n += !strcmp(m->attachments[i].main->id.network, network);
+	return n;
+}
+
+/* Its record by the plugin that made interfaces; NULL: nothing is attached. */
+static const struct fl_network *record_of(const struct model *m, const char *network)
+{
+	for (size_t i = 0; i < m->n_attachments; i++)
+		if (!strcmp(m->attachments[i].main->id.network, network))
+			return model_network(m, m->attachments[i].main);
+	return NULL;
+}
+
+static json_t *row_of(const struct model *m, const char *name, const struct conflist *file)
+{
+	const struct fl_network *net = record_of(m, name);
+	json_t *row = json_object(), *subnets = json_array();
+	const char *link =
+		file ? json_string_value(fl_json_get(conflist_main(file), "bridge")) : NULL;
+
+	if (!link && file)
+		link = json_string_value(fl_json_get(conflist_main(file), "master"));
+	if (net && *net->link)
+		link = net->link;
+	if (net && net->n_subnets)
+		for (uint32_t i = 0; i < net->n_subnets; i++)
+			add_subnet(subnets, &net->subnets[i]);
+	else if (file)
+		conflist_subnets_each(file, add_subnet, subnets);
+	json_object_set_new(row, "name", json_string(name));
+	json_object_set_new(row, "driver",
+			    json_string(file  ? conflist_type(file)
+					: net ? net->driver
+					      : ""));
+	json_object_set_new(row, "subnets", subnets);
+	json_object_set_new(row, "link", json_string(link ? link : ""));
+	json_object_set_new(row, "endpoints", json_integer(count(m, name)));
+	json_object_set_new(row, "file", json_string(file ? file->file : ""));
+	json_object_set_new(row, "managed", json_boolean(file && file->ours));
+	return row;
+}
+
+static json_t *broken_row(const struct conflist *file)
+{
+	return json_pack("{ss ss s[] ss si ss sb ss}", "name", "", "driver", "", "subnets", "link",
+			 "", "endpoints", 0, "file", file->file, "managed", (int)file->ours,
+			 "error", file->why);
+}
+
+static json_t *rows_of(struct ctl *c, const struct model *m, const struct conflists *files)
+{
+	json_t *rows = json_array();
+	const char *last = "";
+
+	for (size_t i = 0; i < files->n; i++) {
+		if (!files->v[i].json)
+			remark(c, "%s/%s: %s", c->dir, files->v[i].file, files->v[i].why);
+		json_array_append_new(rows, files->v[i].json
+						    ? row_of(m, files->v[i].name, &files->v[i])
+						    : broken_row(&files->v[i]));
+	}
+	for (size_t i = 0; i < m->n_attachments; i++) {
+		const char *name = m->attachments[i].main->id.network;
+
+		if (strcmp(name, last) != 0 && !conflists_find(files, name))
+			json_array_append_new(rows, row_of(m, name, NULL));
+		last = name;
+	}
+	return rows;
+}
+
+static int run_ls(struct ctl *c, struct fl_error *err)
+{
+	AUTOCONFLISTS struct conflists files = { 0 };
+	AUTOMODEL struct model m = { 0 };
+	int r = conflists_read(c->dir, &files, err);
+
+	if (!r)
+		r = model_read(c, &m, err);
+	return r ? r : show_list(c, rows_of(c, &m, &files), columns, err);
+}
+
+const struct command network_ls_command = {
+	.name = "network ls",
+	.args = "",
+	.about = "networks, their subnets and how many are attached",
+	.flags = COMMAND_READS,
+	.run = run_ls,
+};
