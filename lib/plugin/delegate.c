@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Running a foreign IPAM executable: found in CNI_PATH, same environment but for CNI_COMMAND, the
- * complete configuration on stdin (CNI specification 1.1.0 section 4).
+ * Running another plugin: found in CNI_PATH, same environment but for CNI_COMMAND, the complete
+ * configuration on stdin (CNI specification 1.1.0 section 4).
  */
 #include "plugin/internal.h"
 
@@ -19,7 +19,7 @@ static int find(const char *path, const char *type, char *buf, size_t size, stru
 
 	if (!*type || strchr(type, '/') || !strcmp(type, ".") || !strcmp(type, ".."))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "ipam.type: expected a name without '/', not \"%.64s\"", type);
+				    "expected a name without '/', not \"%.64s\"", type);
 	for (const char *end, *p = path; *p; p = *end ? end + 1 : end) {
 		end = strchrnul(p, ':');
 		if (end == p ||
@@ -29,8 +29,7 @@ static int find(const char *path, const char *type, char *buf, size_t size, stru
 			return 0;
 	}
 	return fl_error_set(err, ENOENT, FL_ECODE_CONFIG,
-			    "ipam.type: there is no executable \"%s\" in CNI_PATH \"%s\"", type,
-			    path);
+			    "there is no executable \"%s\" in CNI_PATH \"%s\"", type, path);
 }
 
 static int foreign_error(const char *type, const char *command, json_t *obj, struct fl_error *err)
@@ -40,7 +39,7 @@ static int foreign_error(const char *type, const char *command, json_t *obj, str
 
 	if (!msg)
 		return fl_error_set(err, EIO, FL_ECODE_IO,
-				    "IPAM plugin %s failed in %s without an error object", type,
+				    "plugin %s failed in %s without an error object", type,
 				    command);
 	fl_error_set(err, EIO,
 		     json_is_integer(code) ? (enum fl_ecode)json_integer_value(code) : FL_ECODE_IO,
@@ -49,10 +48,10 @@ static int foreign_error(const char *type, const char *command, json_t *obj, str
 	return -EIO;
 }
 
-int fl_delegate(const struct fl_call *c, const char *type, const char *command, json_t **ret,
-		struct fl_error *err)
+int fl_plugin_execute(const char *path, const char *type, const char *command, const json_t *config,
+		      json_t **ret, struct fl_error *err)
 {
-	FL_AUTOFREE char *text = json_dumps(c->req.config, JSON_COMPACT);
+	FL_AUTOFREE char *text = json_dumps(config, JSON_COMPACT);
 	FL_AUTOSTRBUF struct fl_strbuf out = { 0 };
 	FL_AUTOJSON json_t *obj = NULL;
 	char file[4096], setting[32];
@@ -61,7 +60,7 @@ int fl_delegate(const struct fl_call *c, const char *type, const char *command, 
 	if (!text)
 		return fl_error_oom(err);
 	snprintf(setting, sizeof(setting), "CNI_COMMAND=%s", command);
-	r = find(c->req.path, type, file, sizeof(file), err);
+	r = find(path, type, file, sizeof(file), err);
 	if (!r)
 		r = fl_execute((const char *[]){ file, NULL }, setting, text, &out, &status, err);
 	if (r)
@@ -72,4 +71,13 @@ int fl_delegate(const struct fl_call *c, const char *type, const char *command, 
 	if (ret)
 		*ret = fl_take_ptr(obj);
 	return 0;
+}
+
+int fl_delegate(const struct fl_call *c, const char *type, const char *command, json_t **ret,
+		struct fl_error *err)
+{
+	int r = fl_plugin_execute(c->req.path, type, command, c->req.config, ret, err);
+
+	/* A message of ours names a key: say whose. */
+	return r == -EIO || r == -ENOMEM ? r : r ? fl_error_prefix(err, "ipam.type") : 0;
 }
