@@ -47,7 +47,7 @@ int state_open(struct daemon *d, struct fl_error *err)
 	fl_strbuf_addf(&path, "%s/", d->state_path);
 	if (path.failed)
 		return fl_error_oom(err);
-	r = fl_make_parents(path.s, err);
+	r = fl_make_parents(path.s, 0700, err);
 	if (r)
 		return r;
 	fd = open(d->state_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -6,10 +6,23 @@
 
 #include <string.h>
 
-#define COMMANDS(X)    \
-	X(network_ls)  \
-	X(endpoint_ls) \
-	X(version)     \
+#define COMMANDS(X)           \
+	X(attach)             \
+	X(detach)             \
+	X(run)                \
+	X(network_ls)         \
+	X(network_create)     \
+	X(network_inspect)    \
+	X(network_rm)         \
+	X(network_prune)      \
+	X(network_connect)    \
+	X(network_disconnect) \
+	X(sandbox_ls)         \
+	X(sandbox_create)     \
+	X(sandbox_rm)         \
+	X(sandbox_exec)       \
+	X(endpoint_ls)        \
+	X(version)            \
 	X(help)
 
 #define DECLARE(name) extern const struct command name##_command;

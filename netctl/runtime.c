@@ -146,29 +146,50 @@ static int check_capabilities(const struct attach *a, struct fl_error *err)
 	return 0;
 }
 
-static int find_same(void *arg, const struct fl_endpoint *ep)
+struct second {
+	struct ctl *c;
+	const struct attach *a;
+	char ifname[IFNAMSIZ];
+};
+
+static int find_second(void *arg, const struct fl_endpoint *ep)
 {
-	return !strcmp(ep->id.ifname, arg);
+	struct second *s = arg;
+
+	/* Two interfaces on one network are seldom meant; who means it names the second. */
+	if (strcmp(ep->id.container, s->a->container) != 0 ||
+	    (strcmp(ep->id.ifname, s->a->ifname) != 0 &&
+	     (s->a->another || strcmp(ep->id.network, s->a->net->name) != 0)) ||
+	    runtime_is_gone(s->c, ep))
+		return 0;
+	memcpy(s->ifname, ep->id.ifname, sizeof(s->ifname));
+	return 1;
 }
 
-/* Somebody's endpoint: a DEL behind a refused ADD would take it away. */
+/* Under the lock; a DEL behind a refused ADD would take somebody's endpoint away. */
 static int refuse_second(struct ctl *c, const struct attach *a, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct second s = { .c = c, .a = a };
 	int r = ctl_store(c, false, err);
 
 	if (r || !c->store)
 		return r;
 	r = fl_txn_begin(c->store, false, &t, err);
 	if (!r)
-		r = fl_endpoints_named(t, a->container, find_same, (void *)a->ifname, err);
+		r = fl_endpoints_named(t, a->container, find_second, &s, err);
 	if (r <= 0)
 		return r;
+	if (!strcmp(s.ifname, a->ifname))
+		return fl_error_set(
+			err, EEXIST, FL_ECODE_CONFLICT,
+			"container %s has an interface %s on a network already; `netctl "
+			"detach` it first, or choose another name by --interface",
+			a->container, a->ifname);
 	return fl_error_set(
 		err, EEXIST, FL_ECODE_CONFLICT,
-		"container %s has an interface %s on a network already; `netctl detach` "
-		"it first, or choose another name by --interface",
-		a->container, a->ifname);
+		"%s is on network %s already, by %s; --interface NAME makes another one",
+		a->container, a->net->name, s.ifname);
 }
 
 static json_t *keep_of(const struct attach *a)

@@ -14,6 +14,7 @@ struct attach {
 	const char *container, *netns, *ifname;
 	const char *name;     /* what people call it; NULL */
 	const char *hostname; /* NULL */
+	bool another;	      /* also when the container is on this network already */
 	json_t *capabilities; /* capability arguments: {"portMappings": [...]}; borrowed, may be
 				 NULL */
 };

@@ -13,7 +13,7 @@
 
 #define BACKLOG 1024
 
-int fl_make_parents(const char *path, struct fl_error *err)
+int fl_make_parents(const char *path, unsigned mode, struct fl_error *err)
 {
 	FL_AUTOFREE char *p = strdup(path);
 
@@ -21,7 +21,7 @@ int fl_make_parents(const char *path, struct fl_error *err)
 		return fl_error_oom(err);
 	for (char *s = p + 1; (s = strchr(s, '/')); s++) {
 		*s = '\0';
-		if (mkdir(p, 0700) && errno != EEXIST)
+		if (mkdir(p, mode) && errno != EEXIST)
 			return fl_error_errno(err, errno, FL_ECODE_STORE,
 					      "cannot make the folder %s", p);
 		*s = '/';
@@ -72,7 +72,7 @@ int fl_listen_at(const char *path, int type, const char *option, struct fl_error
 				    "%s: expected a path of at most %zu bytes", option,
 				    sizeof(a.sun_path) - 1);
 	memcpy(a.sun_path, path, strlen(path) + 1);
-	r = fl_make_parents(path, err);
+	r = fl_make_parents(path, 0700, err);
 	if (!r)
 		r = clear_stale(&a, type, option, err);
 	if (r)

@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Private folders (0700) down to the path's last slash. */
-int fl_make_parents(const char *path, struct fl_error *err);
+/* Folders of this mode (0700: private ones) down to the path's last slash. */
+int fl_make_parents(const char *path, unsigned mode, struct fl_error *err);
 
 /*
  * The sockets that systemd passed (sd_listen_fds(3)): how many, from FL_PASSED_FIRST on,

@@ -41,6 +41,18 @@ bool fl_netns_same(const struct fl_netns *a, const struct fl_netns *b);
  */
 bool fl_netns_in_use(const struct fl_netns *ns);
 
+#define FL_NETNS_RUN_DIR "/run/netns" /* of named ones, as ip-netns(8) has it */
+
+/*
+ * Makes a namespace that lives as long as its file at `path` (FL_NETNS_RUN_DIR/NAME), which other
+ * mount namespaces see too; the thread stays where it is, `self`. -EEXIST.
+ */
+int fl_netns_create(const char *path, const struct fl_netns *self, struct fl_error *err);
+/* Takes the file away; the namespace goes when nothing else keeps it. Absent is success. */
+int fl_netns_remove(const char *path, struct fl_error *err);
+/* A new namespace for this thread, which has only lo, down. */
+int fl_netns_unshare(struct fl_error *err);
+
 /* Enters the namespace (this thread). Leave by entering the own again. */
 int fl_netns_enter(const struct fl_netns *ns, struct fl_error *err);
 

@@ -65,14 +65,50 @@ static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network 
 	return c->net.ready ? 0 : fl_network_put(t, &c->net, err);
 }
 
+static int take_own(void *arg, const struct fl_ifaddr *a)
+{
+	struct fl_prefix *own = arg;
+
+	if (a->prefix.addr.family != AF_INET)
+		return 0;
+	*own = fl_prefix_masked(&a->prefix);
+	return 1;
+}
+
+/*
+ * The record goes with the last endpoint; the bridge stays, with its address. That is no other's
+ * subnet, but the one that this network has had.
+ */
+static int look_around(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_link link;
+	int r = fl_used_by_host(c->host, &c->used, err);
+
+	if (!r && *c->net.link)
+		r = fl_link_find(c->host, c->net.link, &link, err);
+	if (r > 0)
+		r = fl_ifaddrs_each(c->host, link.index, take_own, &c->own_subnet, err);
+	return r < 0 ? r : 0;
+}
+
 static int pick_subnet(struct fl_call *c, struct fl_txn *t, struct fl_prefix *ret,
 		       struct fl_error *err)
 {
+	size_t hosts = c->used.n;
 	int r = fl_used_by_networks(t, &c->used, err);
+	bool own = c->own_subnet.len;
 
-	return r ? r
-		 : fl_ipam_pick_subnet(fl_default_pools, fl_n_default_pools, c->used.v, c->used.n,
-				       ret, err);
+	if (r)
+		return r;
+	/* Unless two networks share the bridge. */
+	for (size_t i = hosts; i < c->used.n && own; i++)
+		own = !fl_prefix_overlaps(&c->used.v[i], &c->own_subnet);
+	if (own) {
+		*ret = c->own_subnet;
+		return 0;
+	}
+	return fl_ipam_pick_subnet(fl_default_pools, fl_n_default_pools, c->used.v, c->used.n, ret,
+				   err);
 }
 
 /* "subnet": "auto": the network's own if it has one, else the first that nothing here uses. */
@@ -178,7 +214,7 @@ int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	struct fl_gone gone = { fl_owner_gone, c };
-	int r = c->ipam.auto_subnet ? fl_used_by_host(c->host, &c->used, err) : 0;
+	int r = c->ipam.auto_subnet ? look_around(c, err) : 0;
 
 	if (!r)
 		r = fl_txn_begin(c->store, true, &t, err);

@@ -339,7 +339,7 @@ static int make_folder(const char *dir, struct fl_error *err)
 	int r = mkdir(dir, 0755) ? -errno : 0;
 
 	if (r == -ENOENT) {
-		r = fl_make_parents(dir, err);
+		r = fl_make_parents(dir, 0700, err);
 		if (r)
 			return r;
 		r = mkdir(dir, 0755) ? -errno : 0;

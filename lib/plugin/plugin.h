@@ -87,7 +87,8 @@ struct fl_call {
 	bool rules_stale;    /* nftables may hold elements that no record knows: rebuild first */
 	bool idle;	     /* chained driver: nothing to do for this endpoint */
 	struct fl_used used; /* prefixes that an automatic subnet must avoid */
-	struct fl_dns dns;   /* configuration's dns, over IPAM's */
+	struct fl_prefix own_subnet; /* of the bridge, from before: the automatic one again */
+	struct fl_dns dns;	     /* configuration's dns, over IPAM's */
 	struct fl_resolver resolver;
 	/* The dialect's: hands c->result to the caller. Runs once, after all that can fail. */
 	int (*emit)(struct fl_call *c, struct fl_error *err);

@@ -2,6 +2,8 @@
 /* Where the state of a host namespace lies. */
 #include "store/store.h"
 
+#include "base/service.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -10,24 +12,6 @@
 #include <sys/stat.h>
 
 #define DEFAULT_BASE "/run/fairlead"
-
-static int make_parents(const char *path)
-{
-	char part[PATH_MAX];
-
-	if (strlen(path) >= sizeof(part))
-		return -ENAMETOOLONG;
-	strcpy(part, path);
-	for (char *p = part + 1; *p; p++) {
-		if (*p != '/')
-			continue;
-		*p = '\0';
-		if (mkdir(part, 0700) && errno != EEXIST)
-			return -errno;
-		*p = '/';
-	}
-	return 0;
-}
 
 /* An existing folder is taken only when no other user could have prepared it for us. */
 static int check_owner(const char *path)
@@ -51,7 +35,7 @@ static int prepare(const char *path)
 	if (!mkdir(path, 0700))
 		return 0;
 	if (errno == ENOENT) {
-		r = make_parents(path);
+		r = fl_make_parents(path, 0700, NULL);
 		if (r)
 			return r;
 		if (!mkdir(path, 0700))

@@ -457,6 +457,16 @@ def test_automatic_subnets_avoid_routes_and_each_other(lab, cni):
     assert lab.reaches("c1", again.split("/")[0], 80)
 
 
+def test_automatic_subnet_stays_with_its_bridge(lab, cni):
+    config = configs.bridge("one", ipam={"type": "host-local", "subnet": "auto"})
+    first = cni.add("bridge", config, "c1").expect().json["ips"][0]
+    cni.delete("bridge", config, "c1").expect()
+    again = cni.add("bridge", config, "c2").expect().json["ips"][0]
+    assert again["gateway"] == first["gateway"] and again["address"] != first["address"]
+    other = cni.add("bridge", configs.bridge("two", bridge="one0", ipam={"type": "host-local", "subnet": "auto"}), "c1")
+    other.refused(7, "already has an IP address")       # a shared bridge is not taken for the network's own
+
+
 def test_failed_change_of_a_network_leaves_it_as_it_was(lab, cni):
     """An ADD with other settings that fails must not change what the endpoints that are there have."""
     cni.add("bridge", configs.bridge(), "c1").expect()

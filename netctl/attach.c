@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* attach and detach; network connect and disconnect, which are the same for who knows docker. */
+#include "netctl/attach.h"
+
+#include "base/strbuf.h"
+#include "netctl/portspec.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* ---- capability arguments ---- */
+
+static bool is_free(struct ctl *c, struct fl_txn *t, const struct portspec *p, uint16_t port)
+{
+	struct fl_endpoint_id owner;
+	struct fl_listener l;
+	struct fl_addr host = { 0 };
+
+	(void)c;
+	fl_addr_parse(p->host, &host);
+	return (!t || fl_ports_owner(t, p->proto, &host, port, &owner, NULL) == -ENOENT) &&
+	       fl_port_listener(p->proto, &host, port, 1, &l, NULL) != 1;
+}
+
+/* One container port at the first free one of a range: "8000-8010:80". */
+static int choose(struct ctl *c, const char *text, struct portspec *p, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r;
+
+	if (p->n_host <= 1 || p->count != 1)
+		return 0;
+	r = ctl_store(c, false, err);
+	if (!r && c->store)
+		r = fl_txn_begin(c->store, false, &t, err);
+	for (uint32_t i = 0; !r && i < p->n_host; i++)
+		if (is_free(c, t, p, (uint16_t)(p->host_port + i))) {
+			p->host_port = (uint16_t)(p->host_port + i);
+			return 0;
+		}
+	return r ? r
+		 : fl_error_set(err, EADDRINUSE, FL_ECODE_EXHAUSTED,
+				"%s: none of these host ports is free", text);
+}
+
+static int add_ports(struct ctl *c, const char *option, json_t *list, struct fl_error *err)
+{
+	struct portspec p;
+	const char *text;
+
+	for (size_t i = 0; (text = option_nth(c, option, i)); i++) {
+		int r = portspec_parse(text, &p, err);
+
+		if (!r && !strcmp(option, "expose") && (p.n_host || *p.host))
+			r = usage_error(err, "--expose %s: expected no host port", text);
+		if (!r)
+			r = choose(c, text, &p, err);
+		if (r)
+			return r;
+		if (!strcmp(option, "publish") || option_given(c, "publish-all"))
+			json_array_append_new(list, portspec_json(&p));
+	}
+	return 0;
+}
+
+/* Moves the list in under its name unless it is empty. */
+static void put_list(json_t *to, const char *key, json_t *list)
+{
+	if (json_array_size(list))
+		json_object_set(to, key, list);
+	json_decref(list);
+}
+
+static json_t *list_of(const struct ctl *c, const char *option)
+{
+	json_t *list = json_array();
+	const char *text;
+
+	for (size_t i = 0; (text = option_nth(c, option, i)); i++)
+		json_array_append_new(list, json_string(text));
+	return list;
+}
+
+static int check_addresses(const struct ctl *c, const char *option, struct fl_error *err)
+{
+	struct fl_prefix p;
+	const char *text;
+
+	for (size_t i = 0; (text = option_nth(c, option, i)); i++)
+		if (fl_prefix_parse_lenient(text, &p))
+			return usage_error(err, "--%s: expected an IP address, not \"%s\"", option,
+					   text);
+	return 0;
+}
+
+static int check_names(const struct ctl *c, const char *option, struct fl_error *err)
+{
+	const char *text;
+
+	for (size_t i = 0; (text = option_nth(c, option, i)); i++)
+		if (!fl_name_valid(text, FL_HOSTNAME_MAX))
+			return usage_error(err, "--%s: expected a host name, not \"%.64s\"", option,
+					   text);
+	return 0;
+}
+
+static int check_options(const struct ctl *c, struct fl_error *err)
+{
+	const char *mac = option_value(c, "mac"), *ifname = option_value(c, "interface");
+	struct fl_mac m;
+	int r = check_addresses(c, "ip", err);
+
+	if (!r)
+		r = check_addresses(c, "dns", err);
+	if (!r)
+		r = check_names(c, "name", err);
+	if (!r)
+		r = check_names(c, "hostname", err);
+	if (!r)
+		r = check_names(c, "alias", err);
+	if (!r && mac && fl_mac_parse(mac, &m))
+		r = usage_error(err, "--mac: expected aa:bb:cc:dd:ee:ff, not \"%.64s\"", mac);
+	if (!r && ifname && !fl_ifname_valid(ifname))
+		r = usage_error(err, "--interface: expected 1 to 15 bytes without '/', ':' and "
+				     "blanks");
+	if (!r && option_given(c, "expose") && !option_given(c, "publish-all"))
+		remark(c, "--expose publishes nothing without -P");
+	return r;
+}
+
+int attach_arguments(struct ctl *c, json_t **ret, struct fl_error *err)
+{
+	FL_AUTOJSON json_t *args = json_object();
+	json_t *ports = json_array(), *dns = json_object();
+	const char *mac = option_value(c, "mac");
+	int r = check_options(c, err);
+
+	if (!r)
+		r = add_ports(c, "publish", ports, err);
+	if (!r)
+		r = add_ports(c, "expose", ports, err);
+	put_list(args, "portMappings", ports);
+	put_list(args, "ips", list_of(c, "ip"));
+	put_list(args, "aliases", list_of(c, "alias"));
+	if (mac)
+		json_object_set_new(args, "mac", json_string(mac));
+	put_list(dns, "servers", list_of(c, "dns"));
+	put_list(dns, "searches", list_of(c, "dns-search"));
+	put_list(dns, "options", list_of(c, "dns-option"));
+	if (json_object_size(dns))
+		json_object_set(args, "dns", dns);
+	json_decref(dns);
+	if (!r)
+		*ret = fl_take_ptr(args);
+	return r;
+}
+
+/* ---- attaching ---- */
+
+int attach_target(struct ctl *c, const struct model *m, const char *network, const struct target *t,
+		  json_t **ret_result, struct fl_error *err)
+{
+	AUTOCONFLISTS struct conflists files = { 0 };
+	FL_AUTOJSON json_t *args = NULL;
+	struct attach a = { .container = t->container,
+			    .netns = t->netns,
+			    .name = option_value(c, "name"),
+			    .hostname = option_value(c, "hostname") };
+	const char *wanted = option_value(c, "interface");
+	char ifname[IFNAMSIZ] = "";
+	int r = attach_arguments(c, &args, err);
+
+	if (!r)
+		r = conflists_read(c->dir, &files, err);
+	if (!r)
+		r = conflists_get(&files, c->dir, network, &a.net, err);
+	if (!r && !wanted)
+		r = target_free_interface(c, m, t, ifname, err);
+	if (r)
+		return r;
+	/* A namespace's name is a name to resolve; a process id is none. */
+	if (!a.name && strncmp(t->container, "pid-", 4) != 0 && !t->known)
+		a.name = t->container;
+	for (size_t i = 0; !a.name && i < m->n_attachments; i++)
+		if (!strcmp(m->attachments[i].main->id.container, t->container) &&
+		    *m->attachments[i].main->name)
+			a.name = m->attachments[i].main->name;
+	a.ifname = wanted ? wanted : ifname;
+	a.another = wanted;
+	a.capabilities = args;
+	return runtime_attach(c, &a, ret_result, err);
+}
+
+/* What ADD recorded: the result does not say which host ports were published. */
+static int recorded(struct ctl *c, const char *network, const struct target *t,
+		    const json_t *result, json_t **ret, struct fl_error *err)
+{
+	FL_AUTOFREE const struct attachment **found = NULL;
+	AUTOMODEL struct model m = { 0 };
+	const json_t *one, *list = json_object_get(result, "interfaces");
+	const char *ifname = NULL;
+	size_t n, i;
+	int r;
+
+	json_array_foreach(list, i, one) if (json_string_length(json_object_get(one, "sandbox")))
+		ifname = json_string_value(json_object_get(one, "name"));
+	fl_store_close(fl_take_ptr(c->store));
+	r = model_read(c, &m, err);
+	if (!r)
+		r = model_find(&m, t->container, network, ifname, &found, &n, err);
+	if (!r)
+		*ret = attachment_json(found[0]);
+	return r;
+}
+
+static void print_port(const json_t *p)
+{
+	const char *host = json_string_value(json_object_get(p, "hostIP"));
+	struct fl_port port = {
+		.host_port = (uint16_t)json_integer_value(json_object_get(p, "hostPort")),
+		.container_port = (uint16_t)json_integer_value(json_object_get(p, "containerPort")),
+		.count = (uint32_t)json_integer_value(json_object_get(p, "range")),
+	};
+
+	fl_addr_parse(host, &port.host);
+	fl_proto_parse(json_string_value(json_object_get(p, "protocol")), &port.proto);
+	printf("  %s -> %s\n", PORT_CONTAINER(&port), PORT_HOST(&port, AF_INET));
+}
+
+int attach_show(struct ctl *c, const char *network, const struct target *t, json_t *result,
+		struct fl_error *err)
+{
+	FL_AUTOJSON json_t *row = NULL;
+	FL_AUTOFREE char *addresses = NULL;
+	const json_t *p;
+	size_t i;
+	int r;
+
+	if (c->json)
+		return show_json(json_incref(result), err);
+	if (c->quiet)
+		return 0;
+	r = recorded(c, network, t, result, &row, err);
+	/* host and none keep no record. */
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	addresses = cell_text(json_object_get(row, "addresses"), ", ");
+	printf("%s on %s: %s %s\n", t->container, network,
+	       json_string_value(json_object_get(row, "interface")), addresses ? addresses : "-");
+	json_array_foreach(json_object_get(row, "ports"), i, p) print_port(p);
+	return 0;
+}
+
+static int attach_words(struct ctl *c, const char *network, const char *word, struct fl_error *err)
+{
+	AUTOMODEL struct model m = { 0 };
+	FL_AUTOJSON json_t *result = NULL;
+	const char *id = option_value(c, "id");
+	struct target t;
+	int r = model_read(c, &m, err);
+
+	if (!r)
+		r = target_resolve(c, &m, word, &t, err);
+	if (!r && id && !fl_name_valid(id, FL_NAME_MAX))
+		r = usage_error(err, "--id: expected letters, digits, '_', '.', '-'");
+	if (!r && id)
+		fl_strcpy(t.container, sizeof(t.container), id);
+	if (!r)
+		r = attach_target(c, &m, network, &t, &result, err);
+	return r ? r : attach_show(c, network, &t, result, err);
+}
+
+static int run_attach(struct ctl *c, struct fl_error *err)
+{
+	return attach_words(c, c->argv[0], c->argv[1], err);
+}
+
+/* ---- detaching ---- */
+
+int detach_all(struct ctl *c, const char *container, const char *network, const char *ifname,
+	       size_t *ret_n, struct fl_error *err)
+{
+	FL_AUTOFREE const struct attachment **found = NULL;
+	AUTOMODEL struct model m = { 0 };
+	size_t n = 0;
+	int r = model_read(c, &m, err), first = 0;
+
+	if (!r)
+		r = model_find(&m, container, network, ifname, &found, &n, err);
+	for (size_t i = 0; !r && i < n; i++) {
+		struct fl_error e = { 0 };
+
+		/* What stays after one failure must not keep the others. */
+		if (!runtime_detach(c, found[i], first ? &e : err))
+			say(c, "%s: %s is gone from %s", CONTAINER_LABEL(found[i]->main),
+			    found[i]->main->id.ifname, found[i]->main->id.network);
+		else if (!first)
+			first = err->err;
+	}
+	if (ret_n)
+		*ret_n = n;
+	return r ? r : first;
+}
+
+static int run_detach(struct ctl *c, struct fl_error *err)
+{
+	const char *word = c->argv[1];
+	AUTOMODEL struct model m = { 0 };
+	struct target t;
+	int r = model_read(c, &m, err);
+
+	if (!r)
+		r = target_resolve(c, &m, word, &t, err);
+	/* A container's id stays when its namespace went. */
+	return detach_all(c, r ? word : t.container, c->argv[0], option_value(c, "interface"), NULL,
+			  err);
+}
+
+static const struct option_spec attach_options[] = {
+	ATTACH_OPTIONS,
+	{ "id", 0, "ID", "the container's id for plugins (the namespace's name)", NULL },
+	{ 0 },
+};
+
+static const struct option_spec detach_options[] = {
+	{ "interface", 'i', "NAME", "this attachment only, where there are several", NULL },
+	{ 0 },
+};
+
+static const struct example attach_examples[] = {
+	{ "netctl attach web ns1 -p 8080:80",
+	  "the named namespace ns1, port 80 at the host's 8080" },
+	{ "netctl attach web 4242 --ip 10.89.0.77", "the network namespace of process 4242" },
+	{ "netctl attach db ns1 --alias backend", "a second network for the same sandbox" },
+	{ 0 },
+};
+
+static const struct example detach_examples[] = {
+	{ "netctl detach web ns1", "takes ns1 off the network" },
+	{ 0 },
+};
+
+#define WHAT                                                                                      \
+	"A sandbox is a container that is attached to something (its name, id, or the beginning " \
+	"of its id), a namespace by its name in /run/netns or by any path, or a process id."
+
+const struct command attach_command = {
+	.name = "attach",
+	.args = "NETWORK NETNS|PID|CONTAINER",
+	.about = "attach a sandbox to a network",
+	.text = WHAT "\n\nThe plugins of the network's configuration are executed as a container "
+		     "runtime would; no runtime is needed.",
+	.options = attach_options,
+	.examples = attach_examples,
+	.flags = COMMAND_READS,
+	.min = 2,
+	.max = 2,
+	.completes = "@network @netns",
+	.run = run_attach,
+};
+
+const struct command detach_command = {
+	.name = "detach",
+	.args = "NETWORK NETNS|PID|CONTAINER",
+	.about = "take a sandbox off a network",
+	.text = WHAT "\n\nWorks also when the sandbox is gone, and for what a runtime attached.",
+	.options = detach_options,
+	.examples = detach_examples,
+	.min = 2,
+	.max = 2,
+	.completes = "@network @endpoint",
+	.run = run_detach,
+};
+
+static const struct example connect_examples[] = {
+	{ "netctl network connect db web1 --alias backend", "container web1 is on db too" },
+	{ 0 },
+};
+
+static const struct example disconnect_examples[] = {
+	{ "netctl network disconnect db web1", "and no more" },
+	{ 0 },
+};
+
+const struct command network_connect_command = {
+	.name = "network connect",
+	.args = "NETWORK CONTAINER",
+	.about = "attach a container to another network; the same as attach",
+	.options = attach_options,
+	.examples = connect_examples,
+	.flags = COMMAND_READS,
+	.min = 2,
+	.max = 2,
+	.completes = "@network @endpoint",
+	.run = run_attach,
+};
+
+const struct command network_disconnect_command = {
+	.name = "network disconnect",
+	.args = "NETWORK CONTAINER",
+	.about = "take a container off a network; the same as detach",
+	.options = detach_options,
+	.examples = disconnect_examples,
+	.min = 2,
+	.max = 2,
+	.completes = "@network @endpoint",
+	.run = run_detach,
+};

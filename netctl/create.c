@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* network create: a configuration that every CNI runtime of the host sees. */
+#include "netctl/conflist.h"
+#include "netctl/netfile.h"
+#include "netctl/subnets.h"
+
+#include "base/strbuf.h"
+#include "netctl/out.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define CNI_VERSION "1.0.0" /* what runtimes of today read; 1.1.0 is refused by older ones */
+
+static const char *const drivers[] = { "bridge", "macvlan", "ipvlan", "ptp", NULL };
+
+static bool is_driver(const char *name)
+{
+	for (size_t i = 0; drivers[i]; i++)
+		if (!strcmp(drivers[i], name))
+			return true;
+	return false;
+}
+
+/* Of a network's name: "fl-NAME", and where that is too long a part of it and a number. */
+static void bridge_name(const char *network, char *buf)
+{
+	uint32_t hash = 2166136261u;
+
+	if (strlen(network) <= IFNAMSIZ - 1 - 3) {
+		snprintf(buf, IFNAMSIZ, "fl-%s", network);
+		return;
+	}
+	for (const char *p = network; *p; p++)
+		hash = (hash ^ (uint8_t)*p) * 16777619u;
+	snprintf(buf, IFNAMSIZ, "fl-%.5s-%06x", network, hash & 0xffffff);
+}
+
+/* ---- -o key=value ---- */
+
+static int put_path(json_t *to, char *key, json_t *value)
+{
+	char *dot;
+
+	while ((dot = strchr(key, '.'))) {
+		json_t *next;
+
+		*dot = '\0';
+		next = json_object_get(to, key);
+		if (!next) {
+			next = json_object();
+			json_object_set_new(to, key, next);
+		}
+		if (!json_is_object(next)) {
+			json_decref(value);
+			return -EINVAL;
+		}
+		to = next;
+		key = dot + 1;
+	}
+	return json_object_set_new(to, key, value);
+}
+
+/* mtu=1400, dns.enabled=false, snatAddress=["192.0.2.9"]: JSON where it is some, else a string. */
+static int put_option(json_t *plugin, const char *text, struct fl_error *err)
+{
+	FL_AUTOFREE char *copy = strdup(text);
+	char *eq = copy ? strchr(copy, '=') : NULL;
+	json_t *value;
+
+	if (!copy)
+		return fl_error_oom(err);
+	if (!eq || eq == copy)
+		return usage_error(err, "--opt %s: expected KEY=VALUE", text);
+	*eq = '\0';
+	value = json_loads(eq + 1, JSON_DECODE_ANY, NULL);
+	if (!value)
+		value = json_string(eq + 1);
+	if (!value || put_path(plugin, copy, value))
+		return usage_error(err,
+				   "--opt %s: expected KEY=VALUE, with a path of keys as in "
+				   "dns.enabled=false",
+				   text);
+	return 0;
+}
+
+/* ---- the plugin's configuration ---- */
+
+static json_t *capabilities(bool ports)
+{
+	json_t *v = json_pack("{sb sb sb sb}", "ips", 1, "mac", 1, "aliases", 1, "dns", 1);
+
+	if (ports)
+		json_object_set_new(v, "portMappings", json_true());
+	return v;
+}
+
+static json_t *ipam_of(const struct subnets *s)
+{
+	json_t *ranges = json_array();
+
+	for (size_t i = 0; i < s->n; i++) {
+		const struct subnet *sub = &s->v[i];
+		json_t *range =
+			json_pack("{ss}", "subnet", fl_prefix_str(&sub->prefix, FL_PREFIX_BUF));
+
+		if (fl_addr_is_set(&sub->first)) {
+			json_object_set_new(range, "rangeStart",
+					    json_string(fl_addr_str(&sub->first, FL_ADDR_BUF)));
+			json_object_set_new(range, "rangeEnd",
+					    json_string(fl_addr_str(&sub->last, FL_ADDR_BUF)));
+		}
+		if (fl_addr_is_set(&sub->gateway))
+			json_object_set_new(range, "gateway",
+					    json_string(fl_addr_str(&sub->gateway, FL_ADDR_BUF)));
+		json_array_append_new(ranges, json_pack("[o]", range));
+	}
+	return json_pack("{ss so}", "type", "host-local", "ranges", ranges);
+}
+
+static void add_bridge(const struct ctl *c, json_t *p, const char *network)
+{
+	bool internal = option_given(c, "internal");
+	char name[IFNAMSIZ];
+
+	bridge_name(network, name);
+	json_object_set_new(p, "bridge", json_string(name));
+	json_object_set_new(p, internal ? "isGateway" : "isDefaultGateway", json_true());
+	if (!internal)
+		json_object_set_new(p, "ipMasq", json_true());
+	json_object_set_new(p, "hairpinMode", json_true());
+	if (internal)
+		json_object_set_new(p, "internal", json_true());
+	if (option_given(c, "isolate"))
+		json_object_set_new(p, "isolate", json_true());
+}
+
+static int add_driver(const struct ctl *c, json_t *p, const char *driver, const char *network,
+		      struct fl_error *err)
+{
+	const char *parent = option_value(c, "parent");
+	bool lower = !strcmp(driver, "macvlan") || !strcmp(driver, "ipvlan");
+
+	if (lower && parent)
+		json_object_set_new(p, "master", json_string(parent));
+	if (parent && !lower)
+		return usage_error(err, "--parent is for macvlan and ipvlan, not %s", driver);
+	if (strcmp(driver, "bridge") != 0 &&
+	    (option_given(c, "internal") || option_given(c, "isolate")))
+		return usage_error(err, "--internal and --isolate are for bridge, not %s", driver);
+	if (!strcmp(driver, "bridge"))
+		add_bridge(c, p, network);
+	if (!strcmp(driver, "ptp"))
+		json_object_set_new(p, "ipMasq", json_true());
+	return 0;
+}
+
+static int build(const struct ctl *c, const char *network, const char *driver,
+		 const struct subnets *s, json_t **ret, struct fl_error *err)
+{
+	FL_AUTOJSON json_t *p = json_pack("{ss}", "type", driver);
+	bool routed = !strcmp(driver, "bridge") || !strcmp(driver, "ptp");
+	const char *text;
+	int r = p ? add_driver(c, p, driver, network, err) : fl_error_oom(err);
+
+	if (r)
+		return r;
+	json_object_set_new(p, "ipam", ipam_of(s));
+	json_object_set_new(p, "dns", json_pack("{sb}", "enabled", 1));
+	json_object_set_new(p, "capabilities", capabilities(routed));
+	for (size_t i = 0; !r && (text = option_nth(c, "opt", i)); i++)
+		r = put_option(p, text, err);
+	if (!r)
+		*ret = json_pack("{ss ss s[O]}", "cniVersion", CNI_VERSION, "name", network,
+				 "plugins", p);
+	return r;
+}
+
+static int check(const struct ctl *c, const char *network, const char *driver,
+		 const struct conflists *files, struct fl_error *err)
+{
+	const struct conflist *same = conflists_find(files, network);
+
+	if (!fl_name_valid(network, FL_NAME_MAX))
+		return usage_error(err,
+				   "%.64s: expected a letter or digit, then letters, digits, '_', "
+				   "'.', '-'",
+				   network);
+	if (!is_driver(driver))
+		return usage_error(err, "--driver: expected bridge, macvlan, ipvlan or ptp, not %s",
+				   driver);
+	if (same)
+		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
+				    "network %s exists already: %s/%s", network, c->dir,
+				    same->file);
+	return 0;
+}
+
+static int run(struct ctl *c, struct fl_error *err)
+{
+	const char *network = c->argv[0], *driver = option_value(c, "driver");
+	AUTOCONFLISTS struct conflists files = { 0 };
+	AUTOSUBNETS struct subnets subnets = { 0 };
+	FL_AUTOJSON json_t *list = NULL;
+	char path[4400];
+	int r = conflists_read(c->dir, &files, err);
+
+	driver = driver ? driver : "bridge";
+	if (!r)
+		r = check(c, network, driver, &files, err);
+	if (!r)
+		r = netfile_may_be_made(c, &files, network, err);
+	if (!r)
+		r = subnets_choose(c, &files, &subnets, err);
+	if (!r)
+		r = build(c, network, driver, &subnets, &list, err);
+	if (!r)
+		r = netfile_write(c, network, list, path, sizeof(path), err);
+	if (r)
+		return r;
+	if (c->json)
+		return show_json(json_incref(list), err);
+	if (c->quiet)
+		return 0;
+	printf("%s\n", path);
+	for (size_t i = 0; i < subnets.n; i++)
+		printf("  subnet %s\n", fl_prefix_str(&subnets.v[i].prefix, FL_PREFIX_BUF));
+	return 0;
+}
+
+static const struct option_spec options[] = {
+	{ "driver", 'd', "DRIVER", "bridge (the default), macvlan, ipvlan or ptp",
+	  "bridge macvlan ipvlan ptp" },
+	{ "subnet", 0, "CIDR", "addresses; again for the other family (one that is free)", NULL },
+	{ "gateway", 0, "ADDRESS", "of a subnet (its first address)", NULL },
+	{ "ip-range", 0, "CIDR", "the part of a subnet that containers get (all)", NULL },
+	{ "ipv6", 0, NULL, "an IPv6 subnet too, a random unique local one", NULL },
+	{ "internal", 0, NULL, "no way out of the network", NULL },
+	{ "isolate", 0, NULL, "other networks do not reach this one, nor it them", NULL },
+	{ "parent", 0, "INTERFACE", "the host's interface of a macvlan or ipvlan (default route's)",
+	  NULL },
+	{ "opt", 'o', "KEY=VALUE", "a key of the plugin's configuration: mtu=1400, icc=false",
+	  NULL },
+	{ "default", 0, NULL, "even if runtimes then use it for what names no network", NULL },
+	{ 0 },
+};
+
+static const struct example examples[] = {
+	{ "netctl network create web", "a bridge with a free subnet, NAT and names" },
+	{ "netctl network create db --internal --subnet 10.50.0.0/24", "no way out" },
+	{ "netctl network create six --ipv6 -o mtu=1400",
+	  "both families, and a key of the plugin" },
+	{ "netctl network create lan -d macvlan --parent eth0 --subnet 192.0.2.0/24 --ip-range "
+	  "192.0.2.192/27",
+	  "on the network of a host's interface" },
+	{ 0 },
+};
+
+const struct command network_create_command = {
+	.name = "network create",
+	.args = "NAME",
+	.about = "make a network: a configuration that every CNI runtime sees",
+	.text = "Writes " CONFLIST_PREFIX "NAME.conflist. Bridge and NAT come to be when the first "
+		"container is attached.\n\nWithout --subnet a free one is taken from the default "
+		"pools: what routes, name servers and other networks of the host use is avoided. "
+		"/etc/fairlead/netctl.json sets the pools: "
+		"{\"defaultAddressPools\": [{\"base\": \"10.89.0.0/16\", \"size\": "
+		"24}]}.\n\nRuntimes "
+		"use the first file of the folder for containers that name no network. A new "
+		"network does not become that in front of somebody else's file, nor on a machine "
+		"with a kubelet, unless --default is given.",
+	.options = options,
+	.examples = examples,
+	.flags = COMMAND_READS,
+	.min = 1,
+	.max = 1,
+	.run = run,
+};

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The subnets of a new network: those that were asked for, or free ones. */
+#pragma once
+
+#include "netctl/conflist.h"
+#include "netctl/ctl.h"
+
+struct subnet {
+	struct fl_prefix prefix;
+	struct fl_addr gateway;	    /* unset: the plugin's choice, the first address */
+	struct fl_addr first, last; /* --ip-range; unset: all */
+};
+
+struct subnets {
+	struct subnet *v; /* owned */
+	size_t n;
+};
+
+void subnets_clear(struct subnets *s);
+#define AUTOSUBNETS FL_CLEANUP(subnets_clear)
+
+/*
+ * By --subnet, --gateway, --ip-range and --ipv6. One that overlaps another network's, or a route of
+ * the host, is refused.
+ */
+int subnets_choose(struct ctl *c, const struct conflists *files, struct subnets *ret,
+		   struct fl_error *err);

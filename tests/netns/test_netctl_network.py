@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""network create, inspect, rm, prune: configurations that runtimes read."""
+import ipaddress
+import json
+
+import pytest
+
+from support import configs
+from support.netctl import FAILED, NOT_FOUND, USAGE
+
+DIR = "/etc/cni/net.d"
+
+
+def read(netctl, name):
+    return json.loads(netctl.lab.read(f"{DIR}/fairlead-{name}.conflist"))
+
+
+def subnets(netctl, name):
+    return [r[0]["subnet"] for r in read(netctl, name)["plugins"][0]["ipam"]["ranges"]]
+
+
+def test_create_writes_what_a_runtime_reads(netctl):
+    out = netctl("network", "create", "web").expect().stdout
+    assert f"{DIR}/fairlead-web.conflist" in out and "10.89.0.0/24" in out
+    conf = read(netctl, "web")
+    assert conf["name"] == "web" and conf["cniVersion"] == "1.0.0"
+    main = conf["plugins"][0]
+    assert (main["type"], main["bridge"], main["ipMasq"], main["isDefaultGateway"]) == ("bridge", "fl-web", True, True)
+    assert main["capabilities"]["portMappings"] and main["dns"] == {"enabled": True}
+    assert netctl.lab.run(["stat", "-c", "%a", f"{DIR}/fairlead-web.conflist"]).stdout == "644\n"
+    assert netctl.json("network", "create", "other")["name"] == "other"
+
+
+def test_options(netctl):
+    netctl("network", "create", "db", "--internal", "--isolate", "--subnet", "10.50.0.0/24", "--gateway", "10.50.0.254",
+           "--ip-range", "10.50.0.128/26", "--subnet", "fd00:9::/64", "-o", "mtu=1400", "-o", "dns.cache=false",
+           "-o", 'snatAddress=["192.0.2.9"]', "-o", "comment=a=b").expect()
+    main = read(netctl, "db")["plugins"][0]
+    assert main["ipam"]["ranges"] == [
+        [{"subnet": "10.50.0.0/24", "gateway": "10.50.0.254", "rangeStart": "10.50.0.128", "rangeEnd": "10.50.0.191"}],
+        [{"subnet": "fd00:9::/64"}]]
+    assert main["internal"] and main["isolate"] and main["isGateway"] and "ipMasq" not in main
+    assert main["mtu"] == 1400 and main["dns"] == {"enabled": True, "cache": False}
+    assert main["snatAddress"] == ["192.0.2.9"] and main["comment"] == "a=b"
+    netctl("network", "create", "lan", "-d", "macvlan", "--parent", "up0", "--subnet", "192.0.2.0/24",
+           "--ip-range", "192.0.2.192/26").expect()
+    main = read(netctl, "lan")["plugins"][0]
+    assert (main["type"], main["master"]) == ("macvlan", "up0") and "portMappings" not in main["capabilities"]
+    assert main["ipam"]["ranges"][0][0]["rangeEnd"] == "192.0.2.254"
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["-bad"], "no such option"), (["a/b"], "expected a letter"), (["x", "-d", "token-ring"], "--driver"),
+    (["x", "--subnet", "10.1.0.1/24"], "did you mean 10.1.0.0/24"), (["x", "--subnet", "nonsense"], "--subnet: expected"),
+    (["x", "--subnet", "10.1.0.0/24", "--gateway", "10.2.0.1"], "lies in no --subnet"),
+    (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.0.0.0/8"], "lies in no --subnet"),
+    (["x", "--subnet", "10.1.0.0/24", "--subnet", "10.1.0.0/25"], "overlaps another"),
+    (["x", "-o", "mtu"], "expected KEY=VALUE"), (["x", "-d", "macvlan", "--internal"], "for bridge"),
+    (["x", "--parent", "up0"], "for macvlan"), ([], "expected 1 argument"),
+])
+def test_wrong_usage(netctl, argv, words):
+    netctl("network", "create", *argv).expect(USAGE, words)
+    assert netctl.lab.files(DIR) == []
+
+
+def test_automatic_subnets_avoid_what_is_used(lab, netctl):
+    lab.run(["ip", "route", "add", "10.89.0.0/24", "via", "192.0.2.2"])
+    lab.run(["sh", "-c", "echo nameserver 10.89.1.53 > /run/resolv; mount --bind /run/resolv /etc/resolv.conf"])
+    netctl.write(configs.conflist({"type": "bridge", "ipam": configs.host_local("10.89.2.0/24")}, name="theirs"), "10-theirs.conflist")
+    for name in ("a", "b"):
+        netctl("network", "create", name).expect()
+    assert subnets(netctl, "a") == ["10.89.3.0/24"] and subnets(netctl, "b") == ["10.89.4.0/24"]
+    netctl("network", "create", "c", "--subnet", "10.89.2.128/25").expect(FAILED, "overlaps 10.89.2.0/24")
+    netctl("network", "create", "c", "--subnet", "192.0.2.0/25").expect(FAILED, "overlaps 192.0.2.0/24")
+
+
+def test_ipv6_is_unique_local(netctl):
+    for name in ("a", "b"):
+        netctl("network", "create", name, "--ipv6").expect()
+    six = [ipaddress.ip_network(subnets(netctl, name)[1]) for name in ("a", "b")]
+    assert all(net.subnet_of(ipaddress.ip_network("fd00::/8")) and net.prefixlen == 64 for net in six)
+    assert six[0] != six[1]
+
+
+def test_default_pools(lab, netctl):
+    lab.run(["sh", "-c", "mount -t tmpfs tmpfs /etc/fairlead 2>/dev/null || { mkdir -p /run/etc && cp -a /etc/. /run/etc/ && "
+             "mkdir -p /run/etc/fairlead && mount --bind /run/etc/ /etc; }"])
+    path = "/etc/fairlead/netctl.json"
+    lab.write(path, json.dumps({"defaultAddressPools": [{"base": "10.200.0.0/16", "size": 28}]}))
+    netctl("network", "create", "a").expect()
+    assert subnets(netctl, "a") == ["10.200.0.0/28"]
+    for text, words in (("{", "netctl.json"), ('{"pools": []}', "pools: no such key"),
+                        ('{"defaultAddressPools": [{"base": "10.0.0.0/24", "size": 16}]}', "defaultAddressPools[0]"),
+                        ('{"defaultAddressPools": [{"base": "10.0.0.0/24"}]}', "defaultAddressPools[0]")):
+        lab.write(path, text)
+        netctl("network", "create", "b").expect(FAILED, words)
+
+
+def test_never_the_first_file_of_somebody_else(lab, netctl):
+    netctl.write(configs.conflist({"type": "bridge"}, name="pods"), "zz-pods.conflist")
+    netctl("network", "create", "web").expect(FAILED, "zz-pods.conflist", "--default")
+    netctl("network", "create", "web", "--default").expect()
+    netctl("network", "create", "aaa").expect()         # in front of netctl's own
+    lab.run(["rm", "-r", DIR])
+    lab.run(["sh", "-c", "mkdir -p /run/lib/kubelet; mount --bind /run/lib /var/lib"])
+    netctl("network", "create", "web").expect(FAILED, "kubelet")
+    netctl("network", "create", "web", "--default").expect()
+    netctl("network", "create", "zzz").expect()
+    netctl("network", "create", "aaa").expect(FAILED, "--default")
+
+
+def test_exists_already(netctl):
+    netctl("network", "create", "web").expect()
+    netctl("network", "create", "web").expect(FAILED, "exists already")
+    netctl("network", "rm", "web").expect()
+    netctl("network", "create", "web").expect()
+
+
+def test_long_names_get_bridges_of_their_own(netctl):
+    names = ["a-network-with-a-long-name-1", "a-network-with-a-long-name-2"]
+    for name in names:
+        netctl("network", "create", name).expect()
+    bridges = [read(netctl, name)["plugins"][0]["bridge"] for name in names]
+    assert len(set(bridges)) == 2 and all(len(b) < 16 for b in bridges)
+
+
+def test_inspect(netctl):
+    netctl("network", "create", "web", "--subnet", "10.50.0.0/24").expect()
+    before = netctl.json("network", "inspect", "web")[0]
+    assert before["subnets"] == ["10.50.0.0/24"] and before["endpoints"] == [] and before["gateways"] == []
+    assert before["dns"] is True and before["masquerade"] is True and before["configuration"]["name"] == "web"
+    netctl("sandbox", "create", "a").expect()
+    netctl("attach", "web", "a").expect()
+    after = netctl.json("network", "inspect", "web")[0]
+    assert after["gateways"] == ["10.50.0.1/24"] and after["up"] is True
+    assert [e["container"] for e in after["endpoints"]] == ["a"]
+    assert set(before) <= set(after)
+    out = netctl("network", "inspect", "web").expect().stdout
+    assert "Masquerade        yes" in out and "10.50.0.2/24" in out
+    netctl("network", "inspect", "webb").expect(NOT_FOUND, "did you mean web")
+
+
+def test_rm_takes_the_bridge_along(lab, netctl):
+    netctl("network", "create", "web").expect()
+    netctl("sandbox", "create", "a").expect()
+    netctl("attach", "web", "a").expect()
+    netctl("network", "rm", "web").expect(FAILED, "1 endpoint (a)")
+    assert configs.link(lab, "fl-web")
+    netctl("network", "rm", "-f", "web").expect()
+    assert not configs.link(lab, "fl-web") and lab.files(DIR) == [] and netctl.json("endpoint", "ls") == []
+    netctl("network", "rm", "web").expect(NOT_FOUND, "no such network")
+
+
+def test_rm_leaves_what_others_use(lab, netctl):
+    netctl("network", "create", "web", "--subnet", "10.50.0.0/24").expect()
+    lab.ip("link", "add", "fl-web", "type", "bridge")
+    lab.ip("link", "add", "other", "type", "veth", "peer", "name", "other2")
+    lab.ip("link", "set", "other", "master", "fl-web")
+    assert "other interfaces" in netctl("network", "rm", "web").expect().stderr
+    assert configs.link(lab, "fl-web")
+    lab.ip("link", "del", "other")
+    netctl("network", "create", "web", "--subnet", "10.50.0.0/24").expect()
+    lab.ip("addr", "add", "172.30.0.1/24", "dev", "fl-web")
+    assert "an address" in netctl("network", "rm", "web").expect().stderr
+    assert configs.link(lab, "fl-web")
+
+
+def test_rm_of_foreign_files_only_by_force(lab, netctl):
+    netctl.write(configs.conflist({"type": "bridge"}, name="theirs"))
+    netctl("network", "rm", "theirs").expect(FAILED, "is not netctl's")
+    netctl("network", "rm", "theirs", "--force").expect()
+    assert lab.files(DIR) == []
+
+
+def test_prune(lab, netctl):
+    for name in ("a", "b"):
+        netctl("network", "create", name).expect()
+    netctl.write(configs.conflist({"type": "bridge"}, name="theirs"))
+    netctl("sandbox", "create", "s").expect()
+    netctl("attach", "a", "s").expect()
+    assert netctl("network", "prune", "-n").expect().stdout == "b\n"
+    assert netctl("network", "prune").expect().stdout == "b\n"
+    assert lab.files(DIR) == ["50-theirs.conflist", "fairlead-a.conflist"]
+
+
+def test_hostile_configurations(lab, netctl):
+    lab.run(["mkdir", "-p", DIR])
+    for number, text in enumerate(("", "[]", "{}", '{"name": 1}', '{"name":"x","plugins":[]}', '{"name":"x","plugins":[1]}',
+                                   '{"name":"x","plugins":[{"type":"bridge","ipam":[]}]}', '{"name":"y","plugins":[{"type":"bridge",'
+                                   '"ipam":{"ranges":[[{"subnet":5}],7]}}]}', '{"name":"z","type":"b","ipam":"x"}', "\0")):
+        lab.write(f"{DIR}/{number}.conflist", text)
+    lab.run(["mkfifo", f"{DIR}/fifo.conf"])
+    lab.run(["mkdir", f"{DIR}/folder.json"])
+    rows = netctl.json("network", "ls")
+    assert [r["name"] for r in rows if r["name"]] == ["x", "y", "z"] and len(rows) == 12
+    netctl("network", "inspect", "x", "y", "z").expect()
+    netctl("network", "create", "web", "--default").expect()
