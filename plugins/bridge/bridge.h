@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The bridge plugin's configuration and its steps. Keys and defaults: bridge(8). */
+/* The bridge plugin's configuration and its steps. Keys and defaults: fairlead-bridge(8). */
 #pragma once
 
 #include "plugin/shape.h"

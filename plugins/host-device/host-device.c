@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* host-device: a device of the host, in the sandbox until DEL (docs/plugins/host-device.md). */
+/* host-device: a device of the host, in the sandbox until DEL (fairlead-host-device(8)). */
 #include "drivers.h"
 #include "hostdev.h"
 

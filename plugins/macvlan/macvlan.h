@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The macvlan plugin's configuration and its steps. Keys and defaults: docs/plugins.md. */
+/* The macvlan plugin's configuration and its steps. Keys and defaults: fairlead-macvlan(8). */
 #pragma once
 
 #include "plugin/parent.h"

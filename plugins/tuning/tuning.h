@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The tuning plugin's configuration, and its two parts. Keys and defaults: docs/plugins/tuning.md.
- */
+/* The tuning plugin's configuration, and its two parts. Keys and defaults: fairlead-tuning(8). */
 #pragma once
 
 #include "plugin/plugin.h"

@@ -83,7 +83,7 @@ def test_icc_off_leaves_published_ports(lab, both):
     serve(lab, "c2")
     assert lab.reaches("outside", "192.0.2.1", 8080)
     # Where bridged packets pass the host's rules, the kernel sends a translated packet straight back onto the
-    # bridge, and isolated ports stay isolated: docs/plugins/bridge.md, "Limits".
+    # bridge, and isolated ports stay isolated: fairlead-bridge(8), LIMITS.
     if not filtered(lab):
         assert lab.reaches("c1", "192.0.2.1", 8080)
 

@@ -23,7 +23,8 @@ CONFIG, DNS = "fairlead-config.5.scd", "fairlead-dns.8.scd"
 DIALECT = {"name", "cniVersion", "type", "prevResult"}
 SHARED = {"ipam", "dns", "args", "runtimeConfig", "stateDir", "checkHostPorts"} | DIALECT
 # Files whose keys are of other JSON: results, records, what daemons are asked.
-NO_CONFIGURATION = {"lib/plugin/result.c", "lib/plugin/cni.c", "lib/plugin/delegate.c", "plugins/routing.c", "plugins/sbr/plan.c", "plugins/vrf/plan.c"}
+NO_CONFIGURATION = {"lib/plugin/result.c", "lib/plugin/cni.c", "lib/plugin/delegate.c", "plugins/routing.c", "plugins/sbr/plan.c",
+                    "plugins/vrf/plan.c"}
 # Files with tables of configurations that are no plugin's: the probe's configuration leads there.
 TABLES = {"ipam/parse.c", "ipam/static.c", "lib/base/netconf.c", "lib/plugin/dhcp.c", "lib/plugin/ports.c", "lib/plugin/resolver.c",
           "lib/plugin/shape.c", "dhcp/options.c", "plugins/bridge/conf.c"}
@@ -230,6 +231,15 @@ def check_options(pages, top):
             fault(f"{name}: OPTIONS: {option} is {'missing' if option in want else 'not in the help text'}")
 
 
+# ---- links of the other documents ----
+
+def check_links(top):
+    for path in [*top.glob("*.md"), *(top / "docs").rglob("*.md"), *(top / "bench").glob("*.md"), *(top / "tests").rglob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", path.read_text()):
+            if not (path.parent / target).exists():
+                fault(f"{path}: there is no {target}")
+
+
 # ---- was the probe shown everything ----
 
 def files(top):
@@ -262,6 +272,7 @@ def main():
     check_pages(pages, plugins)
     check_overview(pages["fairlead.7.scd"], top)
     check_options(pages, top)
+    check_links(top)
     missing = [plugin for plugin in plugins if f"fairlead-{plugin}.8.scd" not in pages]
     if not missing:
         docs = {name: documented(page) for name, page in pages.items()}
