@@ -34,7 +34,7 @@ static const struct fl_driver *const drivers[] = {
 static const char configuration[] =
 	"{'master': 'm0', 'vlanId': 1, 'vrfname': 'v0', 'container': 'c0', 'device': 'd0',"
 	" 'dns': {'enabled': false},"
-	" 'args': {'cni': {}},"
+	" 'args': {'cni': {}, 'fairlead': {}},"
 	" 'runtimeConfig': {'portMappings': [], 'bandwidth': {}, 'dns': {}},"
 	" 'ipam': {'type': 'host-local', 'ranges': [[{'subnet': '10.1.0.0/24'}]],"
 	"          'addresses': [{'address': '10.1.0.2/24'}], 'routes': [{'dst': '0.0.0.0/0'}],"
