@@ -350,6 +350,7 @@ const struct command attach_command = {
 	.about = "attach a sandbox to a network",
 	.text = WHAT "\n\nThe plugins of the network's configuration are executed as a container "
 		     "runtime would; no runtime is needed.",
+	.json = "the CNI result of the last plugin.",
 	.options = attach_options,
 	.examples = attach_examples,
 	.flags = COMMAND_READS,
@@ -386,6 +387,7 @@ const struct command network_connect_command = {
 	.name = "network connect",
 	.args = "NETWORK CONTAINER",
 	.about = "attach a container to another network; the same as attach",
+	.json = "the CNI result of the last plugin.",
 	.options = attach_options,
 	.examples = connect_examples,
 	.flags = COMMAND_READS,

@@ -17,7 +17,8 @@ struct option_spec {
 	char letter;	   /* 0: none */
 	const char *value; /* what stands for its value in the usage, "CIDR"; NULL: it has none */
 	const char *about;
-	const char *completes; /* words, or one of @network @endpoint @sandbox @netns @file @dir */
+	/* "a|b|c", or one of @network @endpoint @sandbox @netns @verb @file @dir @command; NULL */
+	const char *completes;
 };
 
 struct example {
@@ -36,6 +37,7 @@ struct command {
 	const char *args;  /* "NAME [CONTAINER...]", "" for none */
 	const char *about; /* one line, without a full stop */
 	const char *text;  /* paragraphs for help and man page; NULL */
+	const char *json;  /* of verbs that show something: the shape of it, with every key */
 	const struct option_spec *options;
 	const struct example *examples;
 	unsigned flags;

@@ -22,6 +22,9 @@
 	X(sandbox_rm)         \
 	X(sandbox_exec)       \
 	X(endpoint_ls)        \
+	X(completion)         \
+	X(complete)           \
+	X(manual)             \
 	X(version)            \
 	X(help)
 
@@ -61,7 +64,7 @@ const struct option_spec common_options[] = {
 	{ "dir", 0, "DIR", "where network configurations are (/etc/cni/net.d)", "@dir" },
 	{ "cni-path", 0, "PATH", "where plugins are, separated by ':' ($CNI_PATH)", "@dir" },
 	{ "state-dir", 0, "DIR", "where the state lives (/run/fairlead)", "@dir" },
-	{ "color", 0, "WHEN", "auto, always or never", "auto always never" },
+	{ "color", 0, "WHEN", "auto, always or never", "auto|always|never" },
 	{ "quiet", 'q', NULL, "say less: names only, no remarks", NULL },
 	{ "help", 'h', NULL, "what the verb does, and its options", NULL },
 	{ 0 },

@@ -230,7 +230,7 @@ static int run(struct ctl *c, struct fl_error *err)
 
 static const struct option_spec options[] = {
 	{ "driver", 'd', "DRIVER", "bridge (the default), macvlan, ipvlan or ptp",
-	  "bridge macvlan ipvlan ptp" },
+	  "bridge|macvlan|ipvlan|ptp" },
 	{ "subnet", 0, "CIDR", "addresses; again for the other family (one that is free)", NULL },
 	{ "gateway", 0, "ADDRESS", "of a subnet (its first address)", NULL },
 	{ "ip-range", 0, "CIDR", "the part of a subnet that containers get (all)", NULL },
@@ -250,9 +250,8 @@ static const struct example examples[] = {
 	{ "netctl network create db --internal --subnet 10.50.0.0/24", "no way out" },
 	{ "netctl network create six --ipv6 -o mtu=1400",
 	  "both families, and a key of the plugin" },
-	{ "netctl network create lan -d macvlan --parent eth0 --subnet 192.0.2.0/24 --ip-range "
-	  "192.0.2.192/27",
-	  "on the network of a host's interface" },
+	{ "netctl network create lan -d macvlan --subnet 192.0.2.0/24",
+	  "on the network of the default route's interface" },
 	{ 0 },
 };
 
@@ -269,6 +268,7 @@ const struct command network_create_command = {
 		"use the first file of the folder for containers that name no network. A new "
 		"network does not become that in front of somebody else's file, nor on a machine "
 		"with a kubelet, unless --default is given.",
+	.json = "the configuration that was written.",
 	.options = options,
 	.examples = examples,
 	.flags = COMMAND_READS,

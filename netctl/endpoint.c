@@ -63,6 +63,7 @@ const struct command endpoint_ls_command = {
 	.name = "endpoint ls",
 	.args = "[NETWORK]",
 	.about = "who is attached, with which interface and addresses",
+	.json = "a list of objects: " ATTACHMENT_JSON ".",
 	.options = options,
 	.examples = examples,
 	.flags = COMMAND_READS,

@@ -7,21 +7,19 @@
 
 enum { ABOUT = 28, WIDTH = 79 };
 
-/* Wraps at blanks; an empty line stays one. */
-static void print_wrapped(const char *text, int indent)
+/* Wraps at blanks; an empty line stays one. The cursor is at column `at` of the first line. */
+static void print_wrapped_from(const char *text, int indent, int at)
 {
-	int at = 0;
-
 	while (*text) {
 		int len = (int)strcspn(text, " \n");
 
-		if (at && at + 1 + len > WIDTH) {
+		if (at > indent && at + 1 + len > WIDTH) {
 			putchar('\n');
 			at = 0;
 		}
 		if (!at)
 			at = printf("%*s", indent, "");
-		else
+		else if (at > indent)
 			at += printf(" ");
 		at += printf("%.*s", len, text);
 		text += len;
@@ -35,6 +33,11 @@ static void print_wrapped(const char *text, int indent)
 		putchar('\n');
 }
 
+static void print_wrapped(const char *text, int indent)
+{
+	print_wrapped_from(text, indent, 0);
+}
+
 static int print_option(void *arg, const struct option_spec *o)
 {
 	char left[96], letter[8] = "";
@@ -45,9 +48,10 @@ static int print_option(void *arg, const struct option_spec *o)
 	snprintf(left, sizeof(left), "%s--%s%s%s", letter, o->name, o->value ? " " : "",
 		 o->value ? o->value : "");
 	if (strlen(left) > ABOUT - 4)
-		printf("  %s\n%*s%s\n", left, ABOUT, "", o->about);
+		printf("  %s\n%*s", left, ABOUT, "");
 	else
-		printf("  %-*s%s\n", ABOUT - 2, left, o->about);
+		printf("  %-*s", ABOUT - 2, left);
+	print_wrapped_from(o->about, ABOUT, ABOUT);
 	return 0;
 }
 
@@ -77,6 +81,11 @@ void print_help(const struct command *cmd)
 	if (cmd->text) {
 		putchar('\n');
 		print_wrapped(cmd->text, 0);
+	}
+	if (cmd->json) {
+		putchar('\n');
+		print_wrapped("With --json: ", 0);
+		print_wrapped(cmd->json, 2);
 	}
 	puts("\nOptions:");
 	options_each(cmd, print_option, NULL);

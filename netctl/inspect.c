@@ -218,6 +218,11 @@ const struct command network_inspect_command = {
 	.name = "network inspect",
 	.args = "NETWORK...",
 	.about = "everything about networks",
+	.json = "a list of objects: name, driver, link, parent, subnets (list), gateways "
+		"(addresses of "
+		"the link now), up, internal, isolate, icc, masquerade, guarded, gatewayMode, "
+		"plugins (list), file, managed, dns, configuration (the file), endpoints (list of "
+		"what endpoint ls shows).",
 	.examples = examples,
 	.flags = COMMAND_READS,
 	.min = 1,

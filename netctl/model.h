@@ -63,3 +63,8 @@ json_t *port_json(const struct fl_port *p);
  * "hostInterface", "mac", "addresses", "ports", "netns", "aliases"}; strings are "" where absent.
  */
 json_t *attachment_json(const struct attachment *a);
+/* The same in words, for the verbs that show it. */
+#define ATTACHMENT_JSON                                                                        \
+	"network, container (id), name, interface, driver, plugins (list), state (creating, "  \
+	"ready, deleting), origin (cni, netctl), hostInterface, mac, addresses (list), ports " \
+	"(list), netns, aliases (list), label (what tables call the container)"

@@ -115,10 +115,20 @@ static int run_ls(struct ctl *c, struct fl_error *err)
 	return r ? r : show_list(c, rows_of(c, &m, &files), columns, err);
 }
 
+static const struct example examples[] = {
+	{ "netctl network ls", "all networks" },
+	{ "netctl network ls -q", "their names" },
+	{ 0 },
+};
+
 const struct command network_ls_command = {
 	.name = "network ls",
 	.args = "",
 	.about = "networks, their subnets and how many are attached",
+	.json = "a list of objects: name, driver, subnets (list), link, endpoints (how many), "
+		"file, "
+		"managed (netctl made it); error, where the file cannot be read.",
+	.examples = examples,
 	.flags = COMMAND_READS,
 	.run = run_ls,
 };

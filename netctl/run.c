@@ -197,7 +197,7 @@ static const struct example examples[] = {
 
 const struct command run_command = {
 	.name = "run",
-	.args = "NETWORK[,NETWORK...] [OPTIONS] [--] COMMAND [ARGUMENT...]",
+	.args = "NETWORK[,NETWORK...] [--] COMMAND [ARG...]",
 	.about = "run a command in a sandbox of its own on a network",
 	.text = "The sandbox is made for the command and goes with it. The command has the "
 		"sandbox's network, and its resolv.conf and hosts in place of the host's; "

@@ -300,6 +300,9 @@ const struct command sandbox_ls_command = {
 	.name = "sandbox ls",
 	.args = "",
 	.about = "named namespaces, and sandboxes that are attached to networks",
+	.json = "a list of objects: name, path, networks (list), addresses (list); container, "
+		"where "
+		"it has another name.",
 	.examples = ls_examples,
 	.flags = COMMAND_READS,
 	.run = run_ls,
@@ -328,7 +331,7 @@ const struct command sandbox_rm_command = {
 
 const struct command sandbox_exec_command = {
 	.name = "sandbox exec",
-	.args = "NETNS|PID|CONTAINER [--] COMMAND [ARGUMENT...]",
+	.args = "NETNS|PID|CONTAINER [--] COMMAND [ARG...]",
 	.about = "run a command in a sandbox, with its names and name server",
 	.text = "The command has the sandbox's network, and its resolv.conf and hosts in place of "
 		"the host's; everything else is the host's. Exit status: the command's; 125 when "

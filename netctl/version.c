@@ -36,6 +36,7 @@ const struct command version_command = {
 	.name = "version",
 	.args = "",
 	.about = "versions of netctl, the CNI protocol and the kernel",
+	.json = "version, cniVersions (list), pluginPath, kernel.",
 	.flags = COMMAND_READS,
 	.run = run,
 };

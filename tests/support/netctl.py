@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 
 from .cni import LIBEXEC, libexec_dir, plugin_dir, _sanitizer_options
 
@@ -79,8 +80,23 @@ class Netctl:
         return self.lab.start([program(), *map(str, argv)], env=self.environment(**(env or {})), netns=self.netns, **kwargs)
 
     def json(self, *argv, **kwargs):
-        """What --json shows."""
-        return self(*argv, "--json", **kwargs).expect().json
+        """What --json shows. Every key of it is in the verb's help."""
+        shown = self(*argv, "--json", **kwargs).expect().json
+        self.check_documented(argv, shown)
+        return shown
+
+    def check_documented(self, argv, shown):
+        """The keys of the objects are among the words of `netctl help VERB`, which the man page has too."""
+        verb = self.verb_of(argv)
+        text = self("help", *verb).expect().stdout
+        if "the CNI result" in text or "the configuration" in text:
+            return
+        words = set(re.findall(r"\w+", text[text.index("With --json"):].split("\nOptions:")[0]))
+        for one in shown if isinstance(shown, list) else [shown]:
+            assert not set(one) - words, f"netctl help {' '.join(verb)} does not name {sorted(set(one) - words)}"
+
+    def verb_of(self, argv):
+        return [argv[0]] if self("help", argv[0]).stdout.startswith(f"usage: netctl {argv[0]} [OPTIONS]") else argv[:2]
 
     def write(self, conflist, file=None):
         """A configuration in /etc/cni/net.d, as somebody else would have put it there."""
