@@ -13,8 +13,8 @@ static const char *state_colour(const json_t *row)
 }
 
 static const struct column columns[] = {
-	{ "CONTAINER", "label", 0, NULL },
-	{ "NETWORK", "network", 0, NULL },
+	{ "CONTAINER", "label", COLUMN_TRUNC, NULL },
+	{ "NETWORK", "network", COLUMN_TRUNC, NULL },
 	{ "DRIVER", "driver", COLUMN_WIDE, NULL },
 	{ "INTERFACE", "interface", 0, NULL },
 	{ "HOST", "hostInterface", 0, NULL },

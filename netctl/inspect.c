@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const struct column endpoint_columns[] = {
-	{ "CONTAINER", "label", 0, NULL },    { "INTERFACE", "interface", 0, NULL },
+	{ "CONTAINER", "label", COLUMN_TRUNC, NULL },    { "INTERFACE", "interface", 0, NULL },
 	{ "HOST", "hostInterface", 0, NULL }, { "ADDRESSES", "addresses", COLUMN_WRAP, NULL },
 	{ "MAC", "mac", COLUMN_WIDE, NULL },  { 0 },
 };

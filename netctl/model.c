@@ -245,8 +245,8 @@ const char *container_label(const struct fl_endpoint *ep, char *buf, size_t size
 {
 	bool hex = strspn(ep->id.container, "0123456789abcdef") == strlen(ep->id.container);
 
-	/* A name that somebody chose for an id is not cut. */
-	if (*ep->name)
+	/* A name that somebody chose is not cut. */
+	if (*ep->name && strcmp(ep->name, ep->id.container) != 0)
 		snprintf(buf, size, "%s", ep->name);
 	else
 		snprintf(buf, size, "%.*s",

@@ -12,12 +12,12 @@ static const char *file_colour(const json_t *row)
 }
 
 static const struct column columns[] = {
-	{ "NETWORK", "name", 0, NULL },
+	{ "NETWORK", "name", COLUMN_TRUNC, NULL },
 	{ "DRIVER", "driver", 0, NULL },
 	{ "SUBNETS", "subnets", COLUMN_WRAP, NULL },
 	{ "LINK", "link", 0, NULL },
 	{ "ENDPOINTS", "endpoints", COLUMN_RIGHT, NULL },
-	{ "FILE", "file", COLUMN_TRUNC, file_colour },
+	{ "FILE", "file", COLUMN_WIDE, file_colour },
 	{ 0 },
 };
 

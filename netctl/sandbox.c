@@ -174,7 +174,7 @@ static void add_attachment(json_t *rows, json_t *index, const struct attachment 
 	const struct fl_endpoint *ep = a->main;
 	json_t *row = row_named(rows, index, ep->id.container, ep->netns);
 
-	if (*ep->name)
+	if (*ep->name && strcmp(ep->name, ep->id.container) != 0)
 		json_object_set_new(row, "container", json_string(ep->name));
 	json_array_append_new(json_object_get(row, "networks"), json_string(ep->id.network));
 	for (uint32_t i = 0; i < ep->n_addrs; i++)

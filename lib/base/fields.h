@@ -5,7 +5,7 @@
  * A table row names the key, the type, where the value goes and its bounds. Keys match exactly,
  * else ignoring ASCII case, as Go decodes them (containerd writes `HostPort`). null and absent keys
  * leave the struct as it was; unknown keys are ignored. Every message names the path of the key and
- * what was expected: "vlanTrunk[1].minID: expected an integer from 1 to 4094, not a string".
+ * what was expected: "vlanTrunk[1].minID: expected an integer from 0 to 4094, not a string".
  *
  * Strings are borrowed: they live as long as the json_t they were read from.
  */
