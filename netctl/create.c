@@ -12,14 +12,24 @@
 
 #define CNI_VERSION "1.0.0" /* what runtimes of today read; 1.1.0 is refused by older ones */
 
-static const char *const drivers[] = { "bridge", "macvlan", "ipvlan", "ptp", NULL };
+#define DRIVERS "bridge, macvlan, ipvlan, ptp, vlan, dummy or tap"
 
-static bool is_driver(const char *name)
+static const struct driver {
+	const char *name;
+	bool lower;  /* on an interface of the host */
+	bool routed; /* its traffic passes the host, which can publish ports */
+} drivers[] = {
+	{ "bridge", false, true }, { "macvlan", true, false }, { "ipvlan", true, false },
+	{ "ptp", false, true },	   { "vlan", true, false },    { "dummy", false, false },
+	{ "tap", false, false },
+};
+
+static const struct driver *find_driver(const char *name)
 {
-	for (size_t i = 0; drivers[i]; i++)
-		if (!strcmp(drivers[i], name))
-			return true;
-	return false;
+	for (size_t i = 0; i < FL_ARRAY_SIZE(drivers); i++)
+		if (!strcmp(drivers[i].name, name))
+			return &drivers[i];
+	return NULL;
 }
 
 /* Of a network's name: "fl-NAME", and where that is too long a part of it and a number. */
@@ -139,12 +149,12 @@ static int add_driver(const struct ctl *c, json_t *p, const char *driver, const 
 		      struct fl_error *err)
 {
 	const char *parent = option_value(c, "parent");
-	bool lower = !strcmp(driver, "macvlan") || !strcmp(driver, "ipvlan");
+	bool lower = find_driver(driver)->lower;
 
 	if (lower && parent)
 		json_object_set_new(p, "master", json_string(parent));
 	if (parent && !lower)
-		return usage_error(err, "--parent is for macvlan and ipvlan, not %s", driver);
+		return usage_error(err, "--parent is for macvlan, ipvlan and vlan, not %s", driver);
 	if (strcmp(driver, "bridge") != 0 &&
 	    (option_given(c, "internal") || option_given(c, "isolate")))
 		return usage_error(err, "--internal and --isolate are for bridge, not %s", driver);
@@ -159,7 +169,6 @@ static int build(const struct ctl *c, const char *network, const char *driver,
 		 const struct subnets *s, json_t **ret, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *p = json_pack("{ss}", "type", driver);
-	bool routed = !strcmp(driver, "bridge") || !strcmp(driver, "ptp");
 	const char *text;
 	int r = p ? add_driver(c, p, driver, network, err) : fl_error_oom(err);
 
@@ -167,7 +176,7 @@ static int build(const struct ctl *c, const char *network, const char *driver,
 		return r;
 	json_object_set_new(p, "ipam", ipam_of(s));
 	json_object_set_new(p, "dns", json_pack("{sb}", "enabled", 1));
-	json_object_set_new(p, "capabilities", capabilities(routed));
+	json_object_set_new(p, "capabilities", capabilities(find_driver(driver)->routed));
 	for (size_t i = 0; !r && (text = option_nth(c, "opt", i)); i++)
 		r = put_option(p, text, err);
 	if (!r)
@@ -186,9 +195,8 @@ static int check(const struct ctl *c, const char *network, const char *driver,
 				   "%.64s: expected a letter or digit, then letters, digits, '_', "
 				   "'.', '-'",
 				   network);
-	if (!is_driver(driver))
-		return usage_error(err, "--driver: expected bridge, macvlan, ipvlan or ptp, not %s",
-				   driver);
+	if (!find_driver(driver))
+		return usage_error(err, "--driver: expected " DRIVERS ", not %s", driver);
 	if (same)
 		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
 				    "network %s exists already: %s/%s", network, c->dir,
@@ -229,16 +237,16 @@ static int run(struct ctl *c, struct fl_error *err)
 }
 
 static const struct option_spec options[] = {
-	{ "driver", 'd', "DRIVER", "bridge (the default), macvlan, ipvlan or ptp",
-	  "bridge|macvlan|ipvlan|ptp" },
+	{ "driver", 'd', "DRIVER", "bridge (the default), macvlan, ipvlan, ptp, vlan, dummy or tap",
+	  "bridge|macvlan|ipvlan|ptp|vlan|dummy|tap" },
 	{ "subnet", 0, "CIDR", "addresses; again for the other family (one that is free)", NULL },
 	{ "gateway", 0, "ADDRESS", "of a subnet (its first address)", NULL },
 	{ "ip-range", 0, "CIDR", "the part of a subnet that containers get (all)", NULL },
 	{ "ipv6", 0, NULL, "an IPv6 subnet too, a random unique local one", NULL },
 	{ "internal", 0, NULL, "no way out of the network", NULL },
 	{ "isolate", 0, NULL, "other networks do not reach this one, nor it them", NULL },
-	{ "parent", 0, "INTERFACE", "the host's interface of a macvlan or ipvlan (default route's)",
-	  NULL },
+	{ "parent", 0, "INTERFACE",
+	  "the host's interface of a macvlan, ipvlan or vlan (default route's)", NULL },
 	{ "opt", 'o', "KEY=VALUE", "a key of the plugin's configuration: mtu=1400, icc=false",
 	  NULL },
 	{ "default", 0, NULL, "even if runtimes then use it for what names no network", NULL },

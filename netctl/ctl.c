@@ -56,7 +56,8 @@ int option_number(const struct ctl *c, const char *name, long min, long max, lon
 
 /* ---- errors ---- */
 
-static int fail(struct fl_error *err, int e, enum fl_ecode code, const char *fmt, va_list ap)
+__attribute__((format(printf, 4, 0))) static int
+fail(struct fl_error *err, int e, enum fl_ecode code, const char *fmt, va_list ap)
 {
 	char text[FL_ERROR_TEXT];
 

@@ -7,9 +7,12 @@
 #include <string.h>
 
 static const struct column endpoint_columns[] = {
-	{ "CONTAINER", "label", COLUMN_TRUNC, NULL },    { "INTERFACE", "interface", 0, NULL },
-	{ "HOST", "hostInterface", 0, NULL }, { "ADDRESSES", "addresses", COLUMN_WRAP, NULL },
-	{ "MAC", "mac", COLUMN_WIDE, NULL },  { 0 },
+	{ "CONTAINER", "label", COLUMN_TRUNC, NULL },
+	{ "INTERFACE", "interface", 0, NULL },
+	{ "HOST", "hostInterface", 0, NULL },
+	{ "ADDRESSES", "addresses", COLUMN_WRAP, NULL },
+	{ "MAC", "mac", COLUMN_WIDE, NULL },
+	{ 0 },
 };
 
 static const struct field fields[] = {

@@ -13,9 +13,9 @@ int show_json(json_t *v, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *owned = v;
 
-	if (!v)
+	if (!owned)
 		return fl_error_oom(err);
-	json_dumpf(v, stdout, JSON_INDENT(2));
+	json_dumpf(owned, stdout, JSON_INDENT(2));
 	putchar('\n');
 	return 0;
 }
@@ -179,10 +179,10 @@ int show_list(struct ctl *c, json_t *rows, const struct column *columns, struct 
 {
 	FL_AUTOJSON json_t *owned = rows;
 
-	if (!rows)
+	if (!owned)
 		return fl_error_oom(err);
 	if (c->json)
-		return show_json(json_incref(rows), err);
+		return show_json(fl_take_ptr(owned), err);
 	if (c->quiet) {
 		print_first(rows, columns);
 		return 0;
@@ -207,10 +207,10 @@ int show_object(struct ctl *c, json_t *object, const struct field *fields, struc
 	FL_AUTOJSON json_t *owned = object;
 	int width, r = 0;
 
-	if (!object)
+	if (!owned)
 		return fl_error_oom(err);
 	if (c->json)
-		return show_json(json_incref(object), err);
+		return show_json(fl_take_ptr(owned), err);
 	width = title_width(object, fields);
 	for (; fields->title && !r; fields++) {
 		const json_t *v = json_object_get(object, fields->key);

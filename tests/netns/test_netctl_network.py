@@ -56,7 +56,7 @@ def test_options(netctl):
     (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.0.0.0/8"], "lies in no --subnet"),
     (["x", "--subnet", "10.1.0.0/24", "--subnet", "10.1.0.0/25"], "overlaps another"),
     (["x", "-o", "mtu"], "expected KEY=VALUE"), (["x", "-d", "macvlan", "--internal"], "for bridge"),
-    (["x", "--parent", "up0"], "for macvlan"), ([], "expected 1 argument"),
+    (["x", "--parent", "up0"], "for macvlan"), (["x", "-d", "tap", "--isolate"], "for bridge"), ([], "expected 1 argument"),
 ])
 def test_wrong_usage(netctl, argv, words):
     netctl("network", "create", *argv).expect(USAGE, words)
@@ -122,6 +122,16 @@ def test_long_names_get_bridges_of_their_own(netctl):
         netctl("network", "create", name).expect()
     bridges = [read(netctl, name)["plugins"][0]["bridge"] for name in names]
     assert len(set(bridges)) == 2 and all(len(b) < 16 for b in bridges)
+
+
+@pytest.mark.parametrize("driver, more", [("ptp", []), ("tap", []), ("macvlan", ["--parent", "up0", "--subnet", "192.0.2.128/25"])])
+def test_drivers(netctl, driver, more):
+    netctl("network", "create", "net", "-d", driver, *more).expect()
+    netctl("sandbox", "create", "a").expect()
+    netctl("attach", "net", "a").expect()
+    assert [e["driver"] for e in netctl.json("endpoint", "ls")] == [driver]
+    netctl("detach", "net", "a").expect()
+    netctl("network", "rm", "net").expect()
 
 
 def test_inspect(netctl):
