@@ -12,12 +12,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 # pylint: disable=wrong-import-position
 from flbench.cases import Bench
 from flbench.dns_case import DnsCase
+from flbench.netctl_case import NetctlCase
 from flbench.report import Report
 from flbench.subjects import Fairlead, Floor, Netavark, Reference
-from flbench.world import BenchError, World, enter_private_namespace, gather_plugins, say
+from flbench.world import BenchError, World, enter_private_namespace, find_daemon, gather_plugins, say
 
-# scale is the last: it leaves a full host behind
-CASES = ("size", "add", "macvlan", "chain", "ports", "concurrency", "conntrack", "ipam", "dns", "scale")
+# scale and netctl are the last: they leave a full host behind
+CASES = ("size", "add", "macvlan", "chain", "ports", "concurrency", "conntrack", "ipam", "dns", "scale", "netctl")
 
 
 def parse_arguments():
@@ -37,6 +38,7 @@ def parse_arguments():
     p.add_argument("--daemon", help="the DHCP daemon's executable, for size (default: where it is built or installed)")
     p.add_argument("--seconds", type=int, default=300, help="limit of one series of jobs (%(default)s)")
     p.add_argument("--resolver", help="the resolver's executable, for dns (default: where it is built or installed)")
+    p.add_argument("--netctl", help="its executable (default: where it is built or installed)")
     p.add_argument("--dns-names", type=counts, default=[100, 10000, 100000], metavar="COUNTS",
                    help="how many names the servers know (100,10000,100000)")
     p.add_argument("--dns-rounds", type=int, default=3, help="of dns (%(default)s)")
@@ -94,9 +96,11 @@ def main():
     wanted = [c for c in CASES if c in options.cases or "all" in options.cases]
     bench = Bench(world, report, options, make_subjects(world, options) if wanted != ["dns"] else [])
     bench.same_state()
+    cases = {"dns": lambda: DnsCase(world, report, options).run(),
+             "netctl": lambda: NetctlCase(bench, options.netctl or find_daemon(options.plugins, "netctl", "netctl")).run()}
     for case in wanted:
         try:
-            (DnsCase(world, report, options).run if case == "dns" else getattr(bench, case))()
+            cases.get(case, lambda name=case: getattr(bench, name)())()
         except (BenchError, subprocess.TimeoutExpired) as e:
             report.failures.append(f"{case}: {e}")
     good = report.judge()

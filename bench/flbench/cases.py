@@ -19,6 +19,7 @@ class Bench:
         self.world, self.report, self.options = world, report, options
         self.subjects = subjects
         self.serial = 0
+        self.present = 0  # containers that fill the host
 
     def containers(self, count, ports=Ports()):
         made = []
@@ -150,12 +151,14 @@ class Bench:
     def scale(self):
         """Filled by ourselves where we are there, so that our store and maps are full, too."""
         filler = self.subjects[0] if not self.subjects[0].slow else self.quick()[0]
-        present = 0
         for count in (0, 100, 1000):
-            self.fill(filler, count - present)
-            present = count
+            self.fill_up_to(filler, count)
             self.interleave(f"{count} containers present", rounds=max(1, self.options.rounds // 2),
                             slow_rounds=min(5, self.options.slow_rounds), block=5)
+
+    def fill_up_to(self, filler, count):
+        self.fill(filler, count - self.present)
+        self.present = max(self.present, count)
 
     def fill(self, filler, count):
         if count > 0:

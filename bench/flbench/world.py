@@ -52,7 +52,7 @@ def gather_plugins(directory):
 
 def find_daemon(plugins, folder, name):
     """In its folder beside the plugins, as in a build directory; else where it is installed. None: nowhere."""
-    places = (os.path.join(os.path.dirname(plugins), folder), "/usr/local/libexec/fairlead", "/usr/libexec/fairlead")
+    places = (os.path.join(os.path.dirname(plugins), folder), "/usr/local/libexec/fairlead", "/usr/libexec/fairlead", "/usr/local/bin", "/usr/bin")
     return next((f"{p}/{name}" for p in places if os.access(f"{p}/{name}", os.X_OK)), None)
 
 
