@@ -22,6 +22,10 @@
 	X(sandbox_rm)         \
 	X(sandbox_exec)       \
 	X(endpoint_ls)        \
+	X(port_ls)            \
+	X(port_show)          \
+	X(port_who)           \
+	X(port)               \
 	X(completion)         \
 	X(complete)           \
 	X(manual)             \

@@ -137,15 +137,15 @@ static int run(struct ctl *c, struct fl_error *err)
 	}
 	snprintf(words, sizeof(words), "%s%s%s", c->argv[0], c->argc > 1 ? " " : "",
 		 c->argc > 1 ? c->argv[1] : "");
+	if (c->argc == 1 && group_about(words)) {
+		print_group(words);
+		return 0;
+	}
 	for (size_t i = 0; commands[i]; i++)
 		if (!strcmp(commands[i]->name, words)) {
 			print_help(commands[i]);
 			return 0;
 		}
-	if (c->argc == 1 && group_about(words)) {
-		print_group(words);
-		return 0;
-	}
 	return not_found(err, "%s: no such verb; netctl help lists them all", words);
 }
 

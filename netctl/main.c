@@ -167,6 +167,11 @@ static int settle(struct ctl *c, struct fl_error *err)
 
 /* ---- the verb ---- */
 
+static bool asks_for_help(const char *word)
+{
+	return !strcmp(word, "-h") || !strcmp(word, "--help");
+}
+
 /* Of "network create a": two words of argv. 0: none. */
 static int find(int argc, char **argv, const struct command **ret)
 {
@@ -179,6 +184,9 @@ static int find(int argc, char **argv, const struct command **ret)
 			return 2;
 		}
 	}
+	/* A group's name is a short form ("port CONTAINER") only with something behind it. */
+	if (argc && group_about(argv[0]) && (argc == 1 || asks_for_help(argv[1])))
+		return 0;
 	for (size_t i = 0; argc && commands[i]; i++)
 		if (!strcmp(commands[i]->name, argv[0])) {
 			*ret = commands[i];
@@ -195,9 +203,7 @@ static int no_verb(int argc, char **argv)
 
 	if (group && (argc == 1 || argv[1][0] == '-')) {
 		print_group(group);
-		return argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))
-			       ? 0
-			       : EXIT_USAGE;
+		return argc > 1 && asks_for_help(argv[1]) ? 0 : EXIT_USAGE;
 	}
 	snprintf(words, sizeof(words), "%s%s%s", argv[0], group ? " " : "", group ? argv[1] : "");
 	n.word = words;
@@ -294,7 +300,7 @@ int main(int argc, char **argv)
 	/* One thread: no lock for each of the small pieces that JSON is written in. */
 	__fsetlocking(stdout, FSETLOCKING_BYCALLER);
 	seed_hash();
-	if (argc < 2 || !strcmp(argv[1], "-h") || !strcmp(argv[1], "--help")) {
+	if (argc < 2 || asks_for_help(argv[1])) {
 		print_overview();
 		return argc < 2 ? EXIT_USAGE : 0;
 	}

@@ -150,7 +150,7 @@ int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg
 }
 
 /* Ports go to the first address of a family; a link-local one cannot be reached from elsewhere. */
-static const struct fl_addr *first_addr(const struct fl_endpoint *ep, int family)
+const struct fl_addr *fl_fw_publish_addr(const struct fl_endpoint *ep, int family)
 {
 	for (uint32_t i = 0; i < ep->n_addrs; i++) {
 		const struct fl_addr *a = &ep->addrs[i].addr;
@@ -162,7 +162,7 @@ static const struct fl_addr *first_addr(const struct fl_endpoint *ep, int family
 }
 
 /* Nothing leads from ::1 to a container: the kernel has no route_localnet for IPv6. */
-static bool port_has_family(const struct fl_port *p, int family)
+bool fl_fw_port_has_family(const struct fl_port *p, int family)
 {
 	if (p->host.family == AF_INET6 && fl_addr_is_loopback(&p->host))
 		return false;
@@ -210,12 +210,12 @@ static void publish_each(struct emitter *em, const struct fl_port *p, const stru
 
 static void publish(struct emitter *em, const struct fl_endpoint *ep, int family)
 {
-	const struct fl_addr *to = first_addr(ep, family);
+	const struct fl_addr *to = fl_fw_publish_addr(ep, family);
 
 	for (uint32_t i = 0; to && i < ep->n_ports; i++) {
 		const struct fl_port *p = &ep->ports[i];
 
-		if (!port_has_family(p, family))
+		if (!fl_fw_port_has_family(p, family))
 			continue;
 		if (p->count > 1 && p->host_port == p->container_port)
 			publish_range(em, p, to);
@@ -258,7 +258,7 @@ static void emit_span(struct emitter *em, const struct span *s, const struct fl_
  */
 static int open_ports(struct emitter *em, const struct fl_endpoint *ep, int family)
 {
-	const struct fl_addr *to = first_addr(ep, family);
+	const struct fl_addr *to = fl_fw_publish_addr(ep, family);
 	FL_AUTOFREE struct span *spans = NULL;
 	size_t n = 0;
 
@@ -270,7 +270,7 @@ static int open_ports(struct emitter *em, const struct fl_endpoint *ep, int fami
 	for (uint32_t i = 0; i < ep->n_ports; i++) {
 		const struct fl_port *p = &ep->ports[i];
 
-		if (port_has_family(p, family) && !fl_addr_is_loopback(&p->host))
+		if (fl_fw_port_has_family(p, family) && !fl_addr_is_loopback(&p->host))
 			spans[n++] = (struct span){ p->proto, p->container_port,
 						    p->container_port + p->count - 1 };
 	}

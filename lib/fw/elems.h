@@ -20,6 +20,11 @@ int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg
 int fl_fw_endpoint_elems(const struct fl_network *net, const struct fl_endpoint *ep,
 			 fl_fw_sink sink, void *arg);
 
+/* Is the port published for this family (where its endpoint has an address of it)? */
+bool fl_fw_port_has_family(const struct fl_port *p, int family);
+/* The endpoint's address that its ports of this family lead to; NULL: none. */
+const struct fl_addr *fl_fw_publish_addr(const struct fl_endpoint *ep, int family);
+
 /* "tcp . 8080", "10.1.0.0-10.1.0.255 . ...": the key as nft(8) writes it. Returns buf. */
 const char *fl_fw_key_str(enum fl_fw_set_id set, const struct fl_nft_elem *e, char *buf,
 			  size_t size);

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "netctl/port.h"
+
+#include "fw/elems.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+bool port_is(const char *text, struct port_want *ret)
+{
+	struct port_want w = { 0 };
+	unsigned long port;
+	char *end;
+
+	if (*text < '0' || *text > '9')
+		return false;
+	port = strtoul(text, &end, 10);
+	if (!port || port > 65535 || (*end && *end != '/'))
+		return false;
+	if (*end && fl_proto_parse(end + 1, &w.proto))
+		return false;
+	w.port = (uint16_t)port;
+	*ret = w;
+	return true;
+}
+
+int port_parse(const char *text, struct port_want *ret, struct fl_error *err)
+{
+	return port_is(text, ret) ? 0
+				  : usage_error(err,
+						"%s: expected a port from 1 to 65535, with /tcp, "
+						"/udp or /sctp behind it if need be",
+						text);
+}
+
+int option_address(const struct ctl *c, const char *name, struct fl_addr *ret, struct fl_error *err)
+{
+	const char *text = option_value(c, name);
+
+	*ret = (struct fl_addr){ 0 };
+	if (text && fl_addr_parse(text, ret))
+		return usage_error(err, "--%s: expected an IP address, not \"%s\"", name, text);
+	return 0;
+}
+
+int mappings_each(const struct fl_endpoint *ep, const struct fl_network *net,
+		  int (*fn)(void *arg, const struct mapping *m), void *arg)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+	struct mapping m = {
+		.ep = ep,
+		.translated = !net || (!net->internal && net->gateway_mode == FL_GATEWAY_NAT),
+	};
+	int r = 0;
+
+	for (uint32_t i = 0; i < ep->n_ports; i++)
+		for (size_t f = 0; f < FL_ARRAY_SIZE(families) && !r; f++) {
+			const struct fl_addr *inside = fl_fw_publish_addr(ep, families[f]);
+
+			m.port = ep->ports[i];
+			if (!inside || !fl_fw_port_has_family(&m.port, families[f]))
+				continue;
+			m.inside = *inside;
+			m.host = m.port.host;
+			if (!fl_addr_is_set(&m.host))
+				m.host = (struct fl_addr){ .family = (uint8_t)families[f] };
+			r = fn(arg, &m);
+		}
+	return r;
+}
+
+bool mapping_covers(const struct mapping *m, uint8_t proto, uint16_t host_port)
+{
+	return m->port.proto == proto && host_port >= m->port.host_port &&
+	       host_port - m->port.host_port < (int)m->port.count;
+}
+
+struct mapping mapping_nth(const struct mapping *m, uint32_t i)
+{
+	struct mapping one = *m;
+
+	one.port.host_port = (uint16_t)(one.port.host_port + i);
+	one.port.container_port = (uint16_t)(one.port.container_port + i);
+	one.port.count = 1;
+	return one;
+}
+
+const char *mapping_host(const struct mapping *m, char *buf, size_t size)
+{
+	return port_host_str(&m->port, m->inside.family, buf, size);
+}
+
+const char *mapping_inside(const struct mapping *m, char *buf, size_t size)
+{
+	struct fl_port inside = { m->port.proto, m->inside, m->port.container_port, 0,
+				  m->port.count };
+
+	return port_host_str(&inside, m->inside.family, buf, size);
+}
+
+const char *address_port_str(const struct fl_addr *a, uint16_t port, char *buf, size_t size)
+{
+	struct fl_port p = { IPPROTO_TCP, *a, port, 0, 1 };
+
+	return port_host_str(&p, a->family, buf, size);
+}
+
+static const char *name_of(const struct mapping *m)
+{
+	for (size_t i = 0; m->at && !*m->ep->name && i < m->at->n; i++)
+		if (*m->at->first[i].name)
+			return m->at->first[i].name;
+	return m->ep->name;
+}
+
+json_t *mapping_json(const struct mapping *m)
+{
+	const struct fl_port *p = &m->port;
+
+	return json_pack("{ss ss ss si si ss ss ss ss ss ss si sb}", "protocol",
+			 fl_proto_str(p->proto), "host", MAPPING_HOST(m), "hostIP",
+			 fl_addr_str(&m->host, FL_ADDR_BUF), "hostPort", (int)p->host_port, "range",
+			 (int)p->count, "container", m->ep->id.container, "name", name_of(m),
+			 "network", m->ep->id.network, "interface", m->ep->id.ifname, "inside",
+			 MAPPING_INSIDE(m), "insideIP", fl_addr_str(&m->inside, FL_ADDR_BUF),
+			 "containerPort", (int)p->container_port, "translated", (int)m->translated);
+}
