@@ -26,6 +26,7 @@
 	X(port_show)          \
 	X(port_who)           \
 	X(port)               \
+	X(why)                \
 	X(completion)         \
 	X(complete)           \
 	X(manual)             \

@@ -6,6 +6,7 @@
 #include <linux/netfilter/nf_nat.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
+#include <string.h>
 
 #define IFNAME FL_NFT_IFNAME
 #define IPV4 FL_NFT_IPV4
@@ -343,6 +344,23 @@ static const struct fl_nft_expr admit_rule[] = {
 	ACCEPT,
 	{ .op = FL_NFT_END },
 };
+
+const char *fl_fw_skeleton_chain(size_t i)
+{
+	return i < FL_ARRAY_SIZE(inet_chains) ? inet_chains[i].name : NULL;
+}
+
+const struct fl_nft_expr *fl_fw_skeleton_rule(uint8_t family, const char *chain, size_t i)
+{
+	bool bridge = family == NFPROTO_BRIDGE;
+	const struct rule *rules = bridge ? bridge_rules : inet_rules;
+	size_t n = bridge ? FL_ARRAY_SIZE(bridge_rules) : FL_ARRAY_SIZE(inet_rules);
+
+	for (size_t k = 0; k < n; k++)
+		if (!strcmp(rules[k].chain, chain) && !i--)
+			return rules[k].exprs;
+	return NULL;
+}
 
 void fl_fw_assert_skeleton(struct fl_nft_batch *b, uint8_t family)
 {

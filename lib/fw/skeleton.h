@@ -63,6 +63,10 @@ extern const struct fl_nft_set fl_fw_sets[FL_FW_SETS];
 /* The chain that masquerades; what the elements of the masquerade maps name. */
 extern const char fl_fw_outward[];
 
+/* The i-th chain of table inet, and the i-th rule of a chain of a table; NULL behind the last. */
+const char *fl_fw_skeleton_chain(size_t i);
+const struct fl_nft_expr *fl_fw_skeleton_rule(uint8_t family, const char *chain, size_t i);
+
 /* Fails the batch with -ENOENT unless the table of this family has our version. */
 void fl_fw_assert_skeleton(struct fl_nft_batch *b, uint8_t family);
 /* Deletes the table of this family; its absence is no error. */

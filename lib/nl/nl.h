@@ -214,6 +214,14 @@ void fl_route_build(struct fl_req *q, const struct fl_nlroute *r);
 /* Index of the interface through which the kernel would send to the address: RTM_GETROUTE. */
 int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif,
 		    struct fl_error *err);
+/*
+ * The kernel's whole answer. `from` (NULL: not given) and `iif` (0: sent by ourselves) make it the
+ * question what becomes of a packet that came in there: then IPv4's forwarding and reverse path
+ * filter have their say, -EHOSTUNREACH and -EXDEV. `type` tells RTN_LOCAL; of a route that refuses
+ * (RTN_UNREACHABLE, ...) the kernel's errno comes back.
+ */
+int fl_route_get(struct fl_nl *nl, const struct fl_addr *to, const struct fl_addr *from,
+		 uint32_t iif, struct fl_nlroute *ret, struct fl_error *err);
 /* Main-table and other unicast routes of a family, cached ones left out. */
 int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *),
 		   void *arg, struct fl_error *err);
@@ -232,8 +240,9 @@ struct fl_listener {
 	uint16_t port;
 	struct fl_addr addr;
 };
-/* A socket that holds one of the ports port .. port + count - 1 (TCP: LISTEN; UDP: unconnected). 1
- * and *ret filled, 0: none. */
+/* A socket that holds one of the ports port .. port + count - 1 (TCP: LISTEN; UDP: unconnected) at
+ * this address; of an IPv4 address those of IPv6 do that take IPv4 too. 1 and *ret filled, 0: none.
+ */
 int fl_port_listener(uint8_t proto, const struct fl_addr *host, uint16_t port, uint32_t count,
 		     struct fl_listener *ret, struct fl_error *err);
 /* Finds the process that holds a socket inode: 1, or 0 when /proc does not tell. comm has 16 bytes.

@@ -291,6 +291,41 @@ static int each_cloned(void *arg, const struct nlmsghdr *h)
 	return each_route(arg, h);
 }
 
+static int take_route(void *arg, const struct fl_nlroute *r)
+{
+	*(struct fl_nlroute *)arg = *r;
+	return 0;
+}
+
+int fl_route_get(struct fl_nl *nl, const struct fl_addr *to, const struct fl_addr *from,
+		 uint32_t iif, struct fl_nlroute *ret, struct fl_error *err)
+{
+	struct rtmsg rt = { .rtm_family = to->family, .rtm_dst_len = (uint8_t)fl_addr_bits(to) };
+	FL_AUTOREQ struct fl_req q = { 0 };
+	struct fl_nlroute found = { 0 };
+	struct each e = { take_route, &found };
+	int r;
+
+	if (from)
+		rt.rtm_src_len = (uint8_t)fl_addr_bits(from);
+	fl_req_init(&q, RTM_GETROUTE, 0, &rt, sizeof(rt));
+	fl_req_addr(&q, RTA_DST, to);
+	if (from)
+		fl_req_addr(&q, RTA_SRC, from);
+	if (iif)
+		fl_req_u32(&q, RTA_IIF, iif);
+	r = fl_nl_ask(nl, &q, each_cloned, &e, err);
+	/* IPv6 gives its refusing routes as routes. */
+	if (!r && found.type != RTN_UNICAST && found.type != RTN_LOCAL)
+		r = fl_error_set(err, ENETUNREACH, FL_ECODE_KERNEL, "no route there");
+	if (r) {
+		fl_error_prefix(err, "route to %s", fl_addr_str(to, FL_ADDR_BUF));
+		return r;
+	}
+	*ret = found;
+	return 0;
+}
+
 int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif,
 		    struct fl_error *err)
 {

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <linux/inet_diag.h>
+#include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -22,13 +23,29 @@ struct wanted {
 	uint32_t count;
 };
 
-static bool holds(const struct inet_diag_msg *d, const struct wanted *w)
+/* IPV6_V6ONLY, which the kernel tells of sockets of this family. */
+static bool is_v6only(const struct nlmsghdr *h)
 {
+	const struct inet_diag_msg *d = NLMSG_DATA(h);
+	int left = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*d)));
+
+	for (const struct rtattr *a = (const void *)((const char *)d + NLMSG_ALIGN(sizeof(*d)));
+	     RTA_OK(a, left); a = RTA_NEXT(a, left))
+		if (a->rta_type == INET_DIAG_SKV6ONLY && RTA_PAYLOAD(a) >= 1)
+			return *(const uint8_t *)RTA_DATA(a);
+	return false;
+}
+
+static bool holds(const struct nlmsghdr *h, const struct wanted *w)
+{
+	const struct inet_diag_msg *d = NLMSG_DATA(h);
 	struct fl_addr a = fl_addr_make(d->idiag_family, d->id.idiag_src);
 	const struct fl_addr *host = w->host;
 	uint16_t port = ntohs(d->id.idiag_sport);
 
 	if (port < w->port || port - w->port >= (int)w->count)
+		return false;
+	if (host->family == AF_INET && a.family == AF_INET6 && is_v6only(h))
 		return false;
 	return !fl_addr_is_set(host) || fl_addr_is_any(host) || fl_addr_is_any(&a) ||
 	       fl_addr_eq(&a, host);
@@ -52,7 +69,7 @@ static int scan(int fd, const struct wanted *w, struct fl_listener *ret, bool *f
 				return 0;
 			if (h->nlmsg_type == NLMSG_ERROR)
 				return ((struct nlmsgerr *)NLMSG_DATA(h))->error;
-			if (*found || !holds(d, w))
+			if (*found || !holds(h, w))
 				continue;
 			*found = true;
 			*ret = (struct fl_listener){

@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A packet's way from one party to another, step by step: by the routes of the namespaces it
+ * passes, the links of the bridges, and the skeleton's rules with the elements that are in the
+ * kernel (fw/trace.h). Records say only who is who.
+ *
+ *   depart        reach_leave.c   out of a sandbox, off the host, or in from outside
+ *   neighbours    reach_bridge.c  inside one bridge
+ *   host          reach_host.c    translation, routing, forwarding, source
+ *   arrive        reach_arrive.c  link, sandbox, interface, way back, listener
+ *
+ * A step that fails does not end the walk where the rest can still be looked at.
+ */
+#pragma once
+
+#include "fw/trace.h"
+#include "netctl/port.h"
+#include "netctl/steps.h"
+
+enum party_kind { PARTY_HOST, PARTY_OUTSIDE, PARTY_CONTAINER };
+
+struct party {
+	enum party_kind kind;
+	char *text;		      /* as it was named, without the port; owned */
+	const struct attachment **at; /* of a container; owned */
+	size_t n;
+	struct fl_addr addr;   /* that was named, or unset */
+	struct port_want port; /* port 0: none was named */
+};
+
+void party_clear(struct party *p);
+#define AUTOPARTY FL_CLEANUP(party_clear)
+/* A container, host, outside, or an address; with `port` PORT[/PROTO] may follow behind ':'. */
+int party_parse(struct ctl *c, const struct model *m, const char *words, bool port,
+		struct party *ret, struct fl_error *err);
+/* "container web", "the host", "the outside", "192.0.2.9 outside" */
+const char *party_str(const struct party *p, char *buf, size_t size);
+#define PARTY(p) party_str(p, (char[300]){ 0 }, 300)
+
+struct walk {
+	struct ctl *c;
+	const struct model *m;
+	struct steps *steps;
+	struct fl_fw *fw;
+	const struct party *from, *to;
+	int family;
+	struct fl_fw_packet p;		    /* as it is at this point of its way */
+	const struct attachment *src, *dst; /* whose addresses it has; NULL: no container's */
+	struct fl_addr nexthop;		    /* of the sandbox that it leaves */
+	bool bridged;			    /* it does not leave the bridge that it came from */
+	bool own;			    /* it does not leave the sandbox */
+};
+
+/* The whole way; the result is in the steps. Fails only where nothing at all can be told. */
+int reach(struct walk *w, struct fl_error *err);
+
+/* ---- between the files ---- */
+
+/* Source and destination, by names and common networks. 1: there is a way to look at, 0: none. */
+int reach_choose(struct walk *w, struct fl_error *err);
+/* These return 1 to go on, 0 at the end of the way. */
+int reach_leave(struct walk *w, struct fl_error *err);
+int reach_bridge(struct walk *w, struct fl_error *err);
+int reach_host(struct walk *w, struct fl_error *err);
+int reach_arrive(struct walk *w, struct fl_error *err);
+/* At a socket of the host. */
+int reach_arrive_host(struct walk *w, struct fl_error *err);
+
+const struct attachment *attachment_of_address(const struct model *m, const struct fl_addr *a);
+/* Its address of the family; NULL. */
+const struct fl_addr *attachment_address(const struct attachment *at, int family);
+bool address_is_local(struct ctl *c, const struct fl_addr *a);
+/* The host's link of an endpoint: there, up, where it belongs. `ret` may be NULL. 1: usable. */
+int reach_link(struct walk *w, const struct attachment *at, struct fl_link *ret);
+/* The interface of the host that leads to it: the bridge, or its own link. "" for none. */
+const char *attachment_gate(const struct model *m, const struct attachment *at);
+/* Does the kernel send bridged packets through the host's rules? */
+bool bridge_filters(int family);
+/* Other people's base chains at a hook: what stops all is a failure, what may is not known. */
+void reach_foreign(struct walk *w, uint32_t hook, bool marked);

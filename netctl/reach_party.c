@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Who is meant, and by which address. */
+#include "netctl/reach.h"
+
+#include <errno.h>
+#include <string.h>
+
+void party_clear(struct party *p)
+{
+	free(p->text);
+	free(p->at);
+	*p = (struct party){ 0 };
+}
+
+const struct fl_addr *attachment_address(const struct attachment *at, int family)
+{
+	for (uint32_t i = 0; i < at->main->n_addrs; i++)
+		if (at->main->addrs[i].addr.family == family &&
+		    !fl_addr_is_linklocal(&at->main->addrs[i].addr))
+			return &at->main->addrs[i].addr;
+	return NULL;
+}
+
+const struct attachment *attachment_of_address(const struct model *m, const struct fl_addr *a)
+{
+	for (size_t i = 0; i < m->n_attachments; i++)
+		for (uint32_t k = 0; k < m->attachments[i].main->n_addrs; k++)
+			if (fl_addr_eq(&m->attachments[i].main->addrs[k].addr, a))
+				return &m->attachments[i];
+	return NULL;
+}
+
+bool address_is_local(struct ctl *c, const struct fl_addr *a)
+{
+	struct fl_error ignored = { 0 };
+	struct fl_nlroute r;
+
+	return !fl_route_get(c->host, a, NULL, 0, &r, &ignored) && r.type == RTN_LOCAL;
+}
+
+/* Cuts ":PORT[/PROTO]" off; "[ADDRESS]" loses its brackets. */
+static int split(char *words, bool port, struct port_want *ret, struct fl_error *err)
+{
+	char *colon = strrchr(words, ':'), *close = strchr(words, ']');
+	struct fl_addr whole;
+
+	if (!fl_addr_parse(words, &whole))
+		return 0;
+	if (port && colon && colon[1] && (!close || close < colon)) {
+		int r = port_parse(colon + 1, ret, err);
+
+		if (r)
+			return r;
+		*colon = '\0';
+	}
+	if (*words == '[' && close && !close[1]) {
+		*close = '\0';
+		memmove(words, words + 1, strlen(words));
+	}
+	return 0;
+}
+
+static int take_container(const struct model *m, struct party *p, struct fl_error *err)
+{
+	int r = model_find(m, p->text, NULL, NULL, &p->at, &p->n, err);
+	const struct attachment **owner = NULL;
+
+	p->kind = PARTY_CONTAINER;
+	/* Who joined another's sandbox has that one's interfaces. */
+	if (r || !*p->at[0]->main->shares)
+		return r;
+	r = model_find(m, p->at[0]->main->shares, NULL, NULL, &owner, &p->n, err);
+	if (r)
+		return r;
+	free(p->at);
+	p->at = owner;
+	return 0;
+}
+
+static int take_address(struct ctl *c, const struct model *m, struct party *p, struct fl_error *err)
+{
+	const struct attachment *at = attachment_of_address(m, &p->addr);
+
+	p->kind = address_is_local(c, &p->addr) ? PARTY_HOST : PARTY_OUTSIDE;
+	if (!at || p->kind == PARTY_HOST)
+		return 0;
+	p->kind = PARTY_CONTAINER;
+	p->at = calloc(1, sizeof(*p->at));
+	if (!p->at)
+		return fl_error_oom(err);
+	p->at[0] = at;
+	p->n = 1;
+	return 0;
+}
+
+int party_parse(struct ctl *c, const struct model *m, const char *words, bool port,
+		struct party *ret, struct fl_error *err)
+{
+	AUTOPARTY struct party p = { .text = strdup(words) };
+	int r = p.text ? split(p.text, port, &p.port, err) : fl_error_oom(err);
+
+	if (!r && !p.port.proto)
+		p.port.proto = p.port.port ? IPPROTO_TCP : IPPROTO_ICMP;
+	if (r)
+		return r;
+	if (!strcmp(p.text, "host"))
+		p.kind = PARTY_HOST;
+	else if (!strcmp(p.text, "outside"))
+		p.kind = PARTY_OUTSIDE;
+	else if (!fl_addr_parse(p.text, &p.addr))
+		r = take_address(c, m, &p, err);
+	else
+		r = take_container(m, &p, err);
+	if (r)
+		return r;
+	*ret = p;
+	p = (struct party){ 0 };
+	return 0;
+}
+
+const char *party_str(const struct party *p, char *buf, size_t size)
+{
+	bool named = fl_addr_is_set(&p->addr);
+
+	if (p->kind == PARTY_CONTAINER)
+		snprintf(buf, size, "container %s", CONTAINER_LABEL(p->at[0]->main));
+	else if (p->kind == PARTY_HOST)
+		snprintf(buf, size, "the host%s%s", named ? " at " : "", named ? p->text : "");
+	else
+		snprintf(buf, size, "%s%s", named ? p->text : "the outside",
+			 named ? " outside" : "");
+	return buf;
+}
+
+/* ---- addresses ---- */
+
+static const struct attachment *with_family(const struct party *p, int family)
+{
+	for (size_t i = 0; i < p->n; i++)
+		if (attachment_address(p->at[i], family))
+			return p->at[i];
+	return NULL;
+}
+
+static bool has_family(struct walk *w, const struct party *p, int family)
+{
+	struct fl_error ignored = { 0 };
+	struct fl_nlroute r;
+
+	if (fl_addr_is_set(&p->addr))
+		return p->addr.family == family;
+	if (p->kind == PARTY_CONTAINER)
+		return with_family(p, family);
+	/* The host has its loopback; to the outside a way is needed. */
+	return p->kind == PARTY_HOST || !fl_default_route(w->c->host, family, &r, &ignored);
+}
+
+static bool choose_family(struct walk *w)
+{
+	static const int both[] = { AF_INET, AF_INET6 };
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(both); i++)
+		if ((!w->family || w->family == both[i]) && has_family(w, w->from, both[i]) &&
+		    has_family(w, w->to, both[i])) {
+			w->family = both[i];
+			return true;
+		}
+	return false;
+}
+
+/* A pair of attachments to one network, or the first ones. */
+static const char *choose_pair(struct walk *w)
+{
+	for (size_t i = 0; i < w->from->n; i++)
+		for (size_t k = 0; k < w->to->n; k++)
+			if (!strcmp(w->from->at[i]->main->id.network,
+				    w->to->at[k]->main->id.network) &&
+			    attachment_address(w->from->at[i], w->family) &&
+			    attachment_address(w->to->at[k], w->family)) {
+				w->src = w->from->at[i];
+				w->dst = w->to->at[k];
+				return w->dst->main->id.network;
+			}
+	return NULL;
+}
+
+/* The host's own address, as others have it. */
+static int host_address(struct walk *w, struct fl_addr *ret)
+{
+	struct fl_error ignored = { 0 };
+	struct fl_nlroute r, own;
+
+	if (!fl_default_route(w->c->host, w->family, &r, &ignored) && fl_addr_is_set(&r.gw) &&
+	    !fl_route_get(w->c->host, &r.gw, NULL, 0, &own, &ignored) && fl_addr_is_set(&own.src)) {
+		*ret = own.src;
+		return 1;
+	}
+	return 0;
+}
+
+static int outside_address(struct walk *w, struct fl_addr *ret)
+{
+	struct fl_error ignored = { 0 };
+	struct fl_nlroute r;
+
+	if (fl_default_route(w->c->host, w->family, &r, &ignored) || !fl_addr_is_set(&r.gw))
+		return 0;
+	*ret = r.gw;
+	return 1;
+}
+
+/* A container asks for the host by its own gateway where the host has no other address. */
+static int gateway_of(struct walk *w, struct fl_addr *ret)
+{
+	const struct fl_addr *own = w->src ? attachment_address(w->src, w->family) : NULL;
+	struct fl_error ignored = { 0 };
+	struct fl_nlroute r;
+
+	if (!own || fl_route_get(w->c->host, own, NULL, 0, &r, &ignored) || !fl_addr_is_set(&r.src))
+		return 0;
+	*ret = r.src;
+	return 1;
+}
+
+static int destination(struct walk *w)
+{
+	static const struct fl_addr lo4 = { AF_INET, { 127, 0, 0, 1 } },
+				    lo6 = { AF_INET6, { [15] = 1 } };
+
+	if (fl_addr_is_set(&w->to->addr))
+		w->p.dst = w->to->addr;
+	else if (w->to->kind == PARTY_CONTAINER)
+		w->p.dst = *attachment_address(w->dst, w->family);
+	else if (w->to->kind == PARTY_OUTSIDE)
+		return outside_address(w, &w->p.dst);
+	else if (w->from->kind == PARTY_HOST)
+		w->p.dst = w->family == AF_INET ? lo4 : lo6;
+	else
+		return host_address(w, &w->p.dst) || gateway_of(w, &w->p.dst);
+	return 1;
+}
+
+static int source(struct walk *w)
+{
+	if (fl_addr_is_set(&w->from->addr))
+		w->p.src = w->from->addr;
+	else if (w->from->kind == PARTY_OUTSIDE)
+		return outside_address(w, &w->p.src);
+	return 1;
+}
+
+static int no_address(struct walk *w)
+{
+	step_failed(w->steps, "addresses",
+		    "name an address instead of host or outside, or give the host a default route",
+		    "%s and %s have no %saddresses by which they could meet", PARTY(w->from),
+		    PARTY(w->to),
+		    w->family == AF_INET6  ? "IPv6 "
+		    : w->family == AF_INET ? "IPv4 "
+					   : "");
+	return 0;
+}
+
+int reach_choose(struct walk *w, struct fl_error *err)
+{
+	const char *common = NULL;
+	int r = ctl_host(w->c, err);
+
+	if (r)
+		return r;
+	if (!choose_family(w))
+		return no_address(w);
+	if (w->from->n && w->to->n)
+		common = choose_pair(w);
+	if (!w->src && w->from->n)
+		w->src = with_family(w->from, w->family);
+	if (!w->dst && w->to->n)
+		w->dst = with_family(w->to, w->family);
+	if (!destination(w) || !source(w))
+		return no_address(w);
+	w->p.proto = w->to->port.proto;
+	if (w->p.proto == IPPROTO_ICMP && w->family == AF_INET6)
+		w->p.proto = IPPROTO_ICMPV6;
+	w->p.dport = w->to->port.port;
+	if (common)
+		step_ok(w->steps, "endpoints", "%s and %s are both on network %s: address %s",
+			PARTY(w->from), PARTY(w->to), common, fl_addr_str(&w->p.dst, FL_ADDR_BUF));
+	else
+		step_ok(w->steps, "endpoints", "from %s to %s%s%s%s", PARTY(w->from), PARTY(w->to),
+			fl_addr_is_set(&w->to->addr) ? "" : " at ",
+			fl_addr_is_set(&w->to->addr) ? "" : fl_addr_str(&w->p.dst, FL_ADDR_BUF),
+			w->from->n && w->to->n ? ": no network in common, by way of the host" : "");
+	return 1;
+}
