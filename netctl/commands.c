@@ -25,6 +25,7 @@
 	X(port_ls)            \
 	X(port_show)          \
 	X(port_who)           \
+	X(port_check)         \
 	X(port)               \
 	X(why)                \
 	X(completion)         \

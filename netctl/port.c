@@ -76,6 +76,51 @@ bool mapping_covers(const struct mapping *m, uint8_t proto, uint16_t host_port)
 	       host_port - m->port.host_port < (int)m->port.count;
 }
 
+struct search {
+	const struct attachment *at;
+	const struct fl_addr *address;
+	int family;
+	uint8_t proto;
+	uint16_t port;
+	struct mapping found;
+	enum { NOTHING, SOMEWHERE, HERE } how;
+};
+
+static int look_at(void *arg, const struct mapping *m)
+{
+	struct search *s = arg;
+	bool here = fl_addr_eq(&m->host, s->address);
+
+	if (!mapping_covers(m, s->proto, s->port) || (s->family && m->inside.family != s->family) ||
+	    (fl_addr_is_set(s->address) && !here && !fl_addr_is_any(&m->host)))
+		return 0;
+	if (s->how < SOMEWHERE || here) {
+		s->found = *m;
+		s->found.at = s->at;
+		s->how = here ? HERE : SOMEWHERE;
+	}
+	return s->how == HERE;
+}
+
+bool mapping_find(const struct model *m, uint8_t proto, const struct fl_addr *address, int family,
+		  uint16_t host_port, struct mapping *ret)
+{
+	struct search s = {
+		.address = address, .family = family, .proto = proto, .port = host_port
+	};
+
+	for (size_t i = 0; i < m->n_attachments && s.how != HERE; i++) {
+		s.at = &m->attachments[i];
+		for (size_t k = 0; k < s.at->n; k++)
+			if (s.at->first[k].n_ports)
+				mappings_each(&s.at->first[k], model_network(m, &s.at->first[k]),
+					      look_at, &s);
+	}
+	if (s.how)
+		*ret = s.found;
+	return s.how;
+}
+
 struct mapping mapping_nth(const struct mapping *m, uint32_t i)
 {
 	struct mapping one = *m;

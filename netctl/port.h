@@ -33,6 +33,12 @@ int mappings_each(const struct fl_endpoint *ep, const struct fl_network *net,
 		  int (*fn)(void *arg, const struct mapping *m), void *arg);
 /* Does it cover the port (of the host)? */
 bool mapping_covers(const struct mapping *m, uint8_t proto, uint16_t host_port);
+/*
+ * The one that publishes a port at an address of the host (unset: at any) in a family (0: in any).
+ * One at the very address goes before one at all of them, as in the rules.
+ */
+bool mapping_find(const struct model *m, uint8_t proto, const struct fl_addr *address, int family,
+		  uint16_t host_port, struct mapping *ret);
 /* The i-th port of a range alone. */
 struct mapping mapping_nth(const struct mapping *m, uint32_t i);
 /* Host part and inside part: "0.0.0.0:8080", "10.1.0.2:80", with ranges "10.1.0.2:80-89". */

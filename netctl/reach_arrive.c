@@ -77,45 +77,44 @@ int reach_arrive_host(struct walk *w, struct fl_error *err)
 
 struct search {
 	const struct fl_addr *want;
-	bool found;
+	uint32_t index; /* of the interface that has it; 0: none */
 };
 
 static int compare_address(void *arg, const struct fl_ifaddr *a)
 {
 	struct search *s = arg;
 
-	s->found |= fl_addr_eq(&a->prefix.addr, s->want);
+	if (fl_addr_eq(&a->prefix.addr, s->want))
+		s->index = a->index;
 	return 0;
 }
 
 static void check_interface(struct walk *w, struct fl_nl *nl)
 {
-	const struct fl_endpoint *ep = w->dst->main;
+	const char *ifname = w->dst->main->id.ifname, *want = fl_addr_str(&w->p.dst, FL_ADDR_BUF);
 	struct search s = { .want = &w->p.dst };
 	struct fl_error why = { 0 };
-	struct fl_link link;
-	int r = fl_link_find(nl, ep->id.ifname, &link, &why);
+	struct fl_link link = { 0 };
+	int r = fl_ifaddrs_each(nl, 0, compare_address, &s, &why);
 
-	if (r > 0)
-		r = fl_ifaddrs_each(nl, link.index, compare_address, &s, &why) < 0 ? -1 : 1;
+	if (!r)
+		r = s.index ? fl_link_get_index(nl, s.index, &link, &why)
+			    : fl_link_find(nl, ifname, &link, &why);
 	if (r < 0)
 		step_unknown(w->steps, "interface", NULL, "%s", why.text);
-	else if (!r)
+	else if (!link.index)
 		step_failed(w->steps, "interface", "delete the attachment and make it again",
-			    "there is no %s in the sandbox", ep->id.ifname);
+			    "there is no %s in the sandbox, and nothing has %s", ifname, want);
 	else if (!(link.flags & IFF_UP))
 		step_failed(w->steps, "interface",
-			    TEXT("ip link set %s up, in the sandbox", ep->id.ifname),
-			    "%s is down in the sandbox", ep->id.ifname);
-	else if (!s.found)
+			    TEXT("ip link set %s up, in the sandbox", link.name),
+			    "%s is down in the sandbox", link.name);
+	else if (!s.index)
 		step_failed(w->steps, "interface",
-			    TEXT("ip address add %s dev %s, in the sandbox",
-				 fl_addr_str(s.want, FL_ADDR_BUF), ep->id.ifname),
-			    "%s has not the address %s in the sandbox", ep->id.ifname,
-			    fl_addr_str(s.want, FL_ADDR_BUF));
+			    TEXT("ip address add %s/PREFIX dev %s, in the sandbox", want, ifname),
+			    "%s has not the address %s in the sandbox", ifname, want);
 	else
-		step_ok(w->steps, "interface", "%s is up and has %s", ep->id.ifname,
-			fl_addr_str(s.want, FL_ADDR_BUF));
+		step_ok(w->steps, "interface", "%s is up and has %s", link.name, want);
 }
 
 /* Would the answer to a translated packet go straight to who asked, untranslated? */

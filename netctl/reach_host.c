@@ -29,43 +29,11 @@ static int trace(struct walk *w, const char *chain, struct fl_fw_traced *t)
 
 /* ---- published ports ---- */
 
-struct published {
-	const struct walk *w;
-	struct mapping found;
-	bool any;
-};
-
-static int look_for(void *arg, const struct mapping *m)
-{
-	struct published *p = arg;
-
-	if (p->any || m->inside.family != p->w->family ||
-	    !mapping_covers(m, p->w->p.proto, p->w->p.dport) ||
-	    (!fl_addr_is_any(&m->host) && !fl_addr_eq(&m->host, &p->w->p.dst)))
-		return 0;
-	p->found = *m;
-	p->any = true;
-	return 0;
-}
-
-/* By the records alone: whose port it should be. */
-static bool is_published(const struct walk *w, struct mapping *ret)
-{
-	struct published p = { .w = w };
-
-	for (size_t i = 0; i < w->m->n_endpoints && !p.any; i++)
-		if (w->m->endpoints[i].n_ports)
-			mappings_each(&w->m->endpoints[i], model_network(w->m, &w->m->endpoints[i]),
-				      look_for, &p);
-	*ret = p.found;
-	return p.any;
-}
-
 static void not_translated(struct walk *w, const struct fl_fw_traced *t)
 {
 	struct mapping m;
 
-	if (!is_published(w, &m))
+	if (!mapping_find(w->m, w->p.proto, &w->p.dst, w->family, w->p.dport, &m))
 		return;
 	if (!m.translated)
 		step_failed(w->steps, "published",
