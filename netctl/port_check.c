@@ -342,7 +342,7 @@ static const struct example examples[] = {
 const struct command port_check_command = {
 	.name = "port check",
 	.args = "PORT[/PROTO]",
-	.about = "follows a published port to its container and names what is in the way",
+	.about = "what stops a published port, step by step",
 	.text = "Record, state, network, address, nftables, forwarding, other firewalls, route, "
 		"link, sandbox, interface, the way back and who listens: each is a line with ok, "
 		"failed or unknown, and the remedy. Nothing is sent without --probe. Exit status "

@@ -11,7 +11,7 @@
 static const struct column columns[] = {
 	{ "PROTOCOL", "protocol", 0, NULL },   { "ADDRESS", "host", 0, NULL },
 	{ "HELD BY", "holder", 0, NULL },      { "KIND", "kind", 0, NULL },
-	{ "NETWORK", "network", 0, NULL },     { "INTERFACE", "interface", 0, NULL },
+	{ "NETWORK", "network", 0, NULL },     { "INTERFACE", "interface", COLUMN_WIDE, NULL },
 	{ "INSIDE", "inside", 0, NULL },       { "PID", "pid", COLUMN_RIGHT, NULL },
 	{ "USER", "uid", COLUMN_RIGHT, NULL }, { 0 },
 };
@@ -154,7 +154,7 @@ static const struct example examples[] = {
 const struct command port_who_command = {
 	.name = "port who",
 	.args = "PORT[/PROTO]",
-	.about = "the container or the process that holds a port of the host",
+	.about = "who holds a port of the host",
 	.text = "Of several holders at different addresses one is shown of each kind; --address "
 		"asks for another. Exit status 4: nobody holds it.",
 	.options = options,

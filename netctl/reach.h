@@ -74,6 +74,8 @@ bool address_is_local(struct ctl *c, const struct fl_addr *a);
 int reach_link(struct walk *w, const struct attachment *at, struct fl_link *ret);
 /* The interface of the host that leads to it: the bridge, or its own link. "" for none. */
 const char *attachment_gate(const struct model *m, const struct attachment *at);
+/* Has it no link on the host (macvlan, host-device)? What it sends passes nothing of the host's. */
+bool attachment_is_apart(const struct attachment *at);
 /* Does the kernel send bridged packets through the host's rules? */
 bool bridge_filters(int family);
 /* Other people's base chains at a hook: what stops all is a failure, what may is not known. */

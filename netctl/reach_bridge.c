@@ -24,6 +24,11 @@ const char *attachment_gate(const struct model *m, const struct attachment *at)
 	return net && *net->link ? net->link : at->main->link;
 }
 
+bool attachment_is_apart(const struct attachment *at)
+{
+	return !*at->main->link;
+}
+
 /* What is wrong with the link; false: nothing. */
 static bool misplaced(struct walk *w, const struct attachment *at, const struct fl_link *link)
 {
@@ -137,10 +142,9 @@ static void forward_bridged(struct walk *w)
 
 int reach_bridge(struct walk *w, struct fl_error *err)
 {
-	const struct fl_network *net = model_network(w->m, w->src->main);
-
 	(void)err;
-	if (net && net->direct)
+	/* What is there is told already. */
+	if (w->from->kind == PARTY_OUTSIDE || attachment_is_apart(w->src))
 		return 1;
 	if (!between_ports(w))
 		return 1; /* there may be more wrong behind it */

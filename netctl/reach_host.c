@@ -130,11 +130,35 @@ static int route(struct walk *w, bool forwarding)
 	return 1;
 }
 
+/* A lower device gives to its macvlans what comes from outside, and nothing that the host sends. */
+static void check_lower(struct walk *w)
+{
+	const struct fl_network *net = model_network(w->m, w->dst->main);
+	const char *driver = w->dst->main->id.driver;
+
+	if (net && net->host_access && !strcmp(net->link, w->p.out))
+		return;
+	if (net && !strcmp(net->parent, w->p.out) &&
+	    (!strcmp(driver, "macvlan") || !strcmp(driver, "ipvlan")))
+		step_failed(w->steps, "network", "make the network with hostAccess",
+			    "%s is the lower device of network %s (%s): the host itself does not "
+			    "reach its endpoints",
+			    net->parent, net->name, driver);
+	else
+		step_unknown(w->steps, "network", NULL,
+			     "network %s (%s) has no link of its own on the host",
+			     w->dst->main->id.network, driver);
+}
+
 /* The route may lead elsewhere than to the container's network. */
 static bool check_gate(struct walk *w)
 {
 	const char *gate = w->dst ? attachment_gate(w->m, w->dst) : "";
 
+	if (w->dst && attachment_is_apart(w->dst)) {
+		check_lower(w);
+		return true;
+	}
 	if (!*gate || !strcmp(gate, w->p.out))
 		return true;
 	step_failed(w->steps, "host route",

@@ -129,11 +129,17 @@ static int next_hop(struct walk *w)
 	return 0;
 }
 
+static void apart(struct walk *w, const struct attachment *at)
+{
+	step_unknown(w->steps, "network", NULL,
+		     "what network %s (%s) carries does not pass through the host",
+		     at->main->id.network, at->main->id.driver);
+}
+
 static int leave_sandbox(struct walk *w, struct fl_error *err)
 {
 	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
 	FL_AUTONL struct fl_nl *nl = NULL;
-	const struct fl_network *net;
 	struct fl_link port = { 0 };
 	int r = ctl_sandbox(w->c, w->src->main, &ns, &nl, err);
 
@@ -148,12 +154,9 @@ static int leave_sandbox(struct walk *w, struct fl_error *err)
 	r = route_inside(w, nl);
 	if (r <= 0 || w->own)
 		return r;
-	net = network_of(w, w->src);
-	if (net && net->direct) {
-		step_unknown(w->steps, "network", NULL,
-			     "what network %s (%s) sends does not pass through the host", net->name,
-			     net->driver);
-		w->bridged = w->dst && !strcmp(w->dst->main->id.network, net->name);
+	if (attachment_is_apart(w->src)) {
+		apart(w, w->src);
+		w->bridged = w->dst && !strcmp(w->dst->main->id.network, w->src->main->id.network);
 		return w->bridged;
 	}
 	if (!reach_link(w, w->src, &port))
@@ -173,6 +176,11 @@ static int come_in(struct walk *w)
 	    fl_link_get_index(w->c->host, r.oif, &link, &why)) {
 		step_failed(w->steps, "outside", "give the host a route there", "%s", why.text);
 		return 0;
+	}
+	if (w->dst && attachment_is_apart(w->dst)) {
+		apart(w, w->dst);
+		w->bridged = true;
+		return 1;
 	}
 	fl_strcpy(w->p.in, sizeof(w->p.in), link.name);
 	step_ok(w->steps, "outside", "comes in through %s from %s", link.name,

@@ -422,6 +422,37 @@ def test_ptp(world):
     world.agree("host", "c1:80", one.address, 80, REACHED)
 
 
+def macvlan(**more):
+    ipam = net.host_local({"subnet": "192.0.2.0/24", "rangeStart": "192.0.2.50", "gateway": OUTSIDE}, routes=["0.0.0.0/0"])
+    return {"cniVersion": net.VERSION, "name": "mv", "type": "macvlan", "master": "up0", "ipam": ipam, **more}
+
+
+@pytest.mark.parametrize("access", [False, True])
+def test_macvlan(world, access):
+    """What does not pass through the host is not known; that the host does not reach its own macvlans is."""
+    world.lab.netns("c3")
+    one, two = (world.cni.add("macvlan", macvlan(hostAccess=access), c).expect() for c in ("c1", "c2"))
+    world.add(net.bridge(), "c3")
+    world.serve("c1", "c2", "outside")
+    verdict, failing = (REACHED, None) if access else (NOT, "network")
+    world.agree("host", "c1:80", one.address, 80, verdict, failing)
+    world.agree("c3", "c1:80", one.address, 80, verdict, failing)
+    for source, target in (("c1", "c2:80"), ("outside", "c1:80"), ("c1", "outside:80"), ("c1", "host:80")):
+        world.why(source, target, "not known")
+    world.why("c1", "c2:81", NOT, "listener")
+
+
+def test_sharer_has_its_owners_interfaces(world):
+    two = world.add(net.bridge(), "c2")
+    world.add(net.bridge(), "c1")
+    share = {"cniVersion": net.VERSION, "name": "shared", "type": "container", "container": "c1"}
+    world.cni.add("container", share, "sharer", netns="c1").expect()
+    world.serve("c1", "c2")
+    world.why("sharer", "c2:80", REACHED)
+    world.why("c2", "sharer:80", REACHED)
+    world.why("c2", "sharer:81", NOT, "listener")
+
+
 # ---- the command ----
 
 def test_output(world):
