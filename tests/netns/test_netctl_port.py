@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """netctl port ls, show, who."""
+import os
+
 import pytest
 
 from support import configs as net
-from support.netctl import NO, NOT_FOUND, USAGE
+from support.netctl import NO, NOT_FOUND, USAGE, program
 
 
 @pytest.fixture
@@ -153,6 +155,26 @@ def test_who_both_and_nobody(lab, published):
     assert nobody.status == NO and nobody.json == []
     published("port", "who", "http").expect(USAGE, "expected a port")
     published("port", "who", "80", "--address", "here").expect(USAGE, "expected an IP address")
+
+
+def calls(lab, netctl, *argv):
+    """The system calls of one run, by name."""
+    lab.run(["strace", "-o", "/run/trace", program(), *argv],
+            env=netctl.environment(ASAN_OPTIONS=os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"), check=False)
+    return [line.split("(")[0] for line in lab.read("/run/trace").splitlines()]
+
+
+def test_who_costs_the_same_on_a_full_host(lab, cni, netctl):
+    """One look-up: neither sockets of netlink routes or nftables, nor more reading with more endpoints."""
+    cni.add("bridge", net.publish(net.bridge(), (8080, 80))).expect()
+    before = calls(lab, netctl, "port", "who", "8080/tcp")
+    for i in range(8):
+        lab.netns(f"n{i}")
+        cni.add("bridge", net.publish(net.bridge(), (9000 + i, 80)), f"n{i}").expect()
+    after = calls(lab, netctl, "port", "who", "8080/tcp")
+    assert before.count("socket") == after.count("socket") == 2       # the cookie, and who listens
+    assert before.count("sendto") == after.count("sendto") == 2 and len(after) <= len(before) + 4
+    assert "sendmsg" not in after
 
 
 def test_who_before_anything_ran(netctl):

@@ -78,6 +78,15 @@ def test_address(lab, cni, netctl):
     assert failing(netctl, "8080", "--address", HOST) == ["record"]
 
 
+def test_the_address_goes_before_all_of_them(lab, cni, netctl):
+    cni.add("bridge", net.publish(net.bridge(), (8080, 80), net.port(8080, 81, hostIP=HOST)), "c1").expect()
+    lab.tcp_server("c1", port=81)
+    assert lab.reaches("outside", HOST, 8080)
+    assert failing(netctl, "8080", "--address", HOST) == []
+    assert "10.1.0.2:81" in detail(netctl, "record", "8080", "--address", HOST)
+    assert failing(netctl, "8080", "--address", "10.1.0.1", "--from", "c1") == ["listener"]
+
+
 def test_process(lab, web):
     lab.tcp_server(None, port=8080)
     assert lab.probe("outside", HOST, 8080).server == "web"     # it gets nothing, and is no fault

@@ -409,6 +409,23 @@ def test_a_container_in_two_networks(world):
     world.serve("c2")
     found = world.agree("c1", "c2:80", two.address, 80, REACHED)
     assert "network other" in found["steps"][0]["detail"]
+    world.serve("c1")
+    found = world.why("c2", "c1:80", REACHED)
+    assert "both on network other" in found["steps"][0]["detail"] and "10.2.0.2" in found["steps"][0]["detail"]
+
+
+def test_the_same_subnet_twice(world):
+    """Two internal networks may have one; whose address it is depends on who asks."""
+    def internal(name):
+        return net.bridge(name, subnets=("10.5.0.0/24",), internal=True, isDefaultGateway=None)
+    for container in ("c3", "c4"):
+        world.lab.netns(container)
+    for name, containers in (("a", ("c1", "c2")), ("b", ("c3", "c4"))):
+        for container in containers:
+            address = world.add(internal(name), container).address
+    world.serve("c4")
+    world.agree("c3", f"{address}:80", address, 80, REACHED)
+    world.agree("c1", f"{address}:80", address, 80, NOT, "listener")
 
 
 def test_ptp(world):
