@@ -55,6 +55,10 @@ static bool misplaced(struct walk *w, const struct attachment *at, const struct 
 			    net->link);
 		return true;
 	}
+	if (bridge.vlan_filtering)
+		step_unknown(w->steps, "vlan", TEXT("bridge vlan show dev %s", link->name),
+			     "bridge %s filters VLANs: whether they let it pass is not looked at",
+			     net->link);
 	return false;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The fixed part of the ruleset: tables, sets, chains and rules, as tables of data. Whoever changes
- * anything here raises FL_FW_VERSION: that is what makes running hosts rebuild.
+ * anything here raises FL_FW_VERSION: that is what makes running hosts rebuild. The rules are also
+ * run over described packets (fw/trace.c), which has to know each kind of expression.
  */
 #pragma once
 

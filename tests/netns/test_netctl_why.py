@@ -219,6 +219,58 @@ def test_without_hairpin_masquerade(both):
     both.agree("c1", f"{HOST}:8080", HOST, 8080, NOT, "answer")
 
 
+# ---- IPv6 ----
+
+def six(world, source, target, address, port, verdict, failing=None):
+    return world.agree(source, target, address, port, verdict, failing, "-6")
+
+
+def serve6(lab, *namespaces):
+    for name in namespaces:
+        lab.tcp_server(name, "::", 80)
+
+
+def other6(**more):
+    return net.bridge("other", subnets=("10.2.0.0/24", "fd00:2::/64"), **more)
+
+
+def test_ipv6(both):
+    one = both.add(published(net.dual), "c1").addresses()[1]
+    two = both.add(other6(), "c2").addresses()[1]
+    both.lab.netns("c3")
+    both.add(net.dual(), "c3")
+    serve6(both.lab, "c1", "c2", "outside")
+    six(both, "c1", "c2:80", two, 80, REACHED)
+    six(both, "c3", "c1:80", one, 80, REACHED)
+    six(both, "c3", "host:8080", HOST6, 8080, REACHED)
+    six(both, "c1", "host:8080", HOST6, 8080, REACHED)
+    six(both, "c2", "host:8080", HOST6, 8080, REACHED)
+    six(both, "host", "c1:80", one, 80, REACHED)
+    six(both, "host", f"[{HOST6}]:8080", HOST6, 8080, REACHED)
+    six(both, "outside", "host:8080", HOST6, 8080, REACHED)
+    six(both, "outside", "c1:80", one, 80, REACHED)
+    found = six(both, "c1", "outside:80", OUTSIDE6, 80, REACHED)
+    assert both.lab.probe("c1", OUTSIDE6, 80).peer == HOST6
+    assert f"sees {HOST6} (masquerade" in [s for s in found["steps"] if s["step"] == "source"][0]["detail"]
+    both.lab.sysctl("net.ipv6.conf.all.forwarding", 0)
+    six(both, "outside", "host:8080", HOST6, 8080, NOT, "forwarding")
+    six(both, "c1", "c2:80", two, 80, NOT, "forwarding")
+
+
+def test_ipv6_kept_apart(both):
+    one = both.add(published(net.dual, isolate=True), "c1").addresses()[1]
+    two = both.add(other6(guarded=True), "c2").addresses()[1]
+    serve6(both.lab, "c1", "c2", "outside")
+    six(both, "c1", "c2:80", two, 80, NOT, "forward")
+    six(both, "c2", "c1:80", one, 80, NOT, "forward")
+    six(both, "outside", "c2:80", two, 80, NOT, "forward")
+    six(both, "outside", "host:8080", HOST6, 8080, REACHED)
+    both.lab.nft("flush ruleset")
+    six(both, "c1", "c2:80", two, 80, REACHED)
+    six(both, "outside", "c2:80", two, 80, REACHED)
+    six(both, "outside", "host:8080", HOST6, 8080, NOT, "published")
+
+
 # ---- the host ----
 
 def test_host_process(world):
@@ -231,6 +283,11 @@ def test_host_process(world):
     world.agree("outside", "host:8001", HOST, 8001, NOT, "listener")
     world.agree("host", "host:8001", "127.0.0.1", 8001, REACHED)
     world.why("c1", "host", REACHED)
+    world.lab.nft("table inet mine { chain input { type filter hook input priority 0; policy drop; }; }")
+    world.agree("c1", "host:8000", HOST, 8000, NOT, "firewall")
+    world.lab.nft("add rule inet mine input tcp dport 8000 accept")
+    assert world.lab.reaches("c1", HOST, 8000)
+    world.why("c1", "host:8000", "not known")
 
 
 def test_ip_forward_off(world):
@@ -485,6 +542,16 @@ def test_output(world):
     assert set(found) == {"from", "to", "verdict", "steps"}
     assert found["from"] == "the outside" and found["to"] == "container web"
     assert all(set(step) == {"step", "ok", "detail", "remedy"} for step in found["steps"])
+
+
+def test_hostile_names(world):
+    """Whoever is root in a sandbox names its interfaces."""
+    world.add(net.bridge(), "c1")
+    world.lab.run(["ip", "link", "set", "eth0", "name", "x\x1b[31m"], netns="c1")
+    for source, target in (("host", "c1"), ("c1", "outside")):
+        outcome = world.netctl("why", source, target)
+        assert "x?[31m" in outcome.stdout and "\x1b" not in outcome.stdout
+        assert "x?[31m" in str(world.netctl("why", source, target, "--json").json)
 
 
 @pytest.mark.parametrize("argv, status, words", [
