@@ -184,28 +184,31 @@ static const char *choose_pair(struct walk *w)
 	return NULL;
 }
 
+/* The next router; behind a default route without one (a tunnel), an address that is nobody's. */
+static int outside_address(struct walk *w, struct fl_addr *ret)
+{
+	static const struct fl_addr some4 = { AF_INET, { 198, 51, 100, 1 } },	  /* RFC 5737 */
+		some6 = { AF_INET6, { 0x20, 0x01, 0x0d, 0xb8, 0xff, [15] = 1 } }; /* RFC 3849 */
+	struct fl_error ignored = { 0 };
+	struct fl_nlroute r;
+
+	if (fl_default_route(w->c->host, w->family, &r, &ignored))
+		return 0;
+	*ret = r.gw.family == w->family ? r.gw : w->family == AF_INET ? some4 : some6;
+	return 1;
+}
+
 /* The host's own address, as others have it. */
 static int host_address(struct walk *w, struct fl_addr *ret)
 {
 	struct fl_error ignored = { 0 };
-	struct fl_nlroute r, own;
-
-	if (!fl_default_route(w->c->host, w->family, &r, &ignored) && fl_addr_is_set(&r.gw) &&
-	    !fl_route_get(w->c->host, &r.gw, NULL, 0, &own, &ignored) && fl_addr_is_set(&own.src)) {
-		*ret = own.src;
-		return 1;
-	}
-	return 0;
-}
-
-static int outside_address(struct walk *w, struct fl_addr *ret)
-{
-	struct fl_error ignored = { 0 };
+	struct fl_addr outside;
 	struct fl_nlroute r;
 
-	if (fl_default_route(w->c->host, w->family, &r, &ignored) || !fl_addr_is_set(&r.gw))
+	if (!outside_address(w, &outside) ||
+	    fl_route_get(w->c->host, &outside, NULL, 0, &r, &ignored) || !fl_addr_is_set(&r.src))
 		return 0;
-	*ret = r.gw;
+	*ret = r.src;
 	return 1;
 }
 

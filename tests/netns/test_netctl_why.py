@@ -290,6 +290,14 @@ def test_host_process(world):
     world.why("c1", "host:8000", "not known")
 
 
+def test_default_route_without_a_gateway(world):
+    world.add(published(), "c1")
+    world.serve("c1", "outside")
+    world.lab.run(["ip", "route", "replace", "default", "dev", "up0"])
+    world.agree("outside", "host:8080", HOST, 8080, REACHED)
+    world.agree("c1", "outside:80", OUTSIDE, 80, REACHED)
+
+
 def test_ip_forward_off(world):
     one, two = world.add(published(), "c1"), world.add(net.second(), "c2")
     world.serve("c1", "c2", "outside")
