@@ -51,6 +51,13 @@ const char *mapping_inside(const struct mapping *m, char *buf, size_t size);
  * "inside", "insideIP", "containerPort", "translated"}
  */
 json_t *mapping_json(const struct mapping *m);
+/* The same in words, for the verbs that show it. */
+#define MAPPING_JSON                                                                               \
+	"protocol, host (address:port, with a range address:first-last), hostIP, hostPort, range " \
+	"(how many ports), container (id), name, network, interface, inside (as host), insideIP, " \
+	"containerPort, translated (false where the network opens the port at the container's "    \
+	"own "                                                                                     \
+	"address, or not at all)"
 /* "10.1.0.2:80", "[fd00::2]:80" */
 const char *address_port_str(const struct fl_addr *a, uint16_t port, char *buf, size_t size);
 #define ADDRESS_PORT(a, port) address_port_str(a, port, (char[80]){ 0 }, 80)

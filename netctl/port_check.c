@@ -327,7 +327,7 @@ static int run(struct ctl *c, struct fl_error *err)
 
 static const struct option_spec options[] = {
 	{ "address", 0, "ADDRESS", "at this address of the host", NULL },
-	{ "from", 0, "WHO", "host, outside (default) or a container", "host outside @endpoint" },
+	{ "from", 0, "WHO", "host, outside (default) or a container", "@endpoint" },
 	{ "ipv6", '6', NULL, "by IPv6", NULL },
 	{ "probe", 0, NULL, "connect to the container from the host, for a second at most", NULL },
 	{ 0 },
@@ -347,6 +347,8 @@ const struct command port_check_command = {
 		"link, sandbox, interface, the way back and who listens: each is a line with ok, "
 		"failed or unknown, and the remedy. Nothing is sent without --probe. Exit status "
 		"4: a step failed.",
+	.json = "port, steps (a list of objects: step, ok (true, false, or null for not known), "
+		"detail, remedy), ok (no step failed).",
 	.options = options,
 	.examples = examples,
 	.flags = COMMAND_READS,

@@ -140,6 +140,7 @@ const struct command port_ls_command = {
 	.text = "A range of ports is one line. HOST is - where the network publishes nothing at "
 		"the host's addresses: gateway mode routed opens the port at the container's own "
 		"address, and an internal network opens none.",
+	.json = "a list of objects: " MAPPING_JSON ", label and shown (what the table has).",
 	.examples = ls_examples,
 	.flags = COMMAND_READS,
 	.max = 1,
@@ -249,6 +250,8 @@ static const struct example show_examples[] = {
 	{ 0 },
 };
 
+#define SHOW_JSON "a list of objects: " MAPPING_JSON "."
+
 #define SHOW_TEXT                                                                                 \
 	"The output is docker port's: a line \"80/tcp -> 0.0.0.0:8080\" for each port, and with " \
 	"a "                                                                                      \
@@ -262,6 +265,7 @@ const struct command port_show_command = {
 	.args = "CONTAINER [PORT[/PROTO]]",
 	.about = "where a container's ports are published",
 	.text = SHOW_TEXT "\n\n`netctl port CONTAINER` is short for it.",
+	.json = SHOW_JSON,
 	.examples = show_examples,
 	.flags = COMMAND_READS,
 	.min = 1,
@@ -275,6 +279,7 @@ const struct command port_command = {
 	.args = "CONTAINER [PORT[/PROTO]]",
 	.about = "short for port show",
 	.text = SHOW_TEXT,
+	.json = SHOW_JSON,
 	.examples = show_examples,
 	.flags = COMMAND_READS | COMMAND_HIDDEN,
 	.min = 1,

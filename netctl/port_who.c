@@ -157,6 +157,11 @@ const struct command port_who_command = {
 	.about = "who holds a port of the host",
 	.text = "Of several holders at different addresses one is shown of each kind; --address "
 		"asks for another. Exit status 4: nobody holds it.",
+	.json = "a list of objects: kind (container, process), holder (what the table calls it); "
+		"of a "
+		"container " MAPPING_JSON
+		", for the one port; of a process protocol, host, hostIP, "
+		"hostPort, pid (where /proc tells it), command, uid.",
 	.options = options,
 	.examples = examples,
 	.flags = COMMAND_READS,

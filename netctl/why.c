@@ -88,6 +88,8 @@ const struct command why_command = {
 		"kernel now, so that what somebody flushed or changed shows. Of what comes from "
 		"outside it is assumed that it got as far as this host. Nothing is sent.\n\n"
 		"Exit status 4: not reached.",
+	.json = "from, to, verdict (reached, not reached, not known), steps (a list of objects: "
+		"step, ok (true, false, or null for not known), detail, remedy).",
 	.options = options,
 	.examples = examples,
 	.flags = COMMAND_READS,

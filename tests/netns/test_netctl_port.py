@@ -79,6 +79,13 @@ def test_short_form_and_the_group(published):
     assert published("port", "lss", "--json").error["code"] == 3
 
 
+def test_completion(published):
+    def offered(*words):
+        return [line.split("\t")[0] for line in published("complete", "--", *words).expect().stdout.splitlines()]
+    assert set(offered("port", "")) >= {"ls", "show", "who", "check"} and offered("por") == ["port"]
+    assert offered("port", "check", "8080", "--from", "") == ["web", "c2"] == offered("port", "show", "") == offered("why", "web", "")
+
+
 def test_routed_and_internal_have_no_host_side(cni, netctl):
     cni.add("bridge", net.publish(net.bridge(gatewayMode="routed"), (8080, 80)), "c1").expect()
     assert ["tcp", "-", "c1", "net", "10.1.0.2:80"] in netctl("port", "ls").expect().rows
