@@ -127,21 +127,60 @@ int fl_netns_enter(const struct fl_netns *ns, struct fl_error *err)
 			      errno == EPERM ? " (CAP_SYS_ADMIN is missing)" : "");
 }
 
-bool fl_netns_in_use(const struct fl_netns *ns)
+/* Calls fn for each process in it until that is false. */
+static void each_process(const struct fl_netns *ns, bool (*fn)(void *arg, pid_t pid), void *arg)
 {
 	DIR *proc = opendir("/proc");
 	const struct dirent *e;
 	char path[300];
 	struct stat st;
-	bool found = false;
 
-	while (proc && !found && (e = readdir(proc))) {
+	while (proc && (e = readdir(proc))) {
 		if (e->d_name[0] < '1' || e->d_name[0] > '9')
 			continue;
 		snprintf(path, sizeof(path), "/proc/%s/ns/net", e->d_name);
-		found = !stat(path, &st) && st.st_dev == ns->dev && st.st_ino == ns->ino;
+		if (!stat(path, &st) && st.st_dev == ns->dev && st.st_ino == ns->ino &&
+		    !fn(arg, (pid_t)strtol(e->d_name, NULL, 10)))
+			break;
 	}
 	if (proc)
 		closedir(proc);
+}
+
+static bool note_one(void *arg, pid_t pid)
+{
+	(void)pid;
+	*(bool *)arg = true;
+	return false;
+}
+
+bool fl_netns_in_use(const struct fl_netns *ns)
+{
+	bool found = false;
+
+	each_process(ns, note_one, &found);
 	return found;
+}
+
+struct pids {
+	pid_t *v;
+	size_t max, n;
+};
+
+static bool note_pid(void *arg, pid_t pid)
+{
+	struct pids *p = arg;
+
+	if (p->n < p->max)
+		p->v[p->n] = pid;
+	p->n++;
+	return true;
+}
+
+size_t fl_netns_processes(const struct fl_netns *ns, pid_t *pids, size_t max)
+{
+	struct pids p = { pids, max, 0 };
+
+	each_process(ns, note_pid, &p);
+	return p.n;
 }

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct fl_netns {
 	int fd;		 /* of the namespace file; -1: not open */
@@ -40,6 +41,8 @@ bool fl_netns_same(const struct fl_netns *a, const struct fl_netns *b);
  * process is in is seen with CAP_SYS_PTRACE only.
  */
 bool fl_netns_in_use(const struct fl_netns *ns);
+/* The processes that it looks for, the first `max` of them; how many there are. */
+size_t fl_netns_processes(const struct fl_netns *ns, pid_t *pids, size_t max);
 
 #define FL_NETNS_RUN_DIR "/run/netns" /* of named ones, as ip-netns(8) has it */
 

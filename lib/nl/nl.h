@@ -26,6 +26,10 @@ int fl_nl_open(struct fl_nl **ret, struct fl_error *err);
 int fl_nl_open_groups(uint32_t groups, struct fl_nl **ret, struct fl_error *err);
 /* Waits for a notification and drops it: 1, or 0 after timeout_ms. */
 int fl_nl_wait(struct fl_nl *nl, int timeout_ms, struct fl_error *err);
+/* For poll(). */
+int fl_nl_fd(const struct fl_nl *nl);
+/* Drops every notification that is there, and does not wait: how many reads it took. */
+int fl_nl_drain(struct fl_nl *nl);
 void fl_nl_close(struct fl_nl *nl);
 FL_DEFINE_CLEANUP(struct fl_nl *, fl_nl_close)
 #define FL_AUTONL FL_CLEANUP(fl_nl_close_p)
@@ -97,6 +101,18 @@ int fl_link_find(struct fl_nl *nl, const char *name, struct fl_link *ret, struct
 int fl_link_get(struct fl_nl *nl, const char *name, struct fl_link *ret, struct fl_error *err);
 int fl_link_get_index(struct fl_nl *nl, uint32_t index, struct fl_link *ret, struct fl_error *err);
 int fl_links_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_link *), void *arg,
+		  struct fl_error *err);
+
+/* ---- counters ---- */
+struct fl_stats {
+	uint32_t index;
+	uint64_t rx_bytes, rx_packets, rx_dropped, rx_errors;
+	uint64_t tx_bytes, tx_packets, tx_dropped, tx_errors;
+};
+/* -ENODEV when there is none. */
+int fl_stats_get(struct fl_nl *nl, uint32_t index, struct fl_stats *ret, struct fl_error *err);
+/* Of every link of the namespace, in one dump. */
+int fl_stats_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_stats *), void *arg,
 		  struct fl_error *err);
 
 struct fl_bridge_spec {

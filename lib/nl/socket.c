@@ -66,6 +66,22 @@ int fl_nl_wait(struct fl_nl *nl, int timeout_ms, struct fl_error *err)
 	return n > 0;
 }
 
+int fl_nl_fd(const struct fl_nl *nl)
+{
+	return nl->fd;
+}
+
+int fl_nl_drain(struct fl_nl *nl)
+{
+	int n = 0;
+
+	/* ENOBUFS says that some were lost; what is behind it is read all the same. */
+	while (recv(nl->fd, nl->buf, sizeof(nl->buf), MSG_DONTWAIT) >= 0 || errno == ENOBUFS ||
+	       errno == EINTR)
+		n++;
+	return n;
+}
+
 void fl_nl_close(struct fl_nl *nl)
 {
 	if (!nl)

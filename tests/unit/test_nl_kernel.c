@@ -776,6 +776,60 @@ static void test_nsid(void **state)
 	fl_nl_close(events);
 }
 
+/* ---- counters ---- */
+
+/* 3 datagrams of 100 bytes to an address of the own namespace, which nobody reads. */
+static void send_three(void)
+{
+	struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(9) };
+	int s = socket(AF_INET, SOCK_DGRAM, 0);
+
+	inet_pton(AF_INET, "127.0.0.1", &to.sin_addr);
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(sendto(s, (char[100]){ 0 }, 100, 0, (void *)&to, sizeof(to)), 100);
+	close(s);
+}
+
+struct counted {
+	struct fl_stats lo;
+	size_t links;
+};
+
+static int count_stats(void *arg, const struct fl_stats *s)
+{
+	struct counted *c = arg;
+
+	if (s->index == 1)
+		c->lo = *s;
+	c->links++;
+	return 0;
+}
+
+static void test_stats(void **state)
+{
+	struct counted all = { 0 };
+	struct fl_stats one = { 0 };
+	json_t *links, *lo;
+
+	(void)state;
+	in(own_fd, "ip link set lo up && ip link add s0 type veth peer name s1");
+	send_three();
+	ok(fl_stats_get(nl, 1, &one, &err));
+	ok(fl_stats_each(nl, count_stats, &all, &err));
+	assert_true(one.tx_packets >= 3 && one.tx_bytes >= 3 * 128);
+	links = json_in(own_fd, "ip -j -s link");
+	lo = json_array_get(links, 0);
+	expect_int(lo, "stats64.rx.packets", (json_int_t)one.rx_packets);
+	expect_int(lo, "stats64.rx.bytes", (json_int_t)one.rx_bytes);
+	expect_int(lo, "stats64.tx.packets", (json_int_t)one.tx_packets);
+	expect_int(lo, "stats64.tx.bytes", (json_int_t)one.tx_bytes);
+	assert_int_equal(all.lo.tx_bytes, one.tx_bytes);
+	assert_int_equal(all.links, json_array_size(links));
+	json_decref(links);
+	assert_int_equal(fl_stats_get(nl, 4242, &one, &err), -ENODEV);
+	assert_non_null(strstr(err.text, "4242"));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -799,6 +853,7 @@ int main(void)
 		TEST(test_classes),
 		TEST(test_redirect),
 		TEST(test_nsid),
+		TEST(test_stats),
 	};
 
 	if (unshare(CLONE_NEWNET)) {
