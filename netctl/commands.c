@@ -22,6 +22,7 @@
 	X(sandbox_rm)         \
 	X(sandbox_exec)       \
 	X(endpoint_ls)        \
+	X(topology)           \
 	X(port_ls)            \
 	X(port_show)          \
 	X(port_who)           \

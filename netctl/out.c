@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "netctl/out.h"
 
+#include "netctl/text.h"
+
 #include "base/strbuf.h"
 
 #include <errno.h>
+#include <langinfo.h>
 #include <libsmartcols.h>
 #include <string.h>
 
@@ -27,7 +30,7 @@ static void add_value(struct fl_strbuf *b, const json_t *v, const char *separato
 
 	switch (json_typeof(v)) {
 	case JSON_STRING:
-		fl_strbuf_add(b, json_string_value(v));
+		add_plain(b, json_string_value(v));
 		break;
 	case JSON_INTEGER:
 		fl_strbuf_addf(b, "%lld", (long long)json_integer_value(v));
@@ -82,6 +85,7 @@ static int flags_of(const struct column *col)
 {
 	return (col->flags & COLUMN_RIGHT ? SCOLS_FL_RIGHT : 0) |
 	       (col->flags & COLUMN_TRUNC ? SCOLS_FL_TRUNC : 0) |
+	       (col->flags & COLUMN_TREE ? SCOLS_FL_TREE : 0) |
 	       (col->flags & COLUMN_WRAP ? SCOLS_FL_WRAP : 0);
 }
 
@@ -106,10 +110,14 @@ static int add_columns(const struct ctl *c, struct libscols_table *tb, const str
 	return 0;
 }
 
-static int add_row(const struct ctl *c, struct libscols_table *tb, const struct column *cols,
-		   const json_t *row)
+static int add_row(const struct ctl *c, struct libscols_table *tb, const struct column *all,
+		   struct libscols_line *parent, const json_t *row)
 {
-	struct libscols_line *ln = scols_table_new_line(tb, NULL);
+	struct libscols_line *ln = scols_table_new_line(tb, parent);
+	const struct column *cols = all;
+	const json_t *child;
+	int r = 0;
+	size_t i;
 
 	if (!ln)
 		return -ENOMEM;
@@ -130,7 +138,12 @@ static int add_row(const struct ctl *c, struct libscols_table *tb, const struct 
 			scols_cell_set_color(scols_line_get_cell(ln, n), colour);
 		n++;
 	}
-	return 0;
+	json_array_foreach(json_object_get(row, "children"), i, child)
+	{
+		if (!r)
+			r = add_row(c, tb, all, ln, child);
+	}
+	return r;
 }
 
 static int print_table(const struct ctl *c, const json_t *rows, const struct column *cols,
@@ -144,6 +157,7 @@ static int print_table(const struct ctl *c, const json_t *rows, const struct col
 	if (!r) {
 		scols_table_enable_noheadings(tb, c->no_header);
 		scols_table_enable_colors(tb, c->colour);
+		scols_table_enable_ascii(tb, strcmp(nl_langinfo(CODESET), "UTF-8") != 0);
 		if (c->width) {
 			scols_table_set_termforce(tb, SCOLS_TERMFORCE_ALWAYS);
 			scols_table_set_termwidth(tb, c->width);
@@ -154,7 +168,7 @@ static int print_table(const struct ctl *c, const json_t *rows, const struct col
 	{
 		if (r)
 			break;
-		r = add_row(c, tb, cols, row);
+		r = add_row(c, tb, cols, NULL, row);
 	}
 	if (!r)
 		r = scols_print_table(tb);

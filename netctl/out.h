@@ -12,6 +12,7 @@ enum {
 	COLUMN_TRUNC = 2, /* may be cut on a narrow terminal */
 	COLUMN_WRAP = 4,  /* may be wrapped; a list has a line for each of its items */
 	COLUMN_WIDE = 8,  /* left out on a terminal of less than 120 columns */
+	COLUMN_TREE = 16, /* branches in front; a row's "children" are rows below it */
 };
 
 struct column {

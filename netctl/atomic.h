@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Files that are there as a whole or as they were before. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stddef.h>
+
+int file_replace(const char *path, const void *data, size_t len, struct fl_error *err);
