@@ -22,7 +22,9 @@
 	X(sandbox_rm)         \
 	X(sandbox_exec)       \
 	X(endpoint_ls)        \
+	X(endpoint_inspect)   \
 	X(topology)           \
+	X(stats)              \
 	X(port_ls)            \
 	X(port_show)          \
 	X(port_who)           \
