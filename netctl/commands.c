@@ -25,6 +25,7 @@
 	X(endpoint_inspect)   \
 	X(topology)           \
 	X(stats)              \
+	X(top)                \
 	X(port_ls)            \
 	X(port_show)          \
 	X(port_who)           \

@@ -119,6 +119,8 @@ int model_read(struct ctl *c, struct model *ret, struct fl_error *err)
 	if (!r && c->store)
 		r = fl_txn_begin(c->store, false, &t, err);
 	if (!r && t)
+		m.txn = fl_txn_id(t);
+	if (!r && t)
 		r = fl_networks_each(t, take_network, &m, err);
 	if (!r && t)
 		r = fl_endpoints_each(t, NULL, take_endpoint, &m, err);
@@ -136,6 +138,30 @@ int model_read(struct ctl *c, struct model *ret, struct fl_error *err)
 	*ret = m;
 	m = (struct model){ 0 };
 	return 0;
+}
+
+int model_update(struct ctl *c, struct model *m, struct fl_error *err)
+{
+	struct model now = { 0 };
+	struct fl_txn *t = NULL;
+	bool same = false;
+	int r;
+
+	if (c->store) {
+		r = fl_txn_begin(c->store, false, &t, err);
+		if (r)
+			return r;
+		same = m->txn && fl_txn_id(t) == m->txn;
+		fl_txn_abort(t);
+	}
+	if (same)
+		return 0;
+	r = model_read(c, &now, err);
+	if (r)
+		return r;
+	model_clear(m);
+	*m = now;
+	return 1;
 }
 
 const struct fl_network *model_network(const struct model *m, const struct fl_endpoint *ep)

@@ -21,10 +21,13 @@ struct model {
 	size_t n_endpoints;
 	struct attachment *attachments; /* in the same order */
 	size_t n_attachments;
+	uint64_t txn; /* fl_txn_id() of when it was read; 0: there was nothing to read */
 };
 
 /* Empty when no plugin has run on this host yet. */
 int model_read(struct ctl *c, struct model *ret, struct fl_error *err);
+/* Reads it again if the store has changed since: 1, else 0. */
+int model_update(struct ctl *c, struct model *m, struct fl_error *err);
 void model_clear(struct model *m);
 #define AUTOMODEL FL_CLEANUP(model_clear)
 
