@@ -26,6 +26,7 @@
 	X(topology)           \
 	X(stats)              \
 	X(top)                \
+	X(monitor)            \
 	X(port_ls)            \
 	X(port_show)          \
 	X(port_who)           \
