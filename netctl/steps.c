@@ -15,8 +15,8 @@ void steps_clear(struct steps *s)
 	*s = (struct steps){ 0 };
 }
 
-static void add(struct steps *s, const char *step, json_t *ok, const char *remedy, const char *fmt,
-		va_list ap)
+__attribute__((format(printf, 5, 0))) static void
+add(struct steps *s, const char *step, json_t *ok, const char *remedy, const char *fmt, va_list ap)
 {
 	char detail[FL_ERROR_TEXT], cure[FL_ERROR_TEXT];
 
