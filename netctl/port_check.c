@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* port check: what a published port needs, in the order in which a packet needs it. */
-#include "netctl/clean.h"
 #include "netctl/out.h"
 #include "netctl/reach.h"
+#include "netctl/text.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* port who: one look into the state and one question to the kernel, whatever else is there. */
-#include "netctl/clean.h"
 #include "netctl/out.h"
 #include "netctl/port.h"
+#include "netctl/text.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "netctl/steps.h"
 
-#include "netctl/clean.h"
 #include "netctl/out.h"
+#include "netctl/text.h"
 
 #include <stdarg.h>
 #include <string.h>

@@ -84,6 +84,21 @@ char *plain_text(const char *s)
 	return NULL;
 }
 
+char *clean_text(char *s)
+{
+	uint32_t ch;
+	size_t n;
+
+	for (char *p = s; (n = utf8_next(p, &ch)); p += n) {
+		if (!is_control(ch) && (ch != REPLACEMENT || n > 1))
+			continue;
+		/* The rest of a longer one is no character either. */
+		*p = '?';
+		n = 1;
+	}
+	return s;
+}
+
 void add_xml(struct fl_strbuf *b, const char *s)
 {
 	uint32_t ch;

@@ -26,6 +26,12 @@ void add_plain(struct fl_strbuf *b, const char *s);
 /* The same as a string of its own; NULL without memory. */
 char *plain_text(const char *s);
 
+/*
+ * In its place, for what goes into JSON: '?' for each byte of a control character, and where there
+ * is no UTF-8. Returns s.
+ */
+char *clean_text(char *s);
+
 /* Appends it as text or attribute value of XML 1.0; what XML cannot hold becomes U+FFFD. */
 void add_xml(struct fl_strbuf *b, const char *s);
 /* Appends it for a quoted string of DOT. */

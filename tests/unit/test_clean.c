@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "netctl/clean.h"
+#include "netctl/text.h"
 
 #include "unit.h"
 
