@@ -77,6 +77,29 @@ static int admit(struct fl_fw *fw, uint8_t family, struct fl_error *err)
 	return r;
 }
 
+static int is_missing(struct fl_fw *fw, uint8_t family, struct fl_error *err)
+{
+	FL_AUTONFTRULES struct fl_nft_rules rules = { 0 };
+	struct fl_nft_base_chain c;
+	uint64_t before;
+	int r = fl_nft_get_base_chain(&fw->nft, family, "filter", "FORWARD", &c, err);
+
+	if (r == -ENOENT)
+		return 0;
+	if (!r)
+		r = fl_nft_list_rules(&fw->nft, family, "filter", "FORWARD", &rules, err);
+	if (r || has_our_rule(&rules) || !fl_fw_may_stop(&rules, c.policy))
+		return r;
+	return place(fw, family, c.policy, &rules, &before, err);
+}
+
+int fl_fw_admit_is_missing(struct fl_fw *fw, struct fl_error *err)
+{
+	int v4 = is_missing(fw, NFPROTO_IPV4, err);
+
+	return v4 ? v4 : is_missing(fw, NFPROTO_IPV6, err);
+}
+
 int fl_fw_admit_foreign_forward(struct fl_fw *fw, struct fl_error *err)
 {
 	int v4 = admit(fw, NFPROTO_IPV4, err);

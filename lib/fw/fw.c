@@ -186,6 +186,19 @@ static const struct fl_network *network_of(const struct fl_endpoint *ep,
 	return NULL;
 }
 
+int fl_fw_collect_state(struct fl_fw_elems *l, enum fl_state state,
+			const struct fl_network *networks, size_t n_networks,
+			const struct fl_endpoint *endpoints, size_t n_endpoints)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < n_endpoints; i++)
+		if (endpoints[i].state == state)
+			r = fl_fw_elems_endpoint(l, network_of(&endpoints[i], networks, n_networks),
+						 &endpoints[i]);
+	return r;
+}
+
 /* Endpoints that are ready first: if two records contend for a key, the one in service wins. */
 static int collect_all(struct fl_fw_elems *l, const struct fl_network *networks, size_t n_networks,
 		       const struct fl_endpoint *endpoints, size_t n_endpoints)
@@ -195,12 +208,8 @@ static int collect_all(struct fl_fw_elems *l, const struct fl_network *networks,
 
 	for (size_t i = 0; !r && i < n_networks; i++)
 		r = fl_fw_elems_network(l, &networks[i]);
-	for (size_t s = 0; s < FL_ARRAY_SIZE(order); s++)
-		for (size_t i = 0; !r && i < n_endpoints; i++)
-			if (endpoints[i].state == order[s])
-				r = fl_fw_elems_endpoint(
-					l, network_of(&endpoints[i], networks, n_networks),
-					&endpoints[i]);
+	for (size_t s = 0; s < FL_ARRAY_SIZE(order) && !r; s++)
+		r = fl_fw_collect_state(l, order[s], networks, n_networks, endpoints, n_endpoints);
 	return r;
 }
 

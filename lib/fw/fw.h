@@ -62,6 +62,40 @@ int fl_fw_check(struct fl_fw *fw, const struct fl_network *net, const struct fl_
 		struct fl_error *err);
 
 /*
+ * Compares all of the ruleset with the records, at the price of one dump for each set. Elements of
+ * endpoints that are not `ready` may be there or not.
+ */
+enum fl_fw_difference_kind {
+	FL_FW_NO_TABLE,	     /* nothing of ours is there, of `wanted` elements; nothing else is
+			      * told then */
+	FL_FW_OTHER_VERSION, /* the table is not this version's; nothing else is told */
+	FL_FW_CHAIN,	     /* `what` has `found` rules instead of `wanted` */
+	FL_FW_MISSING,	     /* of `owner`: the element `what` ("publish4 { tcp . 80 }") */
+	FL_FW_ELSEWHERE,     /* the same, with other data */
+	FL_FW_ORPHAN,	     /* no record explains it; `owner` is its comment */
+};
+
+struct fl_fw_difference {
+	enum fl_fw_difference_kind kind;
+	const char *family; /* "inet", "bridge" */
+	const char *what, *owner;
+	size_t wanted, found;
+};
+
+/* What is told lives for the call. Returns how many there are. */
+int fl_fw_compare(struct fl_fw *fw, const struct fl_network *networks, size_t n_networks,
+		  const struct fl_endpoint *endpoints, size_t n_endpoints,
+		  void (*fn)(void *arg, const struct fl_fw_difference *d), void *arg,
+		  struct fl_error *err);
+
+/*
+ * Would fl_fw_admit_foreign_forward() add a rule? 1 or 0.
+ */
+int fl_fw_admit_is_missing(struct fl_fw *fw, struct fl_error *err);
+/* Has the namespace a table of this name, of family inet? 1 or 0. */
+int fl_fw_has_table(struct fl_fw *fw, const char *table, struct fl_error *err);
+
+/*
  * A host whose iptables (nf_tables) FORWARD chain has the policy DROP, or ends with a rule that
  * drops or rejects the rest: makes sure that the one native rule which accepts our mark is in `ip
  * filter FORWARD` (and `ip6 filter FORWARD`), at the end or in front of that last rule. Reads the

@@ -345,6 +345,11 @@ static const struct fl_nft_expr admit_rule[] = {
 	{ .op = FL_NFT_END },
 };
 
+const struct fl_nft_set *fl_fw_version_set(uint8_t family)
+{
+	return family == NFPROTO_BRIDGE ? &version_bridge : &version_inet;
+}
+
 const char *fl_fw_skeleton_chain(size_t i)
 {
 	return i < FL_ARRAY_SIZE(inet_chains) ? inet_chains[i].name : NULL;
@@ -364,7 +369,7 @@ const struct fl_nft_expr *fl_fw_skeleton_rule(uint8_t family, const char *chain,
 
 void fl_fw_assert_skeleton(struct fl_nft_batch *b, uint8_t family)
 {
-	fl_nft_assert_set(b, family == NFPROTO_BRIDGE ? &version_bridge : &version_inet);
+	fl_nft_assert_set(b, fl_fw_version_set(family));
 }
 
 void fl_fw_drop_skeleton(struct fl_nft_batch *b, uint8_t family)

@@ -74,5 +74,7 @@ void fl_fw_assert_skeleton(struct fl_nft_batch *b, uint8_t family);
 void fl_fw_drop_skeleton(struct fl_nft_batch *b, uint8_t family);
 /* Creates table, sets, chains and rules. The table must not exist (fl_fw_drop_skeleton() first). */
 void fl_fw_put_skeleton(struct fl_nft_batch *b, uint8_t family);
+/* Never has an element: it is there when the table of this family has our version. */
+const struct fl_nft_set *fl_fw_version_set(uint8_t family);
 /* The rule for foreign FORWARD chains, appended to `ip filter FORWARD` or its IPv6 twin. */
 void fl_fw_put_admit_rule(struct fl_nft_batch *b, uint8_t family);

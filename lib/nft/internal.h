@@ -56,5 +56,7 @@ static inline void fl_nft_index_message(const struct nlmsghdr *nlh, const struct
 		table[fl_attr_type(attr)] = attr;
 }
 
+struct fl_nft_found;
+void fl_nft_read_elem(const struct nlattr *elem, struct fl_nft_found *ret);
 /* Of NFTA_*_USERDATA; "" is left as it is when there is no comment. */
 void fl_nft_copy_comment(const struct nlattr *attr, char *dst, size_t size);

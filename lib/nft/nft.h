@@ -175,6 +175,7 @@ int fl_nft_commit(struct fl_nft *nft, struct fl_nft_batch *b, struct fl_nft_fail
 struct fl_nft_found {
 	uint8_t key[FL_NFT_KEY_MAX], key_end[FL_NFT_KEY_MAX], data[FL_NFT_DATA_MAX];
 	bool range;
+	bool boundary; /* an interval's end, in the middle of a listing only */
 	char jump[64];
 	char comment[FL_NFT_COMMENT_MAX + 1];
 };
@@ -188,6 +189,22 @@ int fl_nft_get_elem(struct fl_nft *nft, const struct fl_nft_set *set, const stru
 /* True when `f` is element `e`: bounds and data equal. */
 bool fl_nft_found_is(const struct fl_nft_set *set, const struct fl_nft_found *f,
 		     const struct fl_nft_elem *e);
+
+/* All elements of a set, by their keys. */
+struct fl_nft_founds {
+	struct fl_nft_found *v;
+	size_t n, cap;
+};
+
+void fl_nft_founds_clear(struct fl_nft_founds *l);
+#define FL_AUTONFTFOUNDS FL_CLEANUP(fl_nft_founds_clear)
+
+/*
+ * One dump. Elements of interval sets have both bounds (`range`), those of others the key alone.
+ * -ENOENT (err untouched): no such set. What *ret held is released on success.
+ */
+int fl_nft_list_elems(struct fl_nft *nft, const struct fl_nft_set *set, struct fl_nft_founds *ret,
+		      struct fl_error *err);
 
 int fl_nft_genid(struct fl_nft *nft, uint32_t *ret, struct fl_error *err);
 

@@ -26,18 +26,10 @@ static void copy_jump(const struct nlattr *data, struct fl_nft_found *ret)
 		strncpy(ret->jump, fl_attr_str(v[NFTA_VERDICT_CHAIN]), sizeof(ret->jump) - 1);
 }
 
-static int take_elem(const struct nlmsghdr *nlh, void *arg)
+void fl_nft_read_elem(const struct nlattr *elem, struct fl_nft_found *ret)
 {
-	const struct nlattr *t[NFTA_SET_ELEM_LIST_MAX + 1] = { 0 };
-	const struct nlattr *e[NFTA_SET_ELEM_MAX + 1] = { 0 }, *elem;
-	struct fl_nft_found *ret = arg;
+	const struct nlattr *e[NFTA_SET_ELEM_MAX + 1] = { 0 };
 
-	if (NFNL_MSG_TYPE(nlh->nlmsg_type) != NFT_MSG_NEWSETELEM)
-		return 0;
-	fl_nft_index_message(nlh, t, NFTA_SET_ELEM_LIST_MAX);
-	if (!t[NFTA_SET_ELEM_LIST_ELEMENTS])
-		return -EBADMSG;
-	elem = fl_attr_data(t[NFTA_SET_ELEM_LIST_ELEMENTS]);
 	fl_nft_index_attrs(elem, e, NFTA_SET_ELEM_MAX);
 	if (e[NFTA_SET_ELEM_KEY])
 		copy_value(e[NFTA_SET_ELEM_KEY], ret->key, sizeof(ret->key));
@@ -49,8 +41,23 @@ static int take_elem(const struct nlmsghdr *nlh, void *arg)
 		copy_value(e[NFTA_SET_ELEM_DATA], ret->data, sizeof(ret->data));
 		copy_jump(e[NFTA_SET_ELEM_DATA], ret);
 	}
+	if (e[NFTA_SET_ELEM_FLAGS] && fl_attr_is_u32(e[NFTA_SET_ELEM_FLAGS]))
+		ret->boundary =
+			ntohl(fl_attr_u32(e[NFTA_SET_ELEM_FLAGS])) & NFT_SET_ELEM_INTERVAL_END;
 	if (e[NFTA_SET_ELEM_USERDATA])
 		fl_nft_copy_comment(e[NFTA_SET_ELEM_USERDATA], ret->comment, sizeof(ret->comment));
+}
+
+static int take_elem(const struct nlmsghdr *nlh, void *arg)
+{
+	const struct nlattr *t[NFTA_SET_ELEM_LIST_MAX + 1] = { 0 };
+
+	if (NFNL_MSG_TYPE(nlh->nlmsg_type) != NFT_MSG_NEWSETELEM)
+		return 0;
+	fl_nft_index_message(nlh, t, NFTA_SET_ELEM_LIST_MAX);
+	if (!t[NFTA_SET_ELEM_LIST_ELEMENTS])
+		return -EBADMSG;
+	fl_nft_read_elem(fl_attr_data(t[NFTA_SET_ELEM_LIST_ELEMENTS]), arg);
 	return 0;
 }
 

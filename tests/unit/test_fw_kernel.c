@@ -372,6 +372,122 @@ static void test_flushed_ruleset_is_seen(void **state)
 	assert_int_equal(fl_fw_check(fw, NULL, &ep, &err), 1);
 }
 
+/* ---- all against all ---- */
+
+struct told {
+	char text[2048];
+};
+
+static void remember(void *arg, const struct fl_fw_difference *d)
+{
+	static const char *const kinds[] = { "no-table", "version",   "chain",
+					     "missing",	 "elsewhere", "orphan" };
+	struct told *t = arg;
+	size_t len = strlen(t->text);
+
+	snprintf(t->text + len, sizeof(t->text) - len, "%s|%s|%s|%zu|%zu\n", kinds[d->kind],
+		 d->what, d->owner, d->wanted, d->found);
+}
+
+static struct fl_network ready_network(void)
+{
+	struct fl_network n = bridge_network("net", "br0", "10.1.0.0/24");
+
+	fl_network_add_subnet(&n, &(struct fl_prefix){ addr("fd00::"), 64 });
+	n.ready = true;
+	return n;
+}
+
+static void expect_differences(const struct fl_network *net, const struct fl_endpoint *ep,
+			       const char *text)
+{
+	struct told t = { 0 };
+	int n = fl_fw_compare(fw, net, net ? 1 : 0, ep, ep ? 1 : 0, remember, &t, &err);
+
+	assert_int_equal(n, count(text, "\n"));
+	assert_string_equal(t.text, text);
+}
+
+/* Each kind of set: hash, tree of boundaries, concatenated intervals, maps of both, a verdict map.
+ */
+static void test_compare(void **state)
+{
+	struct fl_port ports[] = { port(IPPROTO_TCP, 8080, 80, 1), port(IPPROTO_UDP, 90, 90, 10) };
+	struct fl_endpoint ep = endpoint("web", "10.1.0.2/24", ports, 2);
+	struct fl_network net = ready_network();
+
+	(void)state;
+	expect_differences(NULL, NULL, "no-table|||0|0\n");
+	rebuild(&net, 1, &ep, 1);
+	expect_differences(&net, &ep, "");
+	assert_int_equal(
+		system("nft delete element inet fairlead publish4 '{ tcp . 8080 }' && "
+		       "nft add element inet fairlead publish4 '{ tcp . 8080 : 10.1.0.9 . 80 }' && "
+		       "nft delete element inet fairlead masquerade4 '{ 10.1.0.0/24 }' && "
+		       "nft delete element inet fairlead publish4_range '{ udp . 90-99 }' && "
+		       "nft add element inet fairlead bridges '{ \"xx\" comment \"gone\" }' && "
+		       "nft add element inet fairlead masquerade4 '{ 10.9.0.0/16 : goto outward, "
+		       "10.10.0.0/16 : goto outward, 255.0.0.0/8 : goto outward }' && "
+		       "nft add rule inet fairlead forward counter"),
+		0);
+	expect_differences(&net, &ep,
+			   "orphan|bridges { xx }|gone|0|0\n"
+			   "missing|masquerade4 { 10.1.0.0-10.1.0.255 }|net|0|0\n"
+			   "orphan|masquerade4 { 10.9.0.0-10.9.255.255 }||0|0\n"
+			   "orphan|masquerade4 { 10.10.0.0-10.10.255.255 }||0|0\n"
+			   "orphan|masquerade4 { 255.0.0.0-255.255.255.255 }||0|0\n"
+			   "elsewhere|publish4 { tcp . 8080 }|web/eth0|0|0\n"
+			   "missing|publish4_range { udp . 90-99 }|web/eth0|0|0\n"
+			   "chain|forward||10|11\n");
+	rebuild(&net, 1, &ep, 1);
+	expect_differences(&net, &ep, "");
+}
+
+static void test_compare_what_is_on_its_way(void **state)
+{
+	struct fl_port ports[] = { port(IPPROTO_TCP, 8080, 80, 1) };
+	struct fl_endpoint ep = endpoint("web", "10.1.0.2/24", ports, 1);
+
+	(void)state;
+	rebuild(NULL, 0, &ep, 1);
+	ep.state = FL_STATE_DELETING;
+	expect_differences(NULL, &ep, "");
+	rebuild(NULL, 0, NULL, 0);
+	ep.state = FL_STATE_CREATING;
+	expect_differences(NULL, &ep, "");
+	ep.state = FL_STATE_READY;
+	expect_differences(NULL, &ep, "missing|publish4 { tcp . 8080 }|web/eth0|0|0\n");
+	assert_int_equal(system("nft delete table inet fairlead && nft add table inet fairlead && "
+				"nft add chain inet fairlead f '{ type filter hook forward "
+				"priority 0; }'"),
+			 0);
+	expect_differences(NULL, &ep, "version|||1|0\n");
+}
+
+static void test_compare_many(void **state)
+{
+	enum { N = 5000 };
+	struct fl_endpoint *eps = calloc(N, sizeof(*eps));
+	struct fl_port *ports = calloc(N, sizeof(*ports));
+	struct timespec from, to;
+	struct told t = { 0 };
+
+	(void)state;
+	for (int i = 0; i < N; i++) {
+		ports[i] = port(IPPROTO_TCP, (uint16_t)(1000 + i), 80, 1);
+		eps[i] = endpoint("web", "10.1.0.2/24", &ports[i], 1);
+	}
+	rebuild(NULL, 0, eps, N);
+	clock_gettime(CLOCK_MONOTONIC, &from);
+	assert_int_equal(fl_fw_compare(fw, NULL, 0, eps, N, remember, &t, &err), 0);
+	clock_gettime(CLOCK_MONOTONIC, &to);
+	print_message("compared %d endpoints in %.1f ms\n", N,
+		      (double)(to.tv_sec - from.tv_sec) * 1e3 +
+			      (double)(to.tv_nsec - from.tv_nsec) / 1e6);
+	free(eps);
+	free(ports);
+}
+
 static void test_spoof_check_has_its_own_table(void **state)
 {
 	struct fl_endpoint ep = endpoint("web", "10.1.0.2/24", NULL, 0);
@@ -509,6 +625,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_many_shifted_ports, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_concurrent_rebuilds, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_flushed_ruleset_is_seen, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_compare, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_compare_what_is_on_its_way, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_compare_many, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spoof_check_has_its_own_table, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_forward_policy, setup, teardown),
