@@ -37,6 +37,11 @@ static inline uint16_t fl_dns_count(const uint8_t *msg, int section)
  * section 4.1.4). The pointer is not followed, so that none can lead in circles. 0: it is no name.
  */
 size_t fl_dns_skip_name(const uint8_t *msg, size_t len, size_t at);
+/*
+ * The name at `at`, pointers followed, in its own case. Each leads further to the front than the
+ * one before, so that none can lead in circles. -EBADMSG.
+ */
+int fl_dns_expand_name(const uint8_t *msg, size_t len, size_t at, struct fl_dns_name *ret);
 /* The offset behind the record at `at`; 0: there is none. */
 size_t fl_dns_read_rr(const uint8_t *msg, size_t len, size_t at, struct fl_dns_rr *ret);
 /* Is it an OPT where one may be: in the additional section, of the root, the first? */

@@ -31,6 +31,33 @@ size_t fl_dns_skip_name(const uint8_t *msg, size_t len, size_t at)
 	return 0;
 }
 
+int fl_dns_expand_name(const uint8_t *msg, size_t len, size_t at, struct fl_dns_name *ret)
+{
+	struct fl_dns_name n = { 0 };
+	size_t used = 0;
+
+	for (;;) {
+		size_t end = fl_dns_skip_name(msg, len, at), label;
+
+		if (!end)
+			return -EBADMSG;
+		/* Labels up to the root's or a pointer. */
+		for (; msg[at] && msg[at] < POINTER; at += label, used += label) {
+			label = 1 + (size_t)msg[at];
+			if (used + label >= FL_DNS_NAME_MAX)
+				return -EBADMSG;
+			memcpy(n.b + used, msg + at, label);
+		}
+		if (!msg[at])
+			break;
+		at = fl_dns_get16(msg + at) & 0x3fff;
+	}
+	n.b[used++] = 0;
+	n.len = (uint8_t)used;
+	*ret = n;
+	return 0;
+}
+
 size_t fl_dns_read_rr(const uint8_t *msg, size_t len, size_t at, struct fl_dns_rr *ret)
 {
 	size_t fixed = fl_dns_skip_name(msg, len, at);

@@ -27,6 +27,10 @@ struct import {
 	char network[FL_NAME_MAX + 1];
 	int dir;
 	time_t boot;
+	struct fl_ipam_imported count;
+	void (*conflict)(void *arg, const struct fl_addr *addr, const char *container,
+			 const struct fl_endpoint_id *owner);
+	void *arg;
 	struct fl_error *err;
 };
 
@@ -80,6 +84,26 @@ static bool take_word(const char **s, char *to, size_t size)
 	return true;
 }
 
+/* The address is held: by the same one, or by another. */
+static int note_held(struct import *im, const struct fl_addr *addr,
+		     const struct fl_endpoint_id *wanted)
+{
+	struct fl_endpoint_id owner;
+	int r = fl_lease_owner(im->t, im->pool, addr, &owner, im->err);
+
+	if (r)
+		return r;
+	if (!strcmp(owner.container, wanted->container) &&
+	    (!*wanted->ifname || !strcmp(owner.ifname, wanted->ifname))) {
+		im->count.present++;
+		return 0;
+	}
+	im->count.conflicts++;
+	if (im->conflict)
+		im->conflict(im->arg, addr, wanted->container, &owner);
+	return 0;
+}
+
 static int import_lease(struct import *im, const struct fl_addr *addr, const char *name)
 {
 	struct fl_endpoint_id owner = { 0 };
@@ -96,7 +120,10 @@ static int import_lease(struct import *im, const struct fl_addr *addr, const cha
 	fl_strcpy(owner.driver, sizeof(owner.driver),
 		  written < im->boot ? FL_LEASE_STALE : FL_LEASE_IMPORTED);
 	r = fl_lease_claim(im->t, im->pool, addr, &owner, im->err);
-	return r == -EEXIST ? 0 : r;
+	if (r == -EEXIST)
+		return note_held(im, addr, &owner);
+	im->count.added += !r;
+	return r;
 }
 
 static int import_cursor(struct import *im, const char *name)
@@ -175,5 +202,33 @@ int fl_ipam_pool_open(struct fl_txn *t, const char *name, struct fl_pool *ret, s
 	}
 	if (!r)
 		*ret = pool;
+	return r;
+}
+
+int fl_ipam_import(struct fl_txn *t, const char *name, const char *dir,
+		   void (*conflict)(void *arg, const struct fl_addr *addr, const char *container,
+				    const struct fl_endpoint_id *owner),
+		   void *arg, struct fl_ipam_imported *ret, struct fl_error *err)
+{
+	struct fl_pool pool;
+	struct import im = { .t = t,
+			     .pool = &pool,
+			     .dir = -1,
+			     .boot = boot_time(),
+			     .conflict = conflict,
+			     .arg = arg,
+			     .err = err };
+	struct stat st;
+	int r = fl_ipam_pool_open(t, name, &pool, err);
+
+	if (r)
+		return r;
+	if (stat(dir, &st) || !S_ISDIR(st.st_mode))
+		return fl_error_errno(err, errno == ENOENT ? ENOENT : ENOTDIR, FL_ECODE_IO, "%s",
+				      dir);
+	snprintf(im.network, sizeof(im.network), "%.*s", (int)strcspn(name, "@"), name);
+	r = import_directory(&im, dir);
+	if (!r)
+		*ret = im.count;
 	return r;
 }

@@ -133,6 +133,19 @@ int fl_ipam_gc(struct fl_txn *t, const char *pool, const char *owner_driver,
 	       const struct fl_attachment *valid, size_t n_valid, struct fl_error *err);
 
 /*
+ * Reads a lease directory of the reference (ADDRESS files) into the pool, also one that was read
+ * before; what is there stays. `conflict` (may be NULL) hears of addresses that another owner has
+ * in the pool. -ENOENT when there is no such directory.
+ */
+struct fl_ipam_imported {
+	uint32_t added, present, conflicts;
+};
+int fl_ipam_import(struct fl_txn *t, const char *pool, const char *dir,
+		   void (*conflict)(void *arg, const struct fl_addr *addr, const char *container,
+				    const struct fl_endpoint_id *owner),
+		   void *arg, struct fl_ipam_imported *ret, struct fl_error *err);
+
+/*
  * Picks a subnet from the pools that overlaps none of `used` (host routes, name servers, other
  * networks). `pools` are pairs of prefix and size: 172.17.0.0/12 in /16. Pure. -ENOSPC.
  */

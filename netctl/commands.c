@@ -33,6 +33,17 @@
 	X(port_check)         \
 	X(port)               \
 	X(why)                \
+	X(doctor)             \
+	X(gc)                 \
+	X(reload)             \
+	X(ipam_ls)            \
+	X(ipam_show)          \
+	X(ipam_free)          \
+	X(ipam_import)        \
+	X(dns_ls)             \
+	X(dns_query)          \
+	X(dns_stats)          \
+	X(dns_log)            \
 	X(completion)         \
 	X(complete)           \
 	X(manual)             \

@@ -141,12 +141,16 @@ int ctl_store(struct ctl *c, bool write, struct fl_error *err)
 {
 	char dir[4096], file[4200];
 	struct stat st;
-	int r = c->store ? 1 : ctl_state_dir(c, dir, sizeof(dir), err);
+	int r = c->store && c->store_writes >= write ? 1 : ctl_state_dir(c, dir, sizeof(dir), err);
 
 	if (r)
 		return r > 0 ? 0 : r;
-	if (write)
+	if (write) {
+		/* A process may have an environment open once only. */
+		fl_store_close(fl_take_ptr(c->store));
+		c->store_writes = true;
 		return fl_store_open(dir, &c->store, err);
+	}
 	snprintf(file, sizeof(file), "%s/data.mdb", dir);
 	if (stat(file, &st) && errno == ENOENT)
 		return 0;

@@ -38,6 +38,7 @@ struct ctl {
 	struct fl_netns self;
 	struct fl_nl *host;	/* ctl_host() */
 	struct fl_store *store; /* ctl_store() */
+	bool store_writes;
 };
 
 /* ---- options ---- */
@@ -63,8 +64,9 @@ int ctl_host(struct ctl *c, struct fl_error *err);
 /* The state directory of this host; it need not exist. */
 int ctl_state_dir(struct ctl *c, char *buf, size_t size, struct fl_error *err);
 /*
- * Opens the state for reading, or with `write` for writing (then it is created). c->store stays
- * NULL, and 0 is returned, when there is nothing to read: no plugin has run yet.
+ * Opens the state for reading, or with `write` for writing (then it is created; also when it is
+ * open for reading, and outside of any transaction). c->store stays NULL, and 0 is returned, when
+ * there is nothing to read: no plugin has run yet.
  */
 int ctl_store(struct ctl *c, bool write, struct fl_error *err);
 /* Runs fn with the thread in the namespace, and comes back. */

@@ -175,6 +175,24 @@ const struct fl_network *model_network(const struct model *m, const struct fl_en
 	return bsearch(&key, m->networks, m->n_networks, sizeof(key), compare_networks);
 }
 
+size_t model_count_networks(const struct model *m)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < m->n_networks; i++)
+		n += !i || strcmp(m->networks[i].name, m->networks[i - 1].name) != 0;
+	return n;
+}
+
+const struct fl_endpoint *model_endpoint(const struct model *m, const struct fl_endpoint_id *id)
+{
+	struct fl_endpoint key = { .id = *id };
+
+	return m->n_endpoints
+		       ? bsearch(&key, m->endpoints, m->n_endpoints, sizeof(key), compare_endpoints)
+		       : NULL;
+}
+
 /* ---- finding ---- */
 
 enum match { MATCH_NO, MATCH_PREFIX, MATCH_EXACT };

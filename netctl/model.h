@@ -31,6 +31,10 @@ int model_update(struct ctl *c, struct model *m, struct fl_error *err);
 void model_clear(struct model *m);
 #define AUTOMODEL FL_CLEANUP(model_clear)
 
+/* How many names of networks there are: each plugin of a chain keeps a record. */
+size_t model_count_networks(const struct model *m);
+/* NULL: there is no such record. */
+const struct fl_endpoint *model_endpoint(const struct model *m, const struct fl_endpoint_id *id);
 /* The record of the network that the endpoint's plugin keeps; NULL: none. */
 const struct fl_network *model_network(const struct model *m, const struct fl_endpoint *ep);
 

@@ -61,7 +61,7 @@ char *cell_text(const json_t *v, const char *separator)
 
 	if (v)
 		add_value(&b, v, separator);
-	if (!b.failed && b.s)
+	if (!b.failed && b.len)
 		return b.s;
 	fl_strbuf_clear(&b);
 	return NULL;

@@ -435,3 +435,31 @@ int fl_files_remove(struct fl_call *c, const struct fl_endpoint *ep, struct fl_e
 		return r;
 	return last ? remove_all(dir, err) : drop_lines(ep, dir, err);
 }
+
+static int has_resolver(void *arg, const struct fl_endpoint *ep)
+{
+	return *ep->dns && !strcmp(ep->id.container, arg);
+}
+
+int fl_files_sweep(struct fl_store *store, const char *container, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	FL_AUTOCLOSE int lock = -1;
+	char dir[4352];
+	int r;
+
+	snprintf(dir, sizeof(dir), "%s/files/%s", fl_store_path(store), container);
+	do
+		lock = try_lock(dir, err);
+	while (lock == -EAGAIN);
+	if (lock < 0)
+		return is_foreign(lock) ? 0 : lock;
+	/* An ADD has its record before it comes here. */
+	r = fl_txn_begin(store, false, &t, err);
+	if (!r)
+		r = fl_endpoints_named(t, container, has_resolver, (void *)container, err);
+	if (r)
+		return r < 0 ? r : 0;
+	r = remove_all(dir, err);
+	return r ? r : 1;
+}

@@ -314,6 +314,14 @@ static int start_daemon(const char *state, struct fl_error *err)
 	return r;
 }
 
+int fl_resolver_start(const char *state, struct fl_error *err)
+{
+	struct fl_dnsd_request ping = { .op = FL_DNSD_PING };
+	int r = fl_dnsd_ask(state, &ping, -1, true, NULL, err);
+
+	return r == -ENOENT ? start_daemon(state, err) : r;
+}
+
 static int ask_started(struct fl_call *c, struct fl_dnsd_request *q, int fd,
 		       struct fl_dnsd_answer *ret, struct fl_error *err)
 {

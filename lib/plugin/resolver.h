@@ -15,6 +15,7 @@
 
 struct fl_call;
 struct fl_endpoint;
+struct fl_store;
 
 struct fl_resolver {
 	bool enabled;
@@ -31,6 +32,8 @@ int fl_resolver_record(struct fl_call *c, struct fl_error *err);
 int fl_resolver_result(struct fl_call *c, struct fl_error *err);
 /* Its daemon serves the sandbox afterwards, and the sandbox's files are written. */
 int fl_resolver_open(struct fl_call *c, struct fl_error *err);
+/* Starts the daemon of this state unless it is at work; it opens all that is recorded. */
+int fl_resolver_start(const char *state_dir, struct fl_error *err);
 /* By the record; `last`: no other endpoint of the sandbox has a resolver. */
 int fl_resolver_close(struct fl_call *c, const struct fl_endpoint *ep, bool last,
 		      struct fl_error *err);
@@ -53,4 +56,9 @@ bool fl_resolver_is_host(const struct fl_call *c, const struct fl_addr *a);
 void fl_files_dir(const struct fl_call *c, const struct fl_endpoint *ep, char *buf, size_t size);
 int fl_files_write(struct fl_call *c, struct fl_error *err);
 /* Takes the endpoint's lines from `hosts`; all of it when the container has no other one. */
+/*
+ * STATE/files/CONTAINER of a container that no record of an endpoint with a resolver is of, if it
+ * is there: 1, it was removed; 0: it is somebody's, or is not there.
+ */
+int fl_files_sweep(struct fl_store *store, const char *container, struct fl_error *err);
 int fl_files_remove(struct fl_call *c, const struct fl_endpoint *ep, struct fl_error *err);

@@ -90,6 +90,35 @@ int fl_pool_set_imported(struct fl_txn *t, const char *name, struct fl_pool *poo
 	return r;
 }
 
+struct pools_walk {
+	int (*fn)(void *arg, const char *name, const struct fl_pool *pool);
+	void *arg;
+	struct fl_error *err;
+};
+
+static int one_pool(void *arg, struct fl_bytes key, struct fl_bytes val)
+{
+	struct pools_walk *w = arg;
+	struct fl_pool pool;
+	char name[512];
+
+	if (val.len != 5 || key.len >= sizeof(name))
+		return damaged(w->err);
+	memcpy(name, key.p, key.len);
+	name[key.len] = '\0';
+	pool = (struct fl_pool){ fl_get_u32(val.p), ((const uint8_t *)val.p)[4] };
+	return w->fn(w->arg, name, &pool);
+}
+
+int fl_pools_each(struct fl_txn *t,
+		  int (*fn)(void *arg, const char *name, const struct fl_pool *pool), void *arg,
+		  struct fl_error *err)
+{
+	struct pools_walk w = { fn, arg, err };
+
+	return fl_each(t, FL_TABLE_POOLS, (struct fl_bytes){ NULL, 0 }, one_pool, &w, err);
+}
+
 /* ---- keys ---- */
 
 static void pool_key(struct fl_key *k, const struct fl_pool *pool, char kind)

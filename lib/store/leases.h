@@ -30,6 +30,11 @@ int fl_pool_create(struct fl_txn *t, const char *name, struct fl_pool *ret, stru
 int fl_pool_set_imported(struct fl_txn *t, const char *name, struct fl_pool *pool,
 			 struct fl_error *err);
 
+/* Calls fn for each pool, in order of their names, until it returns non-zero, which is returned. */
+int fl_pools_each(struct fl_txn *t,
+		  int (*fn)(void *arg, const char *name, const struct fl_pool *pool), void *arg,
+		  struct fl_error *err);
+
 /* -EEXIST (err untouched) when the address is held. */
 int fl_lease_claim(struct fl_txn *t, const struct fl_pool *pool, const struct fl_addr *addr,
 		   const struct fl_endpoint_id *owner, struct fl_error *err);

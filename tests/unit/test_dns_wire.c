@@ -2,6 +2,7 @@
 #include "dns_message.h"
 
 #include "base/cleanup.h"
+#include "dns/walk.h"
 
 #include <errno.h>
 #include <string.h>
@@ -578,9 +579,61 @@ static void test_reply_longest_question(void **state)
 	assert_int_equal(fl_dns_reply_end(&r, 0), 12 + 259 + 16 + 11);
 }
 
+/* ---- names, pointers followed ---- */
+
+static void test_expand_name(void **state)
+{
+	/* At 12 "web.net.", at 21 "www" and a pointer to 16 ("net."), at 27 one to 21. */
+	static const uint8_t msg[] = "............\3web\3net\0\3www\300\020\300\025"
+				     "\300\035\300\037\77";
+	struct fl_dns_name n;
+
+	(void)state;
+	assert_int_equal(fl_dns_expand_name(msg, sizeof(msg) - 1, 12, &n), 0);
+	assert_string_equal(text(&n), "web.net.");
+	assert_int_equal(fl_dns_expand_name(msg, sizeof(msg) - 1, 21, &n), 0);
+	assert_string_equal(text(&n), "www.net.");
+	assert_int_equal(fl_dns_expand_name(msg, sizeof(msg) - 1, 27, &n), 0);
+	assert_string_equal(text(&n), "www.net.");
+	/* To itself, forward, past the end. */
+	assert_int_equal(fl_dns_expand_name(msg, sizeof(msg) - 1, 29, &n), -EBADMSG);
+	assert_int_equal(fl_dns_expand_name(msg, sizeof(msg) - 1, 31, &n), -EBADMSG);
+	assert_int_equal(fl_dns_expand_name(msg, sizeof(msg) - 1, 33, &n), -EBADMSG);
+	assert_int_equal(fl_dns_expand_name(msg, 15, 12, &n), -EBADMSG);
+	assert_int_equal(fl_dns_expand_name(msg, 12, 12, &n), -EBADMSG);
+}
+
+/* Each part is a name of its own; together they are too long. */
+static void test_expand_long_name(void **state)
+{
+	uint8_t msg[FL_DNS_HEADER + 600] = { 0 };
+	struct fl_dns_name n;
+	size_t at = FL_DNS_HEADER, first = at;
+
+	(void)state;
+	for (int i = 0; i < 3; i++, at += 64)
+		msg[at] = 63;
+	at++;
+	for (int i = 0; i < 2; i++) {
+		size_t start = at;
+
+		msg[at] = (uint8_t)(i ? 61 : 60);
+		at += 1 + (size_t)msg[at];
+		fl_dns_set16(msg + at, (uint16_t)(0xc000 | first));
+		at += 2;
+		assert_int_equal(fl_dns_expand_name(msg, sizeof(msg), start, &n), 0);
+		assert_int_equal(n.len, 193 + 61 + i);
+	}
+	msg[at] = 62;
+	fl_dns_set16(msg + at + 63, (uint16_t)(0xc000 | first));
+	assert_int_equal(fl_dns_expand_name(msg, sizeof(msg), at, &n), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_expand_name),
+		cmocka_unit_test(test_expand_long_name),
 		cmocka_unit_test(test_query),
 		cmocka_unit_test(test_query_of_root),
 		cmocka_unit_test(test_query_edns),

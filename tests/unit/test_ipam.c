@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Allocation, release, GC. */
 #include "ipamfixture.h"
+#include "store/leases.h"
 
 #include <sys/wait.h>
 #include <time.h>
@@ -297,8 +298,16 @@ static void status(void **state)
 	assert_int_equal(f->err.code, FL_ECODE_NOT_AVAILABLE);
 }
 
+static int join_pools(void *arg, const char *name, const struct fl_pool *pool)
+{
+	strcat(strcat(arg, name), pool->imported ? "+ " : " ");
+	return 0;
+}
+
 static void pools_are_apart(void **state)
 {
+	char names[128] = "";
+
 	FL_AUTOIPAM struct fl_ipam_conf a = conf_of("'subnet':'10.1.0.0/24'");
 	FL_AUTOIPAM struct fl_ipam_conf b = conf_of("'subnet':'10.1.0.0/24'");
 	struct fixture *f = *state;
@@ -308,6 +317,8 @@ static void pools_are_apart(void **state)
 	expect(f, &b, 1, "10.1.0.2/24");
 	release(f, &a, 1);
 	expect(f, &b, 2, "10.1.0.3/24");
+	assert_int_equal(fl_pools_each(f->txn, join_pools, names, &f->err), 0);
+	assert_string_equal(names, "net@/nonexistent+ other@/nonexistent+ ");
 }
 
 /* ---- cost ---- */
