@@ -3,6 +3,7 @@
 #include "netctl/attach.h"
 
 #include "base/strbuf.h"
+#include "netctl/kept.h"
 #include "netctl/portspec.h"
 
 #include <errno.h>
@@ -157,60 +158,95 @@ int attach_arguments(struct ctl *c, json_t **ret, struct fl_error *err)
 
 /* ---- attaching ---- */
 
-int attach_target(struct ctl *c, const struct model *m, const char *network, const struct target *t,
-		  json_t **ret_result, struct fl_error *err)
+/* A namespace's name is a name to resolve; a process id is none. */
+static const char *name_of(const struct ctl *c, const struct model *m, const struct target *t)
 {
-	AUTOCONFLISTS struct conflists files = { 0 };
+	const char *name = option_value(c, "name");
+
+	for (size_t i = 0; !name && i < m->n_attachments; i++) {
+		const struct fl_endpoint *ep = m->attachments[i].main;
+
+		if (!strcmp(ep->id.container, t->container) && *ep->name)
+			name = ep->name;
+	}
+	return name || t->at || !strncmp(t->container, "pid-", 4) ? name : t->container;
+}
+
+static bool chooses_port(const struct ctl *c)
+{
+	struct portspec p;
+	const char *text;
+
+	for (size_t i = 0; (text = option_nth(c, "publish", i)); i++)
+		if (!portspec_parse(text, &p, NULL) && p.n_host > 1 && p.count == 1)
+			return true;
+	return false;
+}
+
+static int attach_locked(struct ctl *c, struct attach *a, const struct conflists *files,
+			 const char *network, json_t **ret_result, char *ret_ifname,
+			 struct fl_error *err)
+{
+	FL_AUTOCLOSE int ports = -1, file = -1;
 	FL_AUTOJSON json_t *args = NULL;
-	struct attach a = { .container = t->container,
-			    .netns = t->netns,
-			    .name = option_value(c, "name"),
-			    .hostname = option_value(c, "hostname") };
-	const char *wanted = option_value(c, "interface");
-	char ifname[IFNAMSIZ] = "";
-	int r = attach_arguments(c, &args, err);
+	int r = conflists_get(files, c->dir, network, &a->net, err);
 
 	if (!r)
-		r = conflists_read(c->dir, &files, err);
+		r = conflist_lock(c->dir, a->net, false, &file, err);
+	if (!r && chooses_port(c))
+		r = kept_lock_all(c, &ports, err);
 	if (!r)
-		r = conflists_get(&files, c->dir, network, &a.net, err);
-	if (!r && !wanted)
-		r = target_free_interface(c, m, t, ifname, err);
-	if (r)
-		return r;
-	/* A namespace's name is a name to resolve; a process id is none. */
-	if (!a.name && strncmp(t->container, "pid-", 4) != 0 && !t->known)
-		a.name = t->container;
-	for (size_t i = 0; !a.name && i < m->n_attachments; i++)
-		if (!strcmp(m->attachments[i].main->id.container, t->container) &&
-		    *m->attachments[i].main->name)
-			a.name = m->attachments[i].main->name;
-	a.ifname = wanted ? wanted : ifname;
-	a.another = wanted;
-	a.capabilities = args;
-	return runtime_attach(c, &a, ret_result, err);
+		r = attach_arguments(c, &args, err);
+	a->capabilities = args;
+	return r ? r : runtime_attach(c, a, ret_result, ret_ifname, err);
+}
+
+int attach_target(struct ctl *c, const struct model *m, const char *network, const struct target *t,
+		  json_t **ret_result, char *ret_ifname, struct fl_error *err)
+{
+	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
+	AUTOCONFLISTS struct conflists files = { 0 };
+	struct attach a = { .container = t->container,
+			    .netns = t->netns,
+			    .sandbox = &ns,
+			    .ifname = option_value(c, "interface"),
+			    .name = name_of(c, m, t),
+			    .hostname = option_value(c, "hostname") };
+	int r = 0;
+
+	if (!fl_name_valid(t->container, FL_NAME_MAX))
+		return usage_error(err,
+				   "%.64s: cannot be a container's id: expected a letter or digit, "
+				   "then letters, digits, '_', '.', '-'; give one by --id",
+				   t->container);
+	r = conflists_read(c->dir, &files, err);
+	if (!r)
+		r = target_open(c, t, &ns, err);
+	if (!r && fl_netns_same(&ns, &c->self))
+		r = fl_error_set(err, EINVAL, FL_ECODE_NETNS,
+				 "%s is the host's own namespace, and no sandbox", t->netns);
+	return r ? r : attach_locked(c, &a, &files, network, ret_result, ret_ifname, err);
 }
 
 /* What ADD recorded: the result does not say which host ports were published. */
-static int recorded(struct ctl *c, const char *network, const struct target *t,
-		    const json_t *result, json_t **ret, struct fl_error *err)
+static int recorded(struct ctl *c, const char *network, const struct target *t, const char *ifname,
+		    json_t **ret, struct fl_error *err)
 {
-	FL_AUTOFREE const struct attachment **found = NULL;
 	AUTOMODEL struct model m = { 0 };
-	const json_t *one, *list = json_object_get(result, "interfaces");
-	const char *ifname = NULL;
-	size_t n, i;
 	int r;
 
-	json_array_foreach(list, i, one) if (json_string_length(json_object_get(one, "sandbox")))
-		ifname = json_string_value(json_object_get(one, "name"));
 	fl_store_close(fl_take_ptr(c->store));
 	r = model_read(c, &m, err);
-	if (!r)
-		r = model_find(&m, t->container, network, ifname, &found, &n, err);
-	if (!r)
-		*ret = attachment_json(found[0]);
-	return r;
+	for (size_t i = 0; !r && i < m.n_attachments; i++) {
+		const struct fl_endpoint_id *id = &m.attachments[i].main->id;
+
+		if (!strcmp(id->network, network) && !strcmp(id->container, t->container) &&
+		    !strcmp(id->ifname, ifname)) {
+			*ret = attachment_json(&m.attachments[i]);
+			return 0;
+		}
+	}
+	return r ? r : -ENOENT;
 }
 
 static void print_port(const json_t *p)
@@ -227,8 +263,20 @@ static void print_port(const json_t *p)
 	printf("  %s -> %s\n", PORT_CONTAINER(&port), PORT_HOST(&port, AF_INET));
 }
 
+/* Of plugins that keep no record: what they said. */
+static char *addresses_of(const json_t *result)
+{
+	FL_AUTOJSON json_t *list = json_array();
+	const json_t *ip;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "ips"), i, ip)
+		json_array_append(list, json_object_get(ip, "address"));
+	return cell_text(list, ", ");
+}
+
 int attach_show(struct ctl *c, const char *network, const struct target *t, json_t *result,
-		struct fl_error *err)
+		const char *ifname, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *row = NULL;
 	FL_AUTOFREE char *addresses = NULL;
@@ -240,13 +288,11 @@ int attach_show(struct ctl *c, const char *network, const struct target *t, json
 		return show_json(json_incref(result), err);
 	if (c->quiet)
 		return 0;
-	r = recorded(c, network, t, result, &row, err);
-	/* host and none keep no record. */
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	addresses = cell_text(json_object_get(row, "addresses"), ", ");
-	printf("%s on %s: %s %s\n", t->container, network,
-	       json_string_value(json_object_get(row, "interface")), addresses ? addresses : "-");
+	r = recorded(c, network, t, ifname, &row, err);
+	if (r && r != -ENOENT)
+		return r;
+	addresses = row ? cell_text(json_object_get(row, "addresses"), ", ") : addresses_of(result);
+	printf("%s on %s: %s %s\n", t->container, network, ifname, addresses ? addresses : "-");
 	json_array_foreach(json_object_get(row, "ports"), i, p) print_port(p);
 	return 0;
 }
@@ -256,18 +302,17 @@ static int attach_words(struct ctl *c, const char *network, const char *word, st
 	AUTOMODEL struct model m = { 0 };
 	FL_AUTOJSON json_t *result = NULL;
 	const char *id = option_value(c, "id");
+	char ifname[IFNAMSIZ];
 	struct target t;
 	int r = model_read(c, &m, err);
 
 	if (!r)
 		r = target_resolve(c, &m, word, &t, err);
-	if (!r && id && !fl_name_valid(id, FL_NAME_MAX))
-		r = usage_error(err, "--id: expected letters, digits, '_', '.', '-'");
 	if (!r && id)
 		fl_strcpy(t.container, sizeof(t.container), id);
 	if (!r)
-		r = attach_target(c, &m, network, &t, &result, err);
-	return r ? r : attach_show(c, network, &t, result, err);
+		r = attach_target(c, &m, network, &t, &result, ifname, err);
+	return r ? r : attach_show(c, network, &t, result, ifname, err);
 }
 
 static int run_attach(struct ctl *c, struct fl_error *err)
@@ -277,43 +322,76 @@ static int run_attach(struct ctl *c, struct fl_error *err)
 
 /* ---- detaching ---- */
 
-int detach_all(struct ctl *c, const char *container, const char *network, const char *ifname,
-	       size_t *ret_n, struct fl_error *err)
+static bool is_meant(const struct fl_endpoint_id *id, const char *container, const char *network,
+		     const char *ifname)
 {
-	FL_AUTOFREE const struct attachment **found = NULL;
+	return !strcmp(id->container, container) && (!network || !strcmp(id->network, network)) &&
+	       (!ifname || !strcmp(id->ifname, ifname));
+}
+
+static void tell(const struct ctl *c, const json_t *gone)
+{
+	say(c, "%s: %s is gone from %s", json_string_value(json_object_get(gone, "container")),
+	    json_string_value(json_object_get(gone, "interface")),
+	    json_string_value(json_object_get(gone, "network")));
+}
+
+int detach_all(struct ctl *c, const char *container, const char *network, const char *ifname,
+	       json_t *list, size_t *ret_n, struct fl_error *err)
+{
+	bool force = option_given(c, "force");
 	AUTOMODEL struct model m = { 0 };
-	size_t n = 0;
+	struct fl_error e = { 0 };
 	int r = model_read(c, &m, err), first = 0;
+	size_t told;
 
-	if (!r)
-		r = model_find(&m, container, network, ifname, &found, &n, err);
-	for (size_t i = 0; !r && i < n; i++) {
-		struct fl_error e = { 0 };
+	*ret_n = 0;
+	for (size_t i = 0; !r && i < m.n_attachments; i++) {
+		const struct fl_endpoint *ep = m.attachments[i].main;
 
+		if (!is_meant(&ep->id, container, network, ifname))
+			continue;
+		++*ret_n;
 		/* What stays after one failure must not keep the others. */
-		if (!runtime_detach(c, found[i], first ? &e : err))
-			say(c, "%s: %s is gone from %s", CONTAINER_LABEL(found[i]->main),
-			    found[i]->main->id.ifname, found[i]->main->id.network);
-		else if (!first)
+		if (!runtime_detach(c, &m.attachments[i], force, first ? &e : err)) {
+			json_array_append_new(list,
+					      json_pack("{ss ss ss}", "container", ep->id.container,
+							"network", ep->id.network, "interface",
+							ep->id.ifname));
+			tell(c, json_array_get(list, json_array_size(list) - 1));
+		} else if (!first)
 			first = err->err;
 	}
-	if (ret_n)
-		*ret_n = n;
-	return r ? r : first;
+	if (r || first)
+		return r ? r : first;
+	told = json_array_size(list);
+	r = runtime_detach_unrecorded(c, container, network, ifname, force, list, err);
+	for (; told < json_array_size(list); told++, ++*ret_n)
+		tell(c, json_array_get(list, told));
+	return r;
 }
 
 static int run_detach(struct ctl *c, struct fl_error *err)
 {
-	const char *word = c->argv[1];
+	const char *word = c->argv[1], *network = c->argv[0];
+	FL_AUTOJSON json_t *list = json_array();
 	AUTOMODEL struct model m = { 0 };
+	struct fl_error unknown = { 0 };
 	struct target t;
+	size_t n;
 	int r = model_read(c, &m, err);
 
-	if (!r)
-		r = target_resolve(c, &m, word, &t, err);
+	if (r)
+		return r;
 	/* A container's id stays when its namespace went. */
-	return detach_all(c, r ? word : t.container, c->argv[0], option_value(c, "interface"), NULL,
-			  err);
+	if (target_resolve(c, &m, word, &t, &unknown))
+		fl_strcpy(t.container, sizeof(t.container), word);
+	if (strstr(unknown.text, "several") || strstr(unknown.text, "another namespace"))
+		return not_found(err, "%s", unknown.text);
+	r = detach_all(c, t.container, network, option_value(c, "interface"), list, &n, err);
+	if (!r && !n)
+		return not_found(err, "%s is not attached to network %s", word, network);
+	return r || !c->json ? r : show_json(fl_take_ptr(list), err);
 }
 
 static const struct option_spec attach_options[] = {
@@ -324,6 +402,7 @@ static const struct option_spec attach_options[] = {
 
 static const struct option_spec detach_options[] = {
 	{ "interface", 'i', "NAME", "this attachment only, where there are several", NULL },
+	{ "force", 'f', NULL, "forget it even if a foreign plugin's DEL fails", NULL },
 	{ 0 },
 };
 
@@ -365,8 +444,10 @@ const struct command detach_command = {
 	.args = "NETWORK NETNS|PID|CONTAINER",
 	.about = "take a sandbox off a network",
 	.text = WHAT "\n\nWorks also when the sandbox is gone, and for what a runtime attached.",
+	.json = "a list of what is gone: container, network, interface.",
 	.options = detach_options,
 	.examples = detach_examples,
+	.flags = COMMAND_READS,
 	.min = 2,
 	.max = 2,
 	.completes = "@network @endpoint",
@@ -401,8 +482,10 @@ const struct command network_disconnect_command = {
 	.name = "network disconnect",
 	.args = "NETWORK CONTAINER",
 	.about = "take a container off a network; the same as detach",
+	.json = "a list of what is gone: container, network, interface.",
 	.options = detach_options,
 	.examples = disconnect_examples,
+	.flags = COMMAND_READS,
 	.min = 2,
 	.max = 2,
 	.completes = "@network @endpoint",

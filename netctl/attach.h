@@ -30,13 +30,17 @@
 int attach_arguments(struct ctl *c, json_t **ret, struct fl_error *err);
 /*
  * Attaches the target to the network of that name by the options of the verb. `ret_result` (the
- * CNI result) is owned.
+ * CNI result) is owned; ret_ifname has IFNAMSIZ bytes.
  */
 int attach_target(struct ctl *c, const struct model *m, const char *network, const struct target *t,
-		  json_t **ret_result, struct fl_error *err);
+		  json_t **ret_result, char *ret_ifname, struct fl_error *err);
 /* Interface, addresses and published ports on stdout; with --json the result. */
 int attach_show(struct ctl *c, const char *network, const struct target *t, json_t *result,
-		struct fl_error *err);
-/* Attachments of the container, all or on one network, one after the other; the first failure. */
+		const char *ifname, struct fl_error *err);
+/*
+ * Attachments of the container of just this id, all or on one network, one after the other; the
+ * first failure. *ret_n is how many there were; `list` gets {"container", "network", "interface"}
+ * of each that is gone.
+ */
 int detach_all(struct ctl *c, const char *container, const char *network, const char *ifname,
-	       size_t *ret_n, struct fl_error *err);
+	       json_t *list, size_t *ret_n, struct fl_error *err);

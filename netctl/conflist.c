@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "netctl/conflist.h"
 
+#include "base/strbuf.h"
 #include "netctl/ctl.h"
 #include "netctl/nearest.h"
 
@@ -8,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 enum { FILE_MAX = 1 << 20 };
@@ -41,10 +43,13 @@ static json_t *wrap(json_t *single)
 static const char *check(const json_t *list)
 {
 	const json_t *plugins = json_object_get(list, "plugins"), *one;
+	const char *name = json_string_value(json_object_get(list, "name"));
 	size_t i;
 
-	if (!json_string_length(json_object_get(list, "name")))
-		return "name: expected the network's name";
+	if (!fl_name_valid(name ? name : "", FL_NAME_MAX))
+		return "name: expected the network's name: a letter or digit, then letters, "
+		       "digits, "
+		       "'_', '.', '-'";
 	if (!json_is_array(plugins) || !json_array_size(plugins))
 		return "plugins: expected a list of configurations";
 	json_array_foreach(plugins, i, one) if (
@@ -213,4 +218,23 @@ int conflist_subnets_each(const struct conflist *l,
 void conflist_path(const char *dir, const struct conflist *l, char *buf, size_t size)
 {
 	snprintf(buf, size, "%s/%s", dir, l->file);
+}
+
+int conflist_lock(const char *dir, const struct conflist *l, bool exclusive, int *ret,
+		  struct fl_error *err)
+{
+	FL_AUTOCLOSE int fd = -1;
+	struct stat st;
+	char path[4400];
+
+	conflist_path(dir, l, path, sizeof(path));
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && errno != ENOENT)
+		return fl_error_errno(err, errno, FL_ECODE_IO, "%s", path);
+	if (fd >= 0 && flock(fd, exclusive ? LOCK_EX : LOCK_SH))
+		return fl_error_errno(err, errno, FL_ECODE_IO, "cannot lock %s", path);
+	if (fd < 0 || fstat(fd, &st) || !st.st_nlink)
+		return not_found(err, "network %s was removed just now", l->name);
+	*ret = fl_take_fd(&fd);
+	return 0;
 }

@@ -43,5 +43,11 @@ const char *conflist_type(const struct conflist *l); /* its type, or "" */
 /* Calls fn for each subnet of its host-local ranges until it returns non-zero. */
 int conflist_subnets_each(const struct conflist *l,
 			  int (*fn)(void *arg, const struct fl_prefix *subnet), void *arg);
+/*
+ * Whoever attaches to the network holds its file, shared; who removes it, for itself alone. Waits.
+ * EXIT_NOT_FOUND when it was removed meanwhile.
+ */
+int conflist_lock(const char *dir, const struct conflist *l, bool exclusive, int *ret,
+		  struct fl_error *err);
 /* Path of its file. */
 void conflist_path(const char *dir, const struct conflist *l, char *buf, size_t size);

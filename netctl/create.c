@@ -32,20 +32,6 @@ static const struct driver *find_driver(const char *name)
 	return NULL;
 }
 
-/* Of a network's name: "fl-NAME", and where that is too long a part of it and a number. */
-static void bridge_name(const char *network, char *buf)
-{
-	uint32_t hash = 2166136261u;
-
-	if (strlen(network) <= IFNAMSIZ - 1 - 3) {
-		snprintf(buf, IFNAMSIZ, "fl-%s", network);
-		return;
-	}
-	for (const char *p = network; *p; p++)
-		hash = (hash ^ (uint8_t)*p) * 16777619u;
-	snprintf(buf, IFNAMSIZ, "fl-%.5s-%06x", network, hash & 0xffffff);
-}
-
 /* ---- -o key=value ---- */
 
 static int put_path(json_t *to, char *key, json_t *value)
@@ -133,7 +119,7 @@ static void add_bridge(const struct ctl *c, json_t *p, const char *network)
 	bool internal = option_given(c, "internal");
 	char name[IFNAMSIZ];
 
-	bridge_name(network, name);
+	netfile_bridge(network, name);
 	json_object_set_new(p, "bridge", json_string(name));
 	json_object_set_new(p, internal ? "isGateway" : "isDefaultGateway", json_true());
 	if (!internal)
@@ -211,9 +197,12 @@ static int run(struct ctl *c, struct fl_error *err)
 	AUTOSUBNETS struct subnets subnets = { 0 };
 	FL_AUTOJSON json_t *list = NULL;
 	char path[4400];
-	int r = conflists_read(c->dir, &files, err);
+	FL_AUTOCLOSE int lock = -1;
+	int r = netfile_lock(c, &lock, err);
 
 	driver = driver ? driver : "bridge";
+	if (!r)
+		r = conflists_read(c->dir, &files, err);
 	if (!r)
 		r = check(c, network, driver, &files, err);
 	if (!r)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "netctl/kept.h"
 
+#include "base/strbuf.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -40,25 +43,87 @@ static int lock_folder(const char *folder)
 	return -1;
 }
 
-int kept_lock(struct ctl *c, const char *container, const char *network, const char *ifname,
-	      struct kept *ret, struct fl_error *err)
+static int state_folder(struct ctl *c, char *buf, size_t size, struct fl_error *err)
 {
-	struct kept k = KEPT_NONE;
 	char state[4096];
 	int r = ctl_state_dir(c, state, sizeof(state), err);
 
 	if (r)
 		return r;
-	snprintf(k.folder, sizeof(k.folder), "%.3900s/attachments", state);
-	if (make(k.folder))
-		return fail(k.folder, err);
-	snprintf(k.folder, sizeof(k.folder), "%.3900s/attachments/%s", state, container);
-	snprintf(k.file, sizeof(k.file), "%s,%s", network, ifname);
+	snprintf(buf, size, "%.3900s/attachments", state);
+	return make(buf) ? fail(buf, err) : 0;
+}
+
+int kept_lock(struct ctl *c, const char *container, struct kept *ret, struct fl_error *err)
+{
+	struct kept k = KEPT_NONE;
+	char all[4096];
+	int r = state_folder(c, all, sizeof(all), err);
+
+	if (r)
+		return r;
+	/* It is a name of a file here. */
+	if (!fl_name_valid(container, FL_NAME_MAX))
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "%.64s: cannot be a container's id", container);
+	snprintf(k.folder, sizeof(k.folder), "%s/%s", all, container);
 	k.dir = lock_folder(k.folder);
 	if (k.dir < 0)
 		return fail(k.folder, err);
 	*ret = k;
 	return 0;
+}
+
+int kept_lock_all(struct ctl *c, int *ret, struct fl_error *err)
+{
+	FL_AUTOCLOSE int fd = -1;
+	char all[4096];
+	int r = state_folder(c, all, sizeof(all), err);
+
+	if (r)
+		return r;
+	fd = open(all, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return fail(all, err);
+	*ret = fl_take_fd(&fd);
+	return 0;
+}
+
+void kept_choose(struct kept *k, const char *network, const char *ifname)
+{
+	snprintf(k->file, sizeof(k->file), "%s,%s", network, ifname);
+}
+
+static int visit(struct kept *k, char *name,
+		 int (*fn)(void *arg, struct kept *k, const char *network, const char *ifname),
+		 void *arg)
+{
+	char *comma = strchr(name, ',');
+
+	/* Whatever else lies there is nobody's attachment. */
+	if (!comma)
+		return 0;
+	*comma = '\0';
+	if (!fl_name_valid(name, FL_NAME_MAX) || !fl_ifname_valid(comma + 1))
+		return 0;
+	kept_choose(k, name, comma + 1);
+	return fn(arg, k, name, comma + 1);
+}
+
+int kept_each(struct kept *k,
+	      int (*fn)(void *arg, struct kept *k, const char *network, const char *ifname),
+	      void *arg)
+{
+	struct dirent **names = NULL;
+	int n = scandirat(k->dir, ".", &names, NULL, alphasort), r = 0;
+
+	for (int i = 0; i < n; i++) {
+		if (!r)
+			r = visit(k, names[i]->d_name, fn, arg);
+		free(names[i]);
+	}
+	free(names);
+	return r;
 }
 
 int kept_read(const struct kept *k, json_t **ret, struct fl_error *err)
@@ -97,6 +162,8 @@ void kept_close(struct kept *k)
 {
 	if (k->dir < 0)
 		return;
+	/* One that was killed while it wrote. */
+	unlinkat(k->dir, TEMPORARY, 0);
 	rmdir(k->folder);
 	close(k->dir);
 	k->dir = -1;

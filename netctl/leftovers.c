@@ -384,9 +384,9 @@ static int free_lease(struct ctl *c, const struct leftover *l, struct fl_error *
 /* The plugins of what was kept are asked once more: foreign ones have their own state. */
 static int remove_kept(struct ctl *c, const struct leftover *l, struct fl_error *err)
 {
-	struct fl_endpoint ep = { .id = l->id };
-	struct attachment a = { &ep, &ep, 1 };
-	int r = runtime_detach(c, &a, err);
+	FL_AUTOJSON json_t *list = json_array();
+	int r = runtime_detach_unrecorded(c, l->id.container, l->id.network, l->id.ifname, true,
+					  list, err);
 
 	return r ? r : 1;
 }
@@ -412,7 +412,7 @@ int attachment_remove(struct ctl *c, const struct attachment *a, struct fl_error
 
 	if (r <= 0 || fl_alive_check(a->main))
 		return r < 0 ? r : 0;
-	r = runtime_detach(c, a, err);
+	r = runtime_detach(c, a, true, err);
 	return r ? r : 1;
 }
 

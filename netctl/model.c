@@ -84,10 +84,15 @@ static int compare_endpoints(const void *x, const void *y)
 	return r ? r : strcmp(a->id.driver, b->id.driver);
 }
 
-/* A chained plugin's record has no interface of its own. */
-static bool made_interface(const struct fl_endpoint *ep)
+/*
+ * Which of a chain's records tells most of the interface. The plugin that makes it chooses a MAC;
+ * those behind it only note the host's end and the addresses that they were given.
+ */
+static int rank(const struct fl_endpoint *ep)
 {
-	return *ep->link || ep->ifindex || *ep->shares;
+	if (!fl_mac_is_zero(&ep->mac) || *ep->shares)
+		return 3;
+	return ep->n_addrs ? 2 : *ep->link || ep->ifindex;
 }
 
 static int group(struct model *m)
@@ -99,7 +104,7 @@ static int group(struct model *m)
 
 		if (last && !compare_attachments(last->first, ep)) {
 			last->n++;
-			if (!made_interface(last->main) && made_interface(ep))
+			if (rank(ep) > rank(last->main))
 				last->main = ep;
 			continue;
 		}
@@ -195,17 +200,18 @@ const struct fl_endpoint *model_endpoint(const struct model *m, const struct fl_
 
 /* ---- finding ---- */
 
-enum match { MATCH_NO, MATCH_PREFIX, MATCH_EXACT };
+/* In the order in which they go before each other. */
+enum match { MATCH_NO, MATCH_PREFIX, MATCH_NAME, MATCH_ID };
 
 static enum match matches(const struct attachment *a, const char *container)
 {
 	const struct fl_endpoint *ep = a->main;
 
 	if (!container || !strcmp(ep->id.container, container))
-		return MATCH_EXACT;
+		return MATCH_ID;
 	for (size_t i = 0; i < a->n; i++)
 		if (!strcmp(a->first[i].name, container))
-			return MATCH_EXACT;
+			return MATCH_NAME;
 	/* As docker has it; one letter of an id is chance. */
 	return strlen(container) >= 2 && !strncmp(ep->id.container, container, strlen(container))
 		       ? MATCH_PREFIX
@@ -218,26 +224,31 @@ static bool within(const struct attachment *a, const char *network, const char *
 	       (!ifname || !strcmp(a->main->id.ifname, ifname));
 }
 
-/* How the container is found best; the id that a prefix stands for, where there is one only. */
-static enum match best_match(const struct model *m, const char *container, const char **ret_id,
-			     bool *ambiguous)
+/* How the container is found best, and two of those that are found so. */
+static enum match best_match(const struct model *m, const char *container, const char *ids[2])
 {
 	enum match best = MATCH_NO;
 
-	*ambiguous = false;
-	for (size_t i = 0; i < m->n_attachments; i++) {
+	for (size_t i = 0; i < m->n_attachments && container; i++) {
 		enum match now = matches(&m->attachments[i], container);
 		const char *id = m->attachments[i].main->id.container;
 
 		if (now > best) {
 			best = now;
-			*ret_id = id;
-			*ambiguous = false;
-		} else if (now && now == best && strcmp(id, *ret_id) != 0) {
-			*ambiguous = true;
+			ids[0] = id;
+			ids[1] = NULL;
+		} else if (now && now == best && strcmp(id, ids[0]) != 0) {
+			ids[1] = id;
 		}
 	}
-	return best;
+	return container ? best : MATCH_ID;
+}
+
+bool model_knows(const struct model *m, const char *word)
+{
+	const char *ids[2] = { NULL, NULL };
+
+	return best_match(m, word, ids) >= MATCH_NAME;
 }
 
 static int nothing_found(const struct model *m, const char *container, const char *network,
@@ -258,17 +269,19 @@ int model_find(const struct model *m, const char *container, const char *network
 	       const char *ifname, const struct attachment ***ret, size_t *n, struct fl_error *err)
 {
 	const struct attachment **found = calloc(m->n_attachments + 1, sizeof(*found));
-	const char *id = NULL;
-	bool ambiguous = false;
+	const char *ids[2] = { NULL, NULL };
 	enum match best;
 	size_t used = 0;
 
 	if (!found)
 		return fl_error_oom(err);
-	best = best_match(m, container, &id, &ambiguous);
-	if (best == MATCH_PREFIX && ambiguous) {
+	best = best_match(m, container, ids);
+	if (ids[1]) {
 		free(found);
-		return not_found(err, "%s: several containers have ids that begin so", container);
+		return not_found(
+			err, "%s: several containers %s, %s and %s among them; give the id",
+			container, best == MATCH_NAME ? "have this name" : "have ids that begin so",
+			ids[0], ids[1]);
 	}
 	for (size_t i = 0; best && i < m->n_attachments; i++)
 		if (matches(&m->attachments[i], container) == best &&

@@ -39,13 +39,16 @@ const struct fl_endpoint *model_endpoint(const struct model *m, const struct fl_
 const struct fl_network *model_network(const struct model *m, const struct fl_endpoint *ep);
 
 /*
- * Attachments of a container by its name, its id, or a prefix of the id that no other container
- * has; NULL for all. Narrowed to a network and an interface unless NULL. *n is how many there are,
- * *ret an array of pointers into the model (owned). None, and a prefix of several, are
- * EXIT_NOT_FOUND.
+ * Attachments of a container by what people call it: its id, else its name, else a prefix of the
+ * id; NULL for all. Narrowed to a network and an interface unless NULL. *n is how many there are,
+ * *ret an array of pointers into the model (owned). None, and a name or prefix of several
+ * containers, are EXIT_NOT_FOUND.
  */
 int model_find(const struct model *m, const char *container, const char *network,
 	       const char *ifname, const struct attachment ***ret, size_t *n, struct fl_error *err);
+
+/* Is there a container of just this id or name? */
+bool model_knows(const struct model *m, const char *word);
 
 /* What people call the container: its name, else the first twelve letters of its id. */
 const char *container_label(const struct fl_endpoint *ep, char *buf, size_t size);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 /* What a kubelet leaves on its node. */
@@ -38,6 +39,36 @@ int netfile_may_be_made(const struct ctl *c, const struct conflists *files, cons
 	return 0;
 }
 
+void netfile_bridge(const char *network, char *buf)
+{
+	uint32_t hash = 2166136261u;
+
+	if (strlen(network) <= IFNAMSIZ - 1 - 3) {
+		snprintf(buf, IFNAMSIZ, "fl-%s", network);
+		return;
+	}
+	for (const char *p = network; *p; p++)
+		hash = (hash ^ (uint8_t)*p) * 16777619u;
+	snprintf(buf, IFNAMSIZ, "fl-%.5s-%06x", network, hash & 0xffffff);
+}
+
+int netfile_lock(const struct ctl *c, int *ret, struct fl_error *err)
+{
+	FL_AUTOCLOSE int fd = -1;
+	char path[4400];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/", c->dir);
+	r = fl_make_parents(path, 0755, err);
+	if (r)
+		return r;
+	fd = open(c->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || flock(fd, LOCK_EX))
+		return fl_error_errno(err, errno, FL_ECODE_IO, "cannot lock %s", c->dir);
+	*ret = fl_take_fd(&fd);
+	return 0;
+}
+
 static int write_all(int fd, const json_t *list)
 {
 	if (json_dumpfd(list, fd, JSON_INDENT(2)) || write(fd, "\n", 1) != 1 || fsync(fd))
@@ -54,9 +85,6 @@ int netfile_write(const struct ctl *c, const char *network, const json_t *list, 
 	int r;
 
 	snprintf(path, size, "%s/" CONFLIST_PREFIX "%s.conflist", c->dir, network);
-	r = fl_make_parents(path, 0755, err);
-	if (r)
-		return r;
 	fd = open(c->dir, O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return fl_error_errno(err, errno, FL_ECODE_IO, "cannot write into %s", c->dir);

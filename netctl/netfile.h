@@ -11,6 +11,10 @@
  */
 int netfile_may_be_made(const struct ctl *c, const struct conflists *files, const char *network,
 			struct fl_error *err);
+/* "fl-NAME", and where that is too long a part of it and a number: IFNAMSIZ bytes. */
+void netfile_bridge(const char *network, char *buf);
+/* Makes the folder, and holds it: two networks at once would choose the same free subnet. */
+int netfile_lock(const struct ctl *c, int *ret, struct fl_error *err);
 /* Atomically; -EEXIST when there is one. `path` is filled. */
 int netfile_write(const struct ctl *c, const char *network, const json_t *list, char *path,
 		  size_t size, struct fl_error *err);

@@ -2,6 +2,7 @@
 /* network rm and prune: the configuration, and the bridge that nobody uses any more. */
 #include "netctl/attach.h"
 #include "netctl/conflist.h"
+#include "netctl/netfile.h"
 #include "netctl/out.h"
 #include "netctl/runtime.h"
 
@@ -32,7 +33,7 @@ static int detach_network(struct ctl *c, const struct model *m, const char *netw
 
 	for (size_t i = 0; i < m->n_attachments && !r; i++)
 		if (!strcmp(m->attachments[i].main->id.network, network))
-			r = runtime_detach(c, &m->attachments[i], err);
+			r = runtime_detach(c, &m->attachments[i], option_given(c, "force"), err);
 	return r;
 }
 
@@ -89,11 +90,14 @@ static int remove_bridge(struct ctl *c, const struct conflists *files, const str
 {
 	const char *bridge = json_string_value(fl_json_get(conflist_main(file), "bridge"));
 	struct use u = { .file = file };
+	char own[IFNAMSIZ];
 	struct fl_link link;
 	int r = ctl_host(c, err);
 
-	if (r || !bridge || strcmp(conflist_type(file), "bridge") != 0 ||
-	    named_by_another(files, file, bridge))
+	netfile_bridge(file->name, own);
+	/* One of another name was there before, or may have been. */
+	if (r || !bridge || strcmp(bridge, own) != 0 ||
+	    strcmp(conflist_type(file), "bridge") != 0 || named_by_another(files, file, bridge))
 		return r;
 	r = fl_link_find(c->host, bridge, &link, err);
 	if (r <= 0 || strcmp(link.kind, "bridge") != 0)
@@ -114,80 +118,123 @@ static int remove_bridge(struct ctl *c, const struct conflists *files, const str
 
 /* ---- rm ---- */
 
-static int remove_network(struct ctl *c, const struct model *m, const struct conflists *files,
-			  const char *network, struct fl_error *err)
+static int check_unused(struct ctl *c, const struct model *m, const char *network,
+			struct fl_error *err)
 {
-	const struct conflist *file;
 	size_t n = count(m, network);
-	char path[4400];
-	int r = conflists_get(files, c->dir, network, &file, err);
 
-	if (r)
-		return r;
-	if (!file->ours && !option_given(c, "force"))
-		return fl_error_set(err, EPERM, FL_ECODE_CONFLICT,
-				    "network %s: %s/%s is not netctl's; --force removes it all the "
-				    "same",
-				    network, c->dir, file->file);
-	if (n && !option_given(c, "force"))
-		return fl_error_set(err, EBUSY, FL_ECODE_CONFLICT,
-				    "network %s has %zu endpoint%s (%s%s); detach them, or --force "
-				    "does",
-				    network, n, n == 1 ? "" : "s",
-				    CONTAINER_LABEL(first_of(m, network)), n > 1 ? ", ..." : "");
-	r = detach_network(c, m, network, err);
+	if (!n || option_given(c, "force"))
+		return 0;
+	return fl_error_set(err, EBUSY, FL_ECODE_CONFLICT,
+			    "network %s has %zu endpoint%s (%s%s); detach them, or --force does",
+			    network, n, n == 1 ? "" : "s", CONTAINER_LABEL(first_of(m, network)),
+			    n > 1 ? ", ..." : "");
+}
+
+/* Under the file's lock nobody attaches by netctl; what did so before is seen. */
+static int remove_locked(struct ctl *c, const struct conflists *files, const struct conflist *file,
+			 struct fl_error *err)
+{
+	AUTOMODEL struct model m = { 0 };
+	char path[4400];
+	int r;
+
+	fl_store_close(fl_take_ptr(c->store));
+	r = model_read(c, &m, err);
+	if (!r)
+		r = check_unused(c, &m, file->name, err);
+	if (!r)
+		r = detach_network(c, &m, file->name, err);
 	if (r)
 		return r;
 	conflist_path(c->dir, file, path, sizeof(path));
 	if (unlink(path) && errno != ENOENT)
 		return fl_error_errno(err, errno, FL_ECODE_IO, "cannot remove %s", path);
-	say(c, "%s", network);
 	return file->ours ? remove_bridge(c, files, file, err) : 0;
+}
+
+static int remove_file(struct ctl *c, const struct conflists *files, const struct conflist *file,
+		       json_t *list, struct fl_error *err)
+{
+	FL_AUTOCLOSE int lock = -1;
+	int r;
+
+	if (!file->ours && !option_given(c, "force"))
+		return fl_error_set(err, EPERM, FL_ECODE_CONFLICT,
+				    "network %s: %s/%s is not netctl's; --force removes it all the "
+				    "same",
+				    file->name, c->dir, file->file);
+	r = conflist_lock(c->dir, file, true, &lock, err);
+	if (!r)
+		r = remove_locked(c, files, file, err);
+	if (r)
+		return r;
+	say(c, "%s", file->name);
+	return json_array_append_new(list, json_string(file->name)) ? fl_error_oom(err) : 0;
+}
+
+/* The first failure is what the verb ends with; the others are told. */
+static void note_failure(const struct ctl *c, const struct fl_error *e, struct fl_error *err)
+{
+	if (!err->err)
+		*err = *e;
+	else
+		remark(c, "%s", e->text);
 }
 
 static int run_rm(struct ctl *c, struct fl_error *err)
 {
 	AUTOCONFLISTS struct conflists files = { 0 };
-	AUTOMODEL struct model m = { 0 };
-	int r = conflists_read(c->dir, &files, err), first = 0;
+	FL_AUTOJSON json_t *list = json_array();
+	const struct conflist *file;
+	int r = conflists_read(c->dir, &files, err);
 
-	if (!r)
-		r = model_read(c, &m, err);
 	if (r)
 		return r;
 	for (int i = 0; i < c->argc; i++) {
 		struct fl_error e = { 0 };
 
-		r = remove_network(c, &m, &files, c->argv[i], &e);
-		if (r && !first) {
-			first = r;
-			*err = e;
-		} else if (r) {
-			remark(c, "%s", e.text);
-		}
+		r = conflists_get(&files, c->dir, c->argv[i], &file, &e);
+		if (!r)
+			r = remove_file(c, &files, file, list, &e);
+		if (r)
+			note_failure(c, &e, err);
 	}
-	return first;
+	return err->err || !c->json ? err->err : show_json(fl_take_ptr(list), err);
+}
+
+static bool is_prunable(const struct model *m, const struct conflists *files,
+			const struct conflist *f)
+{
+	/* One that another file hides from runtimes is not the network that the endpoints tell of.
+	 */
+	return f->json && f->ours && conflists_find(files, f->name) == f && !count(m, f->name);
 }
 
 static int run_prune(struct ctl *c, struct fl_error *err)
 {
 	AUTOCONFLISTS struct conflists files = { 0 };
+	FL_AUTOJSON json_t *list = json_array();
 	AUTOMODEL struct model m = { 0 };
 	int r = conflists_read(c->dir, &files, err);
 
 	if (!r)
 		r = model_read(c, &m, err);
 	for (size_t i = 0; !r && i < files.n; i++) {
-		const struct conflist *f = &files.v[i];
+		struct fl_error e = { 0 };
 
-		if (!f->json || !f->ours || count(&m, f->name))
+		if (!is_prunable(&m, &files, &files.v[i]))
 			continue;
-		if (option_given(c, "dry-run"))
-			say(c, "%s", f->name);
-		else
-			r = remove_network(c, &m, &files, f->name, err);
+		if (option_given(c, "dry-run")) {
+			say(c, "%s", files.v[i].name);
+			json_array_append_new(list, json_string(files.v[i].name));
+		} else if (remove_file(c, &files, &files.v[i], list, &e)) {
+			note_failure(c, &e, err);
+		}
 	}
-	return r;
+	if (r || err->err)
+		return r ? r : err->err;
+	return c->json ? show_json(fl_take_ptr(list), err) : 0;
 }
 
 static const struct option_spec rm_options[] = {
@@ -216,8 +263,10 @@ const struct command network_rm_command = {
 	.name = "network rm",
 	.args = "NETWORK...",
 	.about = "remove networks: the configuration, and the bridge that it made",
+	.json = "a list of the names of what was removed.",
 	.options = rm_options,
 	.examples = rm_examples,
+	.flags = COMMAND_READS,
 	.min = 1,
 	.max = -1,
 	.completes = "@network",
@@ -228,7 +277,9 @@ const struct command network_prune_command = {
 	.name = "network prune",
 	.args = "",
 	.about = "remove the networks of netctl that nobody is attached to",
+	.json = "a list of the names of what was removed, or would be.",
 	.options = prune_options,
 	.examples = prune_examples,
+	.flags = COMMAND_READS,
 	.run = run_prune,
 };

@@ -102,19 +102,23 @@ static int start(const struct ctl *c, const char *state, const char *container, 
 	return 0;
 }
 
-static int name_it(const struct ctl *c, const struct model *m, struct target *t,
-		   struct fl_error *err)
+static int name_it(struct ctl *c, const struct model *m, struct target *t, struct fl_error *err)
 {
-	FL_AUTOFREE const struct attachment **found = NULL;
 	const char *name = option_value(c, "name");
 	unsigned char bits[6];
-	size_t n;
 
-	if (name && !model_find(m, name, NULL, NULL, &found, &n, NULL))
-		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
-				    "a container %s is attached to network %s already; `netctl gc` "
-				    "takes away what is left of one that died",
-				    name, found[0]->main->id.network);
+	if (strchr(c->argv[0], ',') && (option_given(c, "publish") || option_given(c, "interface")))
+		return usage_error(err, "-p and --interface: expected one network, not %s",
+				   c->argv[0]);
+	for (size_t i = 0; name && i < m->n_attachments; i++) {
+		const struct fl_endpoint *ep = m->attachments[i].main;
+
+		if ((!strcmp(ep->id.container, name) || !strcmp(ep->name, name)) &&
+		    !runtime_is_gone(c, ep))
+			return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
+					    "a container %s is attached to network %s already",
+					    name, ep->id.network);
+	}
 	if (name && !fl_name_valid(name, FL_NAME_MAX))
 		return usage_error(err, "--name: expected letters, digits, '_', '.', '-'");
 	if (name) {
@@ -138,12 +142,9 @@ static int attach_networks(struct ctl *c, const struct model *m, const struct ta
 
 	while (!r && (network = strsep(&next, ","))) {
 		FL_AUTOJSON json_t *result = NULL;
+		char ifname[IFNAMSIZ];
 
-		r = attach_target(c, m, network, t, &result, err);
-		/* Ports and a name of the interface are the first network's. */
-		if (!r && next && (option_given(c, "publish") || option_given(c, "interface")))
-			r = usage_error(err, "-p and --interface: expected one network, not %s",
-					c->argv[0]);
+		r = attach_target(c, m, network, t, &result, ifname, err);
 	}
 	return r;
 }
@@ -151,8 +152,10 @@ static int attach_networks(struct ctl *c, const struct model *m, const struct ta
 static int run(struct ctl *c, struct fl_error *err)
 {
 	AUTOMODEL struct model m = { 0 };
+	FL_AUTOJSON json_t *list = json_array();
 	struct fl_error quiet = { 0 };
-	struct target t = { 0 };
+	struct target t = { .at = NULL };
+	size_t n;
 	char state[4096];
 	pid_t pid = -1;
 	int go = -1, r = model_read(c, &m, err);
@@ -176,8 +179,7 @@ static int run(struct ctl *c, struct fl_error *err)
 	c->status = sandbox_wait(pid);
 	fl_store_close(fl_take_ptr(c->store));
 	c->quiet = true;
-	if (detach_all(c, t.container, NULL, NULL, NULL, &quiet) &&
-	    quiet.code != FL_ECODE_UNKNOWN_CONTAINER && !r)
+	if (detach_all(c, t.container, NULL, NULL, list, &n, &quiet) && !r)
 		r = fl_error_set(err, quiet.err, quiet.code, "%s", quiet.text);
 	return r;
 }

@@ -4,10 +4,12 @@
 
 #include "base/strbuf.h"
 #include "netctl/attach.h"
+#include "netctl/text.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -120,7 +122,7 @@ static int run_exec(struct ctl *c, struct fl_error *err)
 	if (!r)
 		r = target_resolve(c, &m, c->argv[0], &t, err);
 	if (!r)
-		r = fl_netns_open(t.netns, &c->self, &ns, err);
+		r = target_open(c, &t, &ns, err);
 	if (!r)
 		r = fl_netns_enter(&ns, err);
 	if (!r)
@@ -136,33 +138,38 @@ static int run_exec(struct ctl *c, struct fl_error *err)
 
 /* ---- ls ---- */
 
-static json_t *row_of(const char *name, const char *path)
+static json_t *row_of(json_t *rows, const char *name, const char *path)
 {
-	return json_pack("{ss ss s[] s[]}", "name", name, "path", path, "networks", "addresses");
-}
+	json_t *row =
+		json_pack("{ss ss s[] s[]}", "name", name, "path", path, "networks", "addresses");
 
-static json_t *row_named(json_t *rows, json_t *index, const char *name, const char *path)
-{
-	json_t *row = json_object_get(index, name);
-
-	if (row)
-		return row;
-	row = row_of(name, path);
-	json_object_set(index, name, row);
 	json_array_append_new(rows, row);
 	return row;
 }
 
-static void add_named(json_t *rows, json_t *index)
+/* Under which a sandbox's row is found again: namespaces by what they are, not by their names. */
+static const char *key_of(uint64_t cookie, uint64_t ino, char *buf, size_t size)
+{
+	snprintf(buf, size, "%" PRIu64 "/%" PRIu64, cookie, cookie ? 0 : ino);
+	return buf;
+}
+#define KEY(cookie, ino) key_of(cookie, ino, (char[48]){ 0 }, 48)
+
+static void add_named(struct ctl *c, json_t *rows, json_t *index)
 {
 	struct dirent **names = NULL;
 	int n = scandir(FL_NETNS_RUN_DIR, &names, NULL, alphasort);
 	char path[300];
 
 	for (int i = 0; i < n; i++) {
+		FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
+
+		snprintf(path, sizeof(path), FL_NETNS_RUN_DIR "/%s", names[i]->d_name);
 		if (names[i]->d_name[0] != '.') {
-			snprintf(path, sizeof(path), FL_NETNS_RUN_DIR "/%s", names[i]->d_name);
-			row_named(rows, index, names[i]->d_name, path);
+			json_t *row = row_of(rows, clean_text(names[i]->d_name), path);
+
+			if (!fl_netns_open(path, &c->self, &ns, NULL))
+				json_object_set(index, KEY(ns.cookie, ns.ino), row);
 		}
 		free(names[i]);
 	}
@@ -172,10 +179,15 @@ static void add_named(json_t *rows, json_t *index)
 static void add_attachment(json_t *rows, json_t *index, const struct attachment *a)
 {
 	const struct fl_endpoint *ep = a->main;
-	json_t *row = row_named(rows, index, ep->id.container, ep->netns);
+	const char *key = KEY(ep->cookie, ep->ino);
+	json_t *row = json_object_get(index, key);
 
-	if (*ep->name && strcmp(ep->name, ep->id.container) != 0)
-		json_object_set_new(row, "container", json_string(ep->name));
+	if (!row) {
+		row = row_of(rows, ep->id.container, ep->netns);
+		json_object_set(index, key, row);
+	}
+	if (strcmp(CONTAINER_LABEL(ep), json_string_value(json_object_get(row, "name"))) != 0)
+		json_object_set_new(row, "container", json_string(CONTAINER_LABEL(ep)));
 	json_array_append_new(json_object_get(row, "networks"), json_string(ep->id.network));
 	for (uint32_t i = 0; i < ep->n_addrs; i++)
 		json_array_append_new(json_object_get(row, "addresses"),
@@ -186,7 +198,7 @@ static int run_ls(struct ctl *c, struct fl_error *err)
 {
 	static const struct column columns[] = {
 		{ "SANDBOX", "name", COLUMN_TRUNC, NULL },
-		{ "NAME", "container", COLUMN_WIDE, NULL },
+		{ "CONTAINER", "container", COLUMN_WIDE, NULL },
 		{ "NETWORKS", "networks", COLUMN_WRAP, NULL },
 		{ "ADDRESSES", "addresses", COLUMN_WRAP, NULL },
 		{ "PATH", "path", COLUMN_TRUNC, NULL },
@@ -197,10 +209,12 @@ static int run_ls(struct ctl *c, struct fl_error *err)
 	json_t *rows;
 	int r = model_read(c, &m, err);
 
+	if (!r)
+		r = ctl_self(c, err);
 	if (r)
 		return r;
 	rows = json_array();
-	add_named(rows, index);
+	add_named(c, rows, index);
 	for (size_t i = 0; i < m.n_attachments; i++)
 		add_attachment(rows, index, &m.attachments[i]);
 	return show_list(c, rows, columns, err);
@@ -248,32 +262,78 @@ static int run_create(struct ctl *c, struct fl_error *err)
 	return r;
 }
 
-static int run_rm(struct ctl *c, struct fl_error *err)
+/* Whoever has it for a sandbox, by whatever id; a runtime's container only by force. */
+static int detach_owners(struct ctl *c, const char *name, const char *path, json_t *list,
+			 struct fl_error *err)
+{
+	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
+	const struct attachment *owner;
+	size_t n;
+	int r = 0;
+
+	/* A file that keeps no namespace has no owner. */
+	while (!r && !fl_netns_open(path, &c->self, &ns, NULL)) {
+		AUTOMODEL struct model m = { 0 };
+
+		r = model_read(c, &m, err);
+		owner = r ? NULL : target_owner(&m, &ns, name);
+		fl_netns_close(&ns);
+		if (!owner)
+			break;
+		if (owner->main->origin != FL_ORIGIN_NETCTL && !option_given(c, "force"))
+			return fl_error_set(err, EBUSY, FL_ECODE_CONFLICT,
+					    "%s is the sandbox of container %s, which a runtime "
+					    "attached; remove it there, or --force",
+					    name, CONTAINER_LABEL(owner->main));
+		r = detach_all(c, owner->main->id.container, NULL, NULL, list, &n, err);
+		fl_store_close(fl_take_ptr(c->store));
+	}
+	/* What it was attached to by plugins that keep no record. */
+	return r ? r : detach_all(c, name, NULL, NULL, list, &n, err);
+}
+
+static int remove_one(struct ctl *c, const char *name, json_t *list, struct fl_error *err)
 {
 	char path[256];
-	int r = 0, first = 0;
+	int r = path_of(name, path, sizeof(path), err);
 
+	if (!r && access(path, F_OK))
+		r = not_found(err, "%s: no such namespace in " FL_NETNS_RUN_DIR, name);
+	if (!r)
+		r = detach_owners(c, name, path, list, err);
+	if (!r)
+		r = fl_netns_remove(path, err);
+	if (!r)
+		say(c, "%s", name);
+	return r;
+}
+
+static int run_rm(struct ctl *c, struct fl_error *err)
+{
+	FL_AUTOJSON json_t *list = json_array();
+	int r = ctl_self(c, err), first = 0;
+
+	if (r)
+		return r;
 	for (int i = 0; i < c->argc; i++) {
 		struct fl_error e = { 0 };
 
-		r = path_of(c->argv[i], path, sizeof(path), &e);
-		if (!r && access(path, F_OK))
-			r = not_found(&e, "%s: no such namespace in " FL_NETNS_RUN_DIR, c->argv[i]);
-		if (!r) {
-			r = detach_all(c, c->argv[i], NULL, NULL, NULL, &e);
-			r = r == -ENOENT && e.code == FL_ECODE_UNKNOWN_CONTAINER ? 0 : r;
-		}
-		if (!r)
-			r = fl_netns_remove(path, &e);
-		if (!r)
-			say(c, "%s", c->argv[i]);
+		r = remove_one(c, c->argv[i], list, &e);
 		if (r && !first) {
 			*err = e;
 			first = r;
+		} else if (r) {
+			remark(c, "%s", e.text);
 		}
 	}
-	return first;
+	return first || !c->json ? first : show_json(fl_take_ptr(list), err);
 }
+
+static const struct option_spec rm_options[] = {
+	{ "force", 'f', NULL, "also a runtime's sandbox, and whatever a foreign plugin's DEL says",
+	  NULL },
+	{ 0 },
+};
 
 static const struct example ls_examples[] = {
 	{ "netctl sandbox ls", "named namespaces and the sandboxes of containers" },
@@ -322,7 +382,10 @@ const struct command sandbox_rm_command = {
 	.name = "sandbox rm",
 	.args = "NAME...",
 	.about = "take named namespaces off their networks and remove them",
+	.json = "a list of what was detached: container, network, interface.",
+	.options = rm_options,
 	.examples = rm_examples,
+	.flags = COMMAND_READS,
 	.min = 1,
 	.max = -1,
 	.completes = "@netns",

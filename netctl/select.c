@@ -10,20 +10,20 @@ static void mark(const struct model *m, const struct attachment **found, size_t 
 		chosen[found[i] - m->attachments] = true;
 }
 
+/* A container's own name, a network's name, the beginning of a container's id: in this order. */
 static int choose(const struct model *m, const char *word, bool *chosen, struct fl_error *err)
 {
 	FL_AUTOFREE const struct attachment **found = NULL;
-	struct fl_error quiet = { 0 };
+	bool container = model_knows(m, word);
 	size_t n = 0;
-	int r = model_find(m, word, NULL, NULL, &found, &n, err);
+	int r = container ? -ENOENT : model_find(m, NULL, word, NULL, &found, &n, NULL);
 
-	if (r == -ENOENT && !model_find(m, NULL, word, NULL, &found, &n, &quiet))
-		r = 0;
-	else if (r == -ENOENT && !strstr(err->text, "several"))
-		return not_found(err, "%s: no container and no network of this name is attached",
-				 word);
+	if (r == -ENOENT)
+		r = model_find(m, word, NULL, NULL, &found, &n, err);
 	if (!r)
 		mark(m, found, n, chosen);
+	else if (r == -ENOENT && !container && !strstr(err->text, "several"))
+		not_found(err, "%s: no container and no network of this name is attached", word);
 	return r;
 }
 

@@ -6,16 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-static int check_id(const char *id, struct fl_error *err)
-{
-	if (fl_name_valid(id, FL_NAME_MAX))
-		return 0;
-	return usage_error(err,
-			   "%.64s: cannot be a container's id: expected a letter or digit, then "
-			   "letters, digits, '_', '.', '-'; give one by --id",
-			   id);
-}
-
 static bool is_number(const char *s)
 {
 	return *s && strspn(s, "0123456789") == strlen(s) && strlen(s) < 10;
@@ -35,14 +25,48 @@ static int by_path(const char *path, struct target *t, struct fl_error *err)
 		snprintf(t->container, sizeof(t->container), "pid-%u", n);
 	else
 		fl_strcpy(t->container, sizeof(t->container), base);
-	return check_id(t->container, err);
+	return 0;
 }
 
 static void by_attachment(const struct attachment *a, struct target *t)
 {
 	fl_strcpy(t->container, sizeof(t->container), a->main->id.container);
 	fl_strcpy(t->netns, sizeof(t->netns), a->main->netns);
-	t->known = true;
+	t->at = a;
+}
+
+const struct attachment *target_owner(const struct model *m, const struct fl_netns *ns,
+				      const char *id)
+{
+	const struct attachment *found = NULL;
+
+	for (size_t i = 0; i < m->n_attachments; i++) {
+		const struct attachment *a = &m->attachments[i];
+		struct fl_netns recorded = { -1, a->main->cookie, a->main->dev, a->main->ino };
+
+		if (!fl_netns_same(&recorded, ns))
+			continue;
+		if (!strcmp(a->main->id.container, id))
+			return a;
+		if (!found || (*found->main->shares && !*a->main->shares))
+			found = a;
+	}
+	return found;
+}
+
+/* A namespace that a container has, found by another name of it. */
+static void recognise(struct ctl *c, const struct model *m, struct target *t)
+{
+	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
+	const struct attachment *owner;
+
+	if (ctl_self(c, NULL) || fl_netns_open(t->netns, &c->self, &ns, NULL))
+		return;
+	owner = target_owner(m, &ns, t->container);
+	if (!owner)
+		return;
+	fl_strcpy(t->container, sizeof(t->container), owner->main->id.container);
+	t->at = owner;
 }
 
 static bool is_namespace(const char *name, char *path, size_t size)
@@ -52,72 +76,106 @@ static bool is_namespace(const char *name, char *path, size_t size)
 	       !access(path, F_OK);
 }
 
+/* A container's name that is another one's namespace too must not be guessed at. */
+static int by_container(struct ctl *c, const struct model *m, const char *word, struct target *t,
+			struct fl_error *err)
+{
+	FL_AUTOFREE const struct attachment **found = NULL;
+	struct target other = { .at = NULL };
+	size_t n = 0;
+	int r = model_find(m, word, NULL, NULL, &found, &n, err);
+
+	if (r)
+		return r;
+	by_attachment(found[0], t);
+	if (!strcmp(t->container, word) || !is_namespace(word, other.netns, sizeof(other.netns)))
+		return 0;
+	recognise(c, m, &other);
+	if (!strcmp(other.container, t->container))
+		return 0;
+	return not_found(err,
+			 "%s is the name of container %s, and of another namespace; say %s "
+			 "or " FL_NETNS_RUN_DIR "/%s",
+			 word, t->container, t->container, word);
+}
+
+static int by_namespace(struct ctl *c, const struct model *m, const char *id, struct target *t)
+{
+	fl_strcpy(t->container, sizeof(t->container), id);
+	recognise(c, m, t);
+	return 0;
+}
+
+static int by_pid(struct ctl *c, const struct model *m, const char *pid, struct target *t,
+		  struct fl_error *err)
+{
+	char id[32];
+
+	snprintf(t->netns, sizeof(t->netns), "/proc/%s/ns/net", pid);
+	if (access(t->netns, F_OK))
+		return not_found(err, "%s: no such process", pid);
+	snprintf(id, sizeof(id), "pid-%s", pid);
+	return by_namespace(c, m, id, t);
+}
+
+static int by_prefix(const struct model *m, const char *word, struct target *t,
+		     struct fl_error *err)
+{
+	FL_AUTOFREE const struct attachment **found = NULL;
+	struct fl_error why = { 0 };
+	size_t n = 0;
+	int r = model_find(m, word, NULL, NULL, &found, &n, &why);
+
+	if (!r) {
+		by_attachment(found[0], t);
+		return 0;
+	}
+	if (strstr(why.text, "several"))
+		return not_found(err, "%s", why.text);
+	return not_found(err,
+			 "%s: no attached container, no namespace in " FL_NETNS_RUN_DIR
+			 ", no process; `netctl sandbox create %s` makes a namespace",
+			 word, word);
+}
+
 int target_resolve(struct ctl *c, const struct model *m, const char *word, struct target *ret,
 		   struct fl_error *err)
 {
-	FL_AUTOFREE const struct attachment **found = NULL;
-	struct target t = { .known = false };
-	size_t n = 0;
+	struct target t = { .at = NULL };
 	int r;
 
-	(void)c;
 	if (strchr(word, '/')) {
 		r = by_path(word, &t, err);
-	} else if (!model_find(m, word, NULL, NULL, &found, &n, NULL)) {
-		by_attachment(found[0], &t);
-		r = 0;
+		if (!r)
+			recognise(c, m, &t);
+	} else if (model_knows(m, word)) {
+		r = by_container(c, m, word, &t, err);
 	} else if (is_namespace(word, t.netns, sizeof(t.netns))) {
-		fl_strcpy(t.container, sizeof(t.container), word);
-		r = check_id(word, err);
+		r = by_namespace(c, m, word, &t);
 	} else if (is_number(word)) {
-		snprintf(t.netns, sizeof(t.netns), "/proc/%s/ns/net", word);
-		snprintf(t.container, sizeof(t.container), "pid-%s", word);
-		r = access(t.netns, F_OK) ? not_found(err, "%s: no such process", word) : 0;
+		r = by_pid(c, m, word, &t, err);
 	} else {
-		r = not_found(err,
-			      "%s: no attached container, no namespace in " FL_NETNS_RUN_DIR
-			      ", no process; `netctl sandbox create %s` makes a namespace",
-			      word, word);
+		r = by_prefix(m, word, &t, err);
 	}
 	if (!r)
 		*ret = t;
 	return r;
 }
 
-static bool is_recorded(const struct model *m, const struct target *t, const char *ifname)
+int target_open(struct ctl *c, const struct target *t, struct fl_netns *ret, struct fl_error *err)
 {
-	for (size_t i = 0; i < m->n_attachments; i++)
-		if (!strcmp(m->attachments[i].main->id.container, t->container) &&
-		    !strcmp(m->attachments[i].main->id.ifname, ifname))
-			return true;
-	return false;
-}
-
-int target_free_interface(struct ctl *c, const struct model *m, const struct target *t, char *ret,
-			  struct fl_error *err)
-{
-	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
-	FL_AUTONL struct fl_nl *nl = NULL;
-	char name[IFNAMSIZ];
-	struct fl_link link;
 	int r = ctl_self(c, err);
 
-	if (!r)
-		r = fl_netns_open(t->netns, &c->self, &ns, err);
-	if (!r)
-		r = ctl_nl_in(c, &ns, &nl, err);
-	for (unsigned i = 0; !r && i < 1000; i++) {
-		snprintf(name, sizeof(name), "eth%u", i);
-		if (is_recorded(m, t, name))
-			continue;
-		r = fl_link_find(nl, name, &link, err);
-		if (!r) {
-			memcpy(ret, name, sizeof(name));
-			return 0;
-		}
-		r = r > 0 ? 0 : r;
-	}
-	return r ? r
-		 : fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
-				"%s: no free interface name; give one by --interface", t->netns);
+	if (r)
+		return r;
+	if (!t->at)
+		return fl_netns_open(t->netns, &c->self, ret, err);
+	r = ctl_sandbox(c, t->at->main, ret, NULL, err);
+	if (r != -ENOENT)
+		return r;
+	return not_found(
+		err,
+		"the sandbox of container %s is gone: %s leads nowhere, or to another one; "
+		"`netctl gc` takes away what is left",
+		t->container, *t->netns ? t->netns : "no path");
 }

@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 
 int fl_netns_unshare(struct fl_error *err)
 {
@@ -48,19 +51,35 @@ static int bind_new(const char *path, const struct fl_netns *self, struct fl_err
 	return b ? fl_error_set(err, b, back.code, "%s", back.text) : r;
 }
 
+static bool keeps_namespace(const char *path)
+{
+	struct statfs fs;
+
+	return !statfs(path, &fs) && fs.f_type == NSFS_MAGIC;
+}
+
+/*
+ * The file is held while it is decided what it is: one that keeps nothing was left by somebody who
+ * was killed between making it and mounting over it.
+ */
 int fl_netns_create(const char *path, const struct fl_netns *self, struct fl_error *err)
 {
+	FL_AUTOCLOSE int fd = -1;
 	char folder[4096];
-	int r, fd;
+	int r;
 
 	snprintf(folder, sizeof(folder), "%s", path);
 	r = prepare(dirname(folder), err);
 	if (r)
 		return r;
-	fd = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0);
-	if (fd < 0)
+	if (keeps_namespace(path))
+		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
+				    "%s is there already; choose another name, or remove it", path);
+	fd = open(path, O_RDONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0);
+	if (fd < 0 || flock(fd, LOCK_EX))
 		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "%s", path);
-	close(fd);
+	if (keeps_namespace(path))
+		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT, "%s was made just now", path);
 	r = bind_new(path, self, err);
 	if (r)
 		unlink(path);

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-static int find(const char *path, const char *type, char *buf, size_t size, struct fl_error *err)
+int fl_plugin_find(const char *path, const char *type, char *buf, size_t size, struct fl_error *err)
 {
 	struct stat st;
 
@@ -60,7 +60,7 @@ int fl_plugin_execute(const char *path, const char *type, const char *command, c
 	if (!text)
 		return fl_error_oom(err);
 	snprintf(setting, sizeof(setting), "CNI_COMMAND=%s", command);
-	r = find(path, type, file, sizeof(file), err);
+	r = fl_plugin_find(path, type, file, sizeof(file), err);
 	if (!r)
 		r = fl_execute((const char *[]){ file, NULL }, setting, text, &out, &status, err);
 	if (r)

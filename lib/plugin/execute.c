@@ -31,10 +31,24 @@ static char **environment(const char *setting)
 	return env;
 }
 
+/* What this process blocks or ignores is no concern of the program's. */
+static void clear_signals(posix_spawnattr_t *attr)
+{
+	sigset_t none, all;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	posix_spawnattr_init(attr);
+	posix_spawnattr_setsigmask(attr, &none);
+	posix_spawnattr_setsigdefault(attr, &all);
+	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
 static int spawn(const char *const *argv, const char *setting, int in, int out, pid_t *ret,
 		 struct fl_error *err)
 {
 	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
 	char **env = environment(setting);
 	int r;
 
@@ -45,7 +59,9 @@ static int spawn(const char *const *argv, const char *setting, int in, int out, 
 	posix_spawn_file_actions_adddup2(&actions, out, 1);
 	/* LMDB opens its file without O_CLOEXEC. */
 	posix_spawn_file_actions_addclosefrom_np(&actions, 3);
-	r = posix_spawn(ret, argv[0], &actions, NULL, (char *const *)argv, env);
+	clear_signals(&attr);
+	r = posix_spawn(ret, argv[0], &actions, &attr, (char *const *)argv, env);
+	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
 	free(env);
 	return r ? fl_error_errno(err, r, FL_ECODE_IO, "cannot run %s", argv[0]) : 0;

@@ -13,6 +13,9 @@
  */
 int fl_execute(const char *const *argv, const char *setting, const char *input,
 	       struct fl_strbuf *out, int *ret_status, struct fl_error *err);
+/* The executable of a plugin: FL_ECODE_CONFIG where there is none of that name in `path`. */
+int fl_plugin_find(const char *path, const char *type, char *buf, size_t size,
+		   struct fl_error *err);
 /*
  * Executes the plugin `type` of `path` (folders, separated by ':') with this process's environment
  * and CNI_COMMAND. stdout is returned as JSON (NULL when empty; `ret` may be NULL). -EIO with code,
