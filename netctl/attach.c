@@ -183,6 +183,41 @@ static bool chooses_port(const struct ctl *c)
 	return false;
 }
 
+/* Says what else the word is, or how there would be such a network. */
+static int no_network(const struct ctl *c, const struct model *m, const char *network,
+		      struct fl_error *err)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), FL_NETNS_RUN_DIR "/%.250s", network);
+	if (model_knows(m, network) || (!strchr(network, '/') && !access(path, F_OK)))
+		return not_found(err,
+				 "%s is a sandbox and no network; the network comes first: netctl "
+				 "attach NETWORK %s",
+				 network, network);
+	if (strchr(network, ','))
+		return not_found(err, "%s: expected one network; attach to each by itself",
+				 network);
+	if (!strstr(err->text, "did you mean") && fl_name_valid(network, FL_NAME_MAX))
+		fl_error_set(err, ENOENT, FL_ECODE_UNKNOWN_CONTAINER,
+			     "%s: no such network in %s; `netctl network create %s` makes one",
+			     network, c->dir, network);
+	return -ENOENT;
+}
+
+/* Nothing gets in: what docker and podman say by silence. */
+static int refuse_internal(const struct attach *a, const json_t *args, struct fl_error *err)
+{
+	if (!json_object_get(args, "portMappings") ||
+	    !json_is_true(fl_json_get(conflist_main(a->net), "internal")))
+		return 0;
+	return fl_error_set(
+		err, EINVAL, FL_ECODE_CONFIG,
+		"network %s is internal: nothing is published there; attach without -p, "
+		"or to a network that is not",
+		a->net->name);
+}
+
 static int attach_locked(struct ctl *c, struct attach *a, const struct conflists *files,
 			 const char *network, json_t **ret_result, char *ret_ifname,
 			 struct fl_error *err)
@@ -197,6 +232,8 @@ static int attach_locked(struct ctl *c, struct attach *a, const struct conflists
 		r = kept_lock_all(c, &ports, err);
 	if (!r)
 		r = attach_arguments(c, &args, err);
+	if (!r)
+		r = refuse_internal(a, args, err);
 	a->capabilities = args;
 	return r ? r : runtime_attach(c, a, ret_result, ret_ifname, err);
 }
@@ -220,6 +257,10 @@ int attach_target(struct ctl *c, const struct model *m, const char *network, con
 				   "then letters, digits, '_', '.', '-'; give one by --id",
 				   t->container);
 	r = conflists_read(c->dir, &files, err);
+	if (!r && !conflists_find(&files, network)) {
+		conflists_get(&files, c->dir, network, &a.net, err);
+		return no_network(c, m, network, err);
+	}
 	if (!r)
 		r = target_open(c, t, &ns, err);
 	if (!r && fl_netns_same(&ns, &c->self))
@@ -297,6 +338,13 @@ int attach_show(struct ctl *c, const char *network, const struct target *t, json
 	return 0;
 }
 
+static bool is_network(const struct ctl *c, const char *word)
+{
+	AUTOCONFLISTS struct conflists files = { 0 };
+
+	return !conflists_read(c->dir, &files, NULL) && conflists_find(&files, word);
+}
+
 static int attach_words(struct ctl *c, const char *network, const char *word, struct fl_error *err)
 {
 	AUTOMODEL struct model m = { 0 };
@@ -308,6 +356,11 @@ static int attach_words(struct ctl *c, const char *network, const char *word, st
 
 	if (!r)
 		r = target_resolve(c, &m, word, &t, err);
+	if (r == -ENOENT && is_network(c, word))
+		return not_found(err,
+				 "%s is a network and no sandbox; the network comes first: netctl "
+				 "%s %s %s",
+				 word, c->command->name, word, network);
 	if (!r && id)
 		fl_strcpy(t.container, sizeof(t.container), id);
 	if (!r)
@@ -389,6 +442,9 @@ static int run_detach(struct ctl *c, struct fl_error *err)
 	if (strstr(unknown.text, "several") || strstr(unknown.text, "another namespace"))
 		return not_found(err, "%s", unknown.text);
 	r = detach_all(c, t.container, network, option_value(c, "interface"), list, &n, err);
+	if (!r && !n && is_network(c, word) && !is_network(c, network))
+		return not_found(err, "%s is a network; it comes first: netctl %s %s %s", word,
+				 c->command->name, word, network);
 	if (!r && !n)
 		return not_found(err, "%s is not attached to network %s", word, network);
 	return r || !c->json ? r : show_json(fl_take_ptr(list), err);

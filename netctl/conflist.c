@@ -175,8 +175,7 @@ int conflists_get(const struct conflists *l, const char *dir, const char *name,
 	if (n.best)
 		return not_found(err, "%s: no such network in %s; did you mean %s?", name, dir,
 				 n.best);
-	return not_found(err, "%s: no such network in %s; `netctl network create %s` makes one",
-			 name, dir, name);
+	return not_found(err, "%s: no such network in %s", name, dir);
 }
 
 json_t *conflist_main(const struct conflist *l)

@@ -2,6 +2,7 @@
 /* Records whose containers are gone, interfaces that are gone, leases. */
 #include "netctl/doctor.h"
 
+#include "netctl/runtime.h"
 #include "store/leases.h"
 
 #include <errno.h>
@@ -64,13 +65,36 @@ static void check_inside(struct doctor *d, const struct fl_endpoint *ep)
 	remedy(f, "attach the container again; --repair frees its addresses and ports");
 }
 
+/*
+ * A namespace outlives its file as long as a program runs in it: all is well for that, but nobody
+ * finds the way in, and a new namespace under the old name is another one.
+ */
+static void check_path(struct doctor *d, const struct fl_endpoint *ep)
+{
+	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
+	struct finding *f;
+
+	if (!*ep->netns || *ep->shares || ep->state != FL_STATE_READY ||
+	    ctl_sandbox(d->c, ep, &ns, NULL, NULL) != -ENOENT || runtime_is_gone(d->c, ep))
+		return;
+	f = find(
+		d, "path-lost", SEVERITY_WARNING, ENDPOINT_OBJECT(ep),
+		"%s leads nowhere, or to another namespace, though the sandbox lives: a program in "
+		"it keeps it",
+		ep->netns);
+	remedy(f, "end the program, then netctl gc; or netctl detach %s %s", ep->id.network,
+	       ep->id.container);
+}
+
 int check_records(struct doctor *d, struct fl_error *err)
 {
 	(void)err;
 	for (size_t i = 0; i < d->left.n; i++)
 		tell_leftover(d, &d->left.v[i]);
-	for (size_t i = 0; i < d->m.n_attachments; i++)
+	for (size_t i = 0; i < d->m.n_attachments; i++) {
 		check_inside(d, d->m.attachments[i].main);
+		check_path(d, d->m.attachments[i].main);
+	}
 	return 0;
 }
 

@@ -60,12 +60,10 @@ static int child(const struct ctl *c, const struct link_up *l, const char *state
 		r = sandbox_loopback(&e);
 	if (r)
 		return complain(&e);
-	if (hostname && (unshare(CLONE_NEWUTS) || sethostname(hostname, strlen(hostname))))
-		fprintf(stderr, "note: cannot set the host name: %s\n", strerror(errno));
 	if (!tell(l->ready) || !told(l->go))
 		return EXIT_RUN;
 	sandbox_hold_signals(false);
-	if (sandbox_enter_files(state, container, &e))
+	if (sandbox_enter_files(state, container, hostname, &e))
 		return complain(&e);
 	return sandbox_execute(c->argv + 1);
 }
@@ -132,6 +130,19 @@ static int name_it(struct ctl *c, const struct model *m, struct target *t, struc
 	return 0;
 }
 
+/* Where a free host port was asked for, somebody wants to know which. stdout is the command's. */
+static void tell_chosen(const json_t *result)
+{
+	const json_t *p;
+	size_t i;
+
+	json_array_foreach(json_object_get(result, "portMappings"), i, p)
+		fprintf(stderr, "%lld/%s -> %lld\n",
+			(long long)json_integer_value(json_object_get(p, "containerPort")),
+			json_string_value(json_object_get(p, "protocol")),
+			(long long)json_integer_value(json_object_get(p, "hostPort")));
+}
+
 /* `run front,back` attaches to both. */
 static int attach_networks(struct ctl *c, const struct model *m, const struct target *t,
 			   struct fl_error *err)
@@ -145,6 +156,8 @@ static int attach_networks(struct ctl *c, const struct model *m, const struct ta
 		char ifname[IFNAMSIZ];
 
 		r = attach_target(c, m, network, t, &result, ifname, err);
+		if (!r && !c->quiet)
+			tell_chosen(result);
 	}
 	return r;
 }
@@ -202,7 +215,7 @@ const struct command run_command = {
 	.args = "NETWORK[,NETWORK...] [--] COMMAND [ARG...]",
 	.about = "run a command in a sandbox of its own on a network",
 	.text = "The sandbox is made for the command and goes with it. The command has the "
-		"sandbox's network, and its resolv.conf and hosts in place of the host's; "
+		"sandbox's network, host name, resolv.conf and hosts in place of the host's; "
 		"everything else is the host's. Exit status: the command's; 125 when netctl "
 		"failed, "
 		"126 when the command cannot be executed, 127 when there is none.",

@@ -211,10 +211,11 @@ static int refuse_second(struct ctl *c, const struct attach *a, struct fl_error 
 
 	if (r <= 0)
 		return r;
-	return fl_error_set(
-		err, EEXIST, FL_ECODE_CONFLICT,
-		"%s is on network %s already, by %s; --interface NAME makes another one",
-		a->container, a->net->name, s.found);
+	return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
+			    "%s is on network %s already, by %s; ports, names and addresses are "
+			    "fixed when it is "
+			    "attached: detach it first (or --interface NAME for another interface)",
+			    a->container, a->net->name, s.found);
 }
 
 /* 1: recorded, or there in the sandbox, whoever made it. */

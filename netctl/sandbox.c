@@ -41,7 +41,26 @@ static int bind_file(const char *folder, const char *name, const char *over, str
 	return 0;
 }
 
-int sandbox_enter_files(const char *state, const char *container, struct fl_error *err)
+/*
+ * The name that the sandbox's hosts file has an address for: whoever asks for his own address would
+ * wait for the name server otherwise.
+ */
+static void set_hostname(const char *folder, const char *otherwise)
+{
+	char path[4096 + FL_NAME_MAX + 32], name[FL_HOSTNAME_MAX + 2] = "";
+	FL_AUTOFCLOSE FILE *f = NULL;
+
+	snprintf(path, sizeof(path), "%s/hostname", folder);
+	f = fopen(path, "re");
+	if (!f || !fgets(name, sizeof(name), f))
+		fl_strcpy(name, sizeof(name), otherwise ? otherwise : "");
+	name[strcspn(name, "\n")] = '\0';
+	if (*name && (unshare(CLONE_NEWUTS) || sethostname(name, strlen(name))))
+		fprintf(stderr, "note: cannot set the host name: %s\n", strerror(errno));
+}
+
+int sandbox_enter_files(const char *state, const char *container, const char *hostname,
+			struct fl_error *err)
 {
 	char folder[4096 + FL_NAME_MAX];
 	int r;
@@ -53,6 +72,7 @@ int sandbox_enter_files(const char *state, const char *container, struct fl_erro
 	if (mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL))
 		return fl_error_errno(err, errno, FL_ECODE_KERNEL, "cannot mount /sys");
 	snprintf(folder, sizeof(folder), "%.4000s/files/%s", state, container);
+	set_hostname(folder, hostname);
 	r = bind_file(folder, "resolv.conf", "/etc/resolv.conf", err);
 	if (!r)
 		r = bind_file(folder, "hosts", "/etc/hosts", err);
@@ -126,7 +146,7 @@ static int run_exec(struct ctl *c, struct fl_error *err)
 	if (!r)
 		r = fl_netns_enter(&ns, err);
 	if (!r)
-		r = sandbox_enter_files(state, t.container, err);
+		r = sandbox_enter_files(state, t.container, NULL, err);
 	if (r)
 		return r;
 	fflush(stdout);
@@ -240,14 +260,33 @@ static int bring_up(struct ctl *c, void *arg, struct fl_error *err)
 	return sandbox_loopback(err);
 }
 
-static int run_create(struct ctl *c, struct fl_error *err)
+/* The name of a sandbox that lives on without its file is not free. */
+static int refuse_lost(struct ctl *c, const char *name, const char *path, struct fl_error *err)
+{
+	AUTOMODEL struct model m = { 0 };
+	int r = model_read(c, &m, err);
+
+	for (size_t i = 0; !r && i < m.n_attachments && access(path, F_OK); i++) {
+		const struct fl_endpoint *ep = m.attachments[i].main;
+
+		if (!strcmp(ep->id.container, name) && !runtime_is_gone(c, ep))
+			return fl_error_set(
+				err, EEXIST, FL_ECODE_CONFLICT,
+				"a sandbox %s lives on without its file, and is on network "
+				"%s; `netctl sandbox rm %s` detaches it",
+				name, ep->id.network, name);
+	}
+	return r;
+}
+
+static int create_one(struct ctl *c, const char *name, struct fl_error *err)
 {
 	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
 	char path[256];
-	int r = path_of(c->argv[0], path, sizeof(path), err);
+	int r = path_of(name, path, sizeof(path), err);
 
 	if (!r)
-		r = ctl_self(c, err);
+		r = refuse_lost(c, name, path, err);
 	if (!r)
 		r = fl_netns_create(path, &c->self, err);
 	if (r)
@@ -259,6 +298,15 @@ static int run_create(struct ctl *c, struct fl_error *err)
 		fl_netns_remove(path, NULL);
 	else if (!c->quiet)
 		puts(path);
+	return r;
+}
+
+static int run_create(struct ctl *c, struct fl_error *err)
+{
+	int r = 0;
+
+	for (int i = 0; i < c->argc && !r; i++)
+		r = create_one(c, c->argv[i], err);
 	return r;
 }
 
@@ -292,13 +340,25 @@ static int detach_owners(struct ctl *c, const char *name, const char *path, json
 	return r ? r : detach_all(c, name, NULL, NULL, list, &n, err);
 }
 
+/* The file is gone, and a program may keep the namespace: its attachments are what can be removed.
+ */
+static int remove_lost(struct ctl *c, const char *name, json_t *list, struct fl_error *err)
+{
+	size_t n;
+	int r = detach_all(c, name, NULL, NULL, list, &n, err);
+
+	if (!r && !n)
+		return not_found(err, "%s: no such namespace in " FL_NETNS_RUN_DIR, name);
+	return r;
+}
+
 static int remove_one(struct ctl *c, const char *name, json_t *list, struct fl_error *err)
 {
 	char path[256];
 	int r = path_of(name, path, sizeof(path), err);
 
 	if (!r && access(path, F_OK))
-		r = not_found(err, "%s: no such namespace in " FL_NETNS_RUN_DIR, name);
+		return remove_lost(c, name, list, err);
 	if (!r)
 		r = detach_owners(c, name, path, list, err);
 	if (!r)
@@ -370,11 +430,11 @@ const struct command sandbox_ls_command = {
 
 const struct command sandbox_create_command = {
 	.name = "sandbox create",
-	.args = "NAME",
-	.about = "make a named network namespace",
+	.args = "NAME...",
+	.about = "make named network namespaces",
 	.examples = create_examples,
 	.min = 1,
-	.max = 1,
+	.max = -1,
 	.run = run_create,
 };
 
@@ -396,7 +456,8 @@ const struct command sandbox_exec_command = {
 	.name = "sandbox exec",
 	.args = "NETNS|PID|CONTAINER [--] COMMAND [ARG...]",
 	.about = "run a command in a sandbox, with its names and name server",
-	.text = "The command has the sandbox's network, and its resolv.conf and hosts in place of "
+	.text = "The command has the sandbox's network, host name, resolv.conf and hosts in place "
+		"of "
 		"the host's; everything else is the host's. Exit status: the command's; 125 when "
 		"netctl failed, 126 when the command cannot be executed, 127 when there is none.",
 	.examples = exec_examples,

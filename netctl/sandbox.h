@@ -7,9 +7,11 @@
 /*
  * In the calling process, for good: a mount namespace of its own with /sys of the sandbox and
  * resolv.conf, hosts and hostname of the container (STATE/files/CONTAINER; what is not there stays
- * as it is). The thread is in the sandbox's network namespace already.
+ * as it is), and its host name: `hostname` (may be NULL) where the files have none. The thread is
+ * in the sandbox's network namespace already.
  */
-int sandbox_enter_files(const char *state, const char *container, struct fl_error *err);
+int sandbox_enter_files(const char *state, const char *container, const char *hostname,
+			struct fl_error *err);
 /* Executes; returns 126 or 127 with a sentence on stderr when it cannot. */
 int sandbox_execute(char *const *argv);
 /*

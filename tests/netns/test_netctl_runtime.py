@@ -308,3 +308,47 @@ def test_the_plugin_that_made_the_interface_speaks(web, chained):
     inspected = web.json("network", "inspect", "web")[0]
     assert inspected["isolate"] is True and inspected["icc"] is False and inspected["link"] == "fl-web"
     assert "10.50.0.2/24" in web("topology").expect().stdout
+
+
+# ---- what people expect ----
+
+def test_own_name_is_resolved_without_the_name_server(lab, web):
+    """Programs that ask for their own address must not wait for the host's servers, of which there is none here."""
+    code = "import socket, time; t = time.time(); socket.getfqdn(); print(time.time() - t < 1, socket.gethostname())"
+    web("attach", "web", "a").expect()
+    assert web("sandbox", "exec", "a", "python3", "-c", code).expect().stdout == "True a\n"
+    assert web("run", "web", "--", "python3", "-c", code).expect().stdout.startswith("True run-")
+
+
+def test_a_chosen_port_is_told(web):
+    outcome = web("run", "web", "-p", "80", "--", "true").expect()
+    assert "80/tcp -> " in outcome.stderr and not outcome.stdout
+    assert not web("run", "web", "-q", "-p", "80", "--", "true").expect().stderr
+
+
+def test_internal_networks_publish_nothing(web):
+    web("network", "create", "db", "--internal").expect()
+    web("attach", "db", "a", "-p", "80:80").expect(FAILED, "is internal")
+    assert attached(web) == []
+
+
+def test_words_in_the_wrong_order(web):
+    web("attach", "a", "web").expect(NOT_FOUND, "netctl attach web a")
+    web("attach", "a", "b").expect(NOT_FOUND, "a is a sandbox and no network")
+    web("attach", "web", "a").expect()
+    web("detach", "a", "web").expect(NOT_FOUND, "netctl detach web a")
+    web("attach", "web,db", "b").expect(NOT_FOUND, "expected one network")
+    web("attach", "db", "b").expect(NOT_FOUND, "netctl network create db")
+    assert "makes one" not in web("network", "rm", "db").expect(NOT_FOUND).stderr
+
+
+def test_a_sandbox_that_lives_on_without_its_file(lab, web):
+    web("attach", "web", "a").expect()
+    holder = web.start("sandbox", "exec", "a", "--", "sh", "-c", "echo up; exec sleep 1000", stdout=-1, text=True)
+    assert holder.stdout.readline() == "up\n"
+    lab.run(["ip", "netns", "del", "a"])
+    assert [f["code"] for f in web("doctor", "--json").json["findings"]] == ["path-lost"]
+    web("sandbox", "create", "a").expect(FAILED, "netctl sandbox rm a")
+    web("sandbox", "rm", "a").expect()
+    assert attached(web) == [] and "all is well" in web("doctor").expect().stdout
+    web("sandbox", "create", "a", "c").expect()
