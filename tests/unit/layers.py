@@ -14,13 +14,14 @@ BELOW = {
     "ipam": {"base", "store"},
     "dhcp": {"base", "nl", "netns"},
     "dns": {"base", "store", "netns", "nft", "nl"},
+    "cluster": {"base"},
     "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp", "dns"},
     "netctl": {"base", "nl", "netns", "nft", "store", "fw", "ipam", "plugin", "dns"},
     "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp"},
 }
 # header prefix -> the one folder that may include it
 ONLY = {"netlink/": "lib/nl", "libmnl/": "lib/nft", "libnftnl/": "lib/nft", "lmdb.h": "lib/store",
-        "dbus/": "plugins"}
+        "dbus/": "plugins", "curl/": "cluster"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 # records are plain structs: the one header of the store that fw may use
 RECORDS_ONLY = {"lib/fw": "store/record.h"}
