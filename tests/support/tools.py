@@ -9,11 +9,11 @@ import time
 from .cni import plugin_dir
 
 
-def built(name):
-    """tests/unit/NAME of the build that the executables under test come from."""
-    for folder in pathlib.Path(plugin_dir()).resolve().parents:
-        if (folder / "build.ninja").exists():
-            return str(folder / "tests" / "unit" / name)
+def built(name, folder="unit"):
+    """tests/FOLDER/NAME of the build that the executables under test come from."""
+    for top in pathlib.Path(plugin_dir()).resolve().parents:
+        if (top / "build.ninja").exists():
+            return str(top / "tests" / folder / name)
     raise FileNotFoundError(f"no build folder above {plugin_dir()}")
 
 
