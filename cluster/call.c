@@ -59,9 +59,24 @@ int call_start(struct fl_etcd_call *call, struct fl_error *err)
 		return fl_error_oom(err);
 	}
 	call->deadline = etcd_now() + call->c->total_ms;
+	call->last_deadline = etcd_now() + (uint64_t)RANGE_TOTALS * call->c->total_ms;
 	call->floor = call->c->revision;
 	wait_ms(call, 0);
 	return 0;
+}
+
+/* A transfer has ended: who waits for that goes on, from the loop. */
+static void release_slot(struct fl_etcd *c)
+{
+	struct fl_etcd_call *call;
+
+	c->n_active--;
+	TAILQ_FOREACH(call, &c->calls, link)
+	if (call->waits == WAITS_SLOT) {
+		call->waits = WAITS_TURN;
+		wait_ms(call, 0);
+		return;
+	}
 }
 
 void call_free(struct fl_etcd_call *call)
@@ -70,8 +85,13 @@ void call_free(struct fl_etcd_call *call)
 		call->c->login = NULL;
 	TAILQ_REMOVE(&call->c->calls, call, link);
 	call->c->n_calls--;
-	if (call->t)
+	if (call->t) {
 		transfer_free(call->t);
+		release_slot(call->c);
+	} else if (call->waits == WAITS_TURN) {
+		call->c->n_active++;
+		release_slot(call->c);
+	}
 	event_free(call->timer);
 	if (call->body.s)
 		explicit_bzero(call->body.s, call->body.len);
@@ -256,6 +276,8 @@ static void accept_answer(struct fl_etcd_call *call, const json_t *doc)
 	}
 	call->tried = 1u << call->endpoint;
 	call->deadline = etcd_now() + call->c->total_ms;
+	if (call->deadline > call->last_deadline)
+		call->deadline = call->last_deadline;
 	step(call);
 }
 
@@ -312,6 +334,7 @@ static void on_done(void *arg)
 	const struct endpoint *to = &call->c->endpoints.list[call->endpoint];
 	const char *body = t->in.len ? t->in.s : "";
 
+	release_slot(call->c);
 	if (t->result != CURLE_OK) {
 		bool probe = call->stage == CALL_PROBE;
 		/* A connection that is closed at once (TLS, another protocol) will be again. */
@@ -350,8 +373,18 @@ static void exchange(struct fl_etcd_call *call)
 		call_end(call, FL_ETCD_NOT_REACHED);
 		return;
 	}
+	call->c->n_active++;
 	call->t->done = on_done;
 	call->t->arg = call;
+}
+
+/* Until the login, or a transfer of another call, has ended; at most until the deadline. */
+static void wait_for(struct fl_etcd_call *call, enum call_wait what)
+{
+	uint64_t now = etcd_now();
+
+	call->waits = what;
+	wait_ms(call, call->deadline > now ? call->deadline - now : 0);
 }
 
 static void step(struct fl_etcd_call *call)
@@ -365,21 +398,19 @@ static void step(struct fl_etcd_call *call)
 		call->stage = CALL_LOGIN;
 	else
 		call->stage = CALL_SEND;
-	if (call->stage != CALL_LOGIN) {
-		exchange(call);
-		return;
-	}
-	if (login_wait(c, &call->result.err)) {
+	if (call->stage == CALL_LOGIN && login_wait(c, &call->result.err))
 		call_end(call, FL_ETCD_NOT_REACHED);
-		return;
-	}
-	call->waits = true;
-	wait_ms(call, call->deadline > etcd_now() ? call->deadline - etcd_now() : 0);
+	else if (call->stage == CALL_LOGIN)
+		wait_for(call, WAITS_LOGIN);
+	else if (c->n_active >= ACTIVE_MAX)
+		wait_for(call, WAITS_SLOT);
+	else
+		exchange(call);
 }
 
 void call_resume(struct fl_etcd_call *call)
 {
-	call->waits = false;
+	call->waits = WAITS_NOT;
 	event_del(call->timer);
 	step(call);
 }
@@ -390,11 +421,20 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!call->waits) {
+	switch (call->waits) {
+	case WAITS_NOT:
 		try_next(call);
-		return;
+		break;
+	case WAITS_TURN:
+		call_resume(call);
+		break;
+	case WAITS_LOGIN:
+	case WAITS_SLOT:
+		fl_error_set(&call->result.err, ETIMEDOUT, FL_ECODE_TRY_AGAIN,
+			     "etcd: %s in time; check the members",
+			     call->waits == WAITS_LOGIN ? "the login was not answered"
+							: "other requests were not answered");
+		call_end(call, FL_ETCD_NOT_REACHED);
+		break;
 	}
-	fl_error_set(&call->result.err, ETIMEDOUT, FL_ECODE_TRY_AGAIN,
-		     "etcd: the login was not answered in time; check the members");
-	call_end(call, FL_ETCD_NOT_REACHED);
 }

@@ -19,6 +19,8 @@ enum {
 	ROUND_MS = 200, /* between two rounds through all endpoints */
 	TOKEN_MAX = 4096,
 	PAGING_RESTARTS = 3,
+	RANGE_TOTALS = 10, /* times TOTAL_MS for all pages of a range */
+	ACTIVE_MAX = 32,   /* requests under way at once: each has a connection */
 };
 
 /* ---- transfer.c ---- */
@@ -67,23 +69,26 @@ int transfer_error(const struct transfer *t, const struct endpoint *to, struct f
 /* ---- call.c ---- */
 
 enum call_stage { CALL_PROBE, CALL_LOGIN, CALL_SEND };
+/* TURN: a slot is free, and the loop will give it */
+enum call_wait { WAITS_NOT, WAITS_LOGIN, WAITS_SLOT, WAITS_TURN };
 
 struct fl_etcd_call {
 	TAILQ_ENTRY(fl_etcd_call) link;
 	struct fl_etcd *c;
 	const char *path;
 	struct fl_strbuf body;
-	bool write;	   /* not to be done twice */
-	bool leader;	   /* see struct exchange */
-	bool consistent;   /* its header.revision never falls */
-	bool open;	   /* needs no token */
-	bool headless;	   /* the answer may have no header */
-	int64_t floor;	   /* the revision known when it was sent */
-	uint64_t deadline; /* ms */
-	uint32_t tried;	   /* endpoints of this round, by bits */
-	bool transient;	   /* one of this round may work soon */
-	bool logged_in;	   /* because it was refused: once */
-	bool waits;	   /* for the client's login */
+	bool write;		/* not to be done twice */
+	bool leader;		/* see struct exchange */
+	bool consistent;	/* its header.revision never falls */
+	bool open;		/* needs no token */
+	bool headless;		/* the answer may have no header */
+	int64_t floor;		/* the revision known when it was sent */
+	uint64_t deadline;	/* ms */
+	uint64_t last_deadline; /* that progress cannot move */
+	uint32_t tried;		/* endpoints of this round, by bits */
+	bool transient;		/* one of this round may work soon */
+	bool logged_in;		/* because it was refused: once */
+	enum call_wait waits;
 	bool busy, cancelled;
 	unsigned token; /* number of the one that was sent */
 	int endpoint;	/* that is asked, or has answered */
@@ -167,7 +172,7 @@ struct fl_etcd {
 	bool no_auth; /* a user is configured, and the cluster asks for none */
 	struct fl_etcd_call *login;
 	struct call_list calls;
-	unsigned n_calls;
+	unsigned n_calls, n_active;
 	struct watch_list watches;
 	uint64_t cluster_id;
 	int64_t revision;

@@ -40,7 +40,7 @@ static struct fl_etcd_call *first_waiting(struct fl_etcd *c)
 {
 	struct fl_etcd_call *call = TAILQ_FIRST(&c->calls);
 
-	while (call && !call->waits)
+	while (call && call->waits != WAITS_LOGIN)
 		call = TAILQ_NEXT(call, link);
 	return call;
 }
@@ -55,7 +55,7 @@ static void on_login(void *arg, struct fl_etcd_result *r)
 			call_resume(call);
 			continue;
 		}
-		call->waits = false;
+		call->waits = WAITS_NOT;
 		call->result.err = r->err;
 		call->result.code = r->code;
 		fl_error_prefix(&call->result.err, "login");

@@ -118,6 +118,8 @@ int transport_init(struct fl_etcd *c, struct fl_error *err)
 	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, set_timer);
 	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	/* By itself libcurl keeps few while few are in use, and each costs a handshake. */
+	curl_multi_setopt(c->multi, CURLMOPT_MAXCONNECTS, (long)FL_ETCD_CALLS_MAX);
 	return 0;
 }
 
@@ -337,6 +339,10 @@ int transfer_error(const struct transfer *t, const struct endpoint *to, struct f
 				    "etcd %s: an answer of more than %zu MiB; check that the "
 				    "endpoint is an etcd server",
 				    to->url, t->max >> 20);
+	if (t->result == CURLE_ABORTED_BY_CALLBACK) /* on_send() */
+		return fl_error_set(err, ECONNRESET, FL_ECODE_IO,
+				    "etcd %s: the connection was closed under the request",
+				    to->url);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(remedies); i++)
 		if (remedies[i].code == t->result)
 			return fl_error_set(err, remedies[i].err, FL_ECODE_IO, "etcd %s: %s; %s",

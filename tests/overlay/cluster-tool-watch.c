@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-/* ---- watch PREFIX: a line for each event, until it ends ---- */
+/* ---- watch PREFIX: a line for each event, until it ends; with --beat-ms a read now and then ----
+ */
 
 struct follower {
 	struct tool *t;
@@ -46,16 +47,36 @@ static void on_state(void *arg, const struct fl_error *err)
 			     (json_int_t)s->bad_answers, "ignored", (json_int_t)s->ignored_keys));
 }
 
+static void on_read(void *arg, struct fl_etcd_result *r)
+{
+	(void)arg;
+	(void)r;
+}
+
+static void on_beat(evutil_socket_t fd, short what, void *arg)
+{
+	struct tool *t = arg;
+
+	(void)fd;
+	(void)what;
+	fl_etcd_range(t->c, &(struct fl_etcd_range){ .key = "beat" }, on_read, NULL, NULL, NULL);
+}
+
 int do_watch(struct tool *t)
 {
+	struct event *beat = event_new(t->base, -1, EV_PERSIST, on_beat, t);
+	struct timeval every = { t->beat_ms / 1000, (suseconds_t)(t->beat_ms % 1000) * 1000 };
 	struct follower f = { .t = t };
 	struct fl_etcd_watch_ops ops = { on_events, on_ended, on_state, &f };
 	struct fl_error err;
 
 	if (fl_etcd_watch(t->c, t->args[0], t->revision, &ops, &f.w, &err))
 		return 1;
+	if (t->beat_ms)
+		event_add(beat, &every);
 	while (!f.ended)
 		event_base_loop(t->base, EVLOOP_ONCE);
+	event_free(beat);
 	return 0;
 }
 

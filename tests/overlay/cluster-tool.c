@@ -264,6 +264,42 @@ static int do_txn_latency(struct tool *t)
 	return 0;
 }
 
+struct burst {
+	unsigned left, by_outcome[FL_ETCD_COMPACTED + 1];
+};
+
+static void on_burst(void *arg, struct fl_etcd_result *r)
+{
+	struct burst *b = arg;
+
+	b->left--;
+	b->by_outcome[r->outcome]++;
+}
+
+/* Many puts at once: how many ended how. */
+static int do_burst(struct tool *t)
+{
+	struct burst b = { .left = (unsigned)atoi(t->args[1]) };
+	FL_AUTOJSON json_t *j = json_object();
+	unsigned n = b.left;
+	struct fl_error err;
+	char key[128];
+
+	for (unsigned i = 0; i < n; i++) {
+		snprintf(key, sizeof(key), "%s%u", t->args[0], i);
+		if (fl_etcd_put(t->c, key, "x", 1, 0, on_burst, &b, NULL, &err))
+			return 1;
+	}
+	while (b.left)
+		event_base_loop(t->base, EVLOOP_ONCE);
+	for (int o = 0; o <= FL_ETCD_COMPACTED; o++)
+		if (b.by_outcome[o])
+			json_object_set_new(j, fl_etcd_outcome_str((enum fl_etcd_outcome)o),
+					    json_integer(b.by_outcome[o]));
+	print_json(json_incref(j));
+	return 0;
+}
+
 static int do_grant(struct tool *t)
 {
 	struct fl_etcd_wait w = { 0 };
@@ -331,6 +367,7 @@ static const struct {
 	{ "puts", 2, do_puts },
 	{ "txn-latency", 2, do_txn_latency },
 	{ "watch-latency", 2, do_watch_latency },
+	{ "burst", 2, do_burst },
 	{ "grant", 1, do_grant },
 	{ "lease", 2, do_lease },
 	{ "query", 1, do_query },
@@ -378,6 +415,7 @@ static const struct option options[] = {
 	{ "cert", required_argument, NULL, 'C' },
 	{ "key", required_argument, NULL, 'K' },
 	{ "check-ms", required_argument, NULL, 'm' },
+	{ "beat-ms", required_argument, NULL, 'b' },
 	{ "try-ms", required_argument, NULL, 'T' },
 	{ "total-ms", required_argument, NULL, 'O' },
 	{ "prefix", no_argument, NULL, 'p' },
@@ -422,6 +460,9 @@ static void take(struct tool *t, int o, const char **endpoints)
 		break;
 	case 'm':
 		t->config.check_ms = (unsigned)atoi(optarg);
+		break;
+	case 'b':
+		t->beat_ms = (unsigned)atoi(optarg);
 		break;
 	case 'T':
 		t->config.try_ms = (unsigned)atoi(optarg);

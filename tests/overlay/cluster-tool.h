@@ -10,7 +10,7 @@ struct tool {
 	struct fl_etcd_config config;
 	/* options of commands */
 	bool prefix, keys_only, count_only, serializable;
-	unsigned page, limit;
+	unsigned page, limit, beat_ms;
 	int64_t lease, revision;
 	char **args;
 	int n_args;

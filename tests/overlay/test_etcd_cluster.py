@@ -85,10 +85,10 @@ def test_member_with_the_watch_killed(etcd3):
         assert keys(watch.events(1)) == ["ep/a"]
 
 
-@pytest.mark.parametrize("how", ["partition", "pause"])
-def test_member_with_the_watch_cut_off(etcd3, how):
-    """A link that is down is noticed by keepalives within 5 s; a process that hangs by the check."""
-    with etcd3.follow("--check-ms=1500", "watch", "ep/") as watch:
+@pytest.mark.parametrize("how, options", [("partition", []), ("pause", ["--check-ms=1500"]), ("pause", ["--beat-ms=1000"])])
+def test_member_with_the_watch_cut_off(etcd3, how, options):
+    """A link that is down is noticed by keepalives within 5 s; a process that hangs by the check, or by another request."""
+    with etcd3.follow(*options, "watch", "ep/") as watch:
         first = watch.seen[-1]["endpoint"]
         name = next(n for n in etcd3.names if etcd3.url(n) == first)
         others = [n for n in etcd3.names if n != name]

@@ -197,6 +197,16 @@ def test_a_write_is_never_sent_twice(gateway):
         assert gateway.paths().count("/v3/kv/txn") == 2
 
 
+def test_requests_at_once(gateway):
+    """32 connections serve any number of requests; one that is not answered in time gives its place to another."""
+    gateway.on("/v3/kv/txn", lambda _: json_answer({"header": header(7), "succeeded": True}))
+    assert gateway.tool("burst", "a/", 500) == {"ok": 500}
+    assert gateway.connections() <= 32
+    gateway.on("/v3/kv/txn", lambda _: gateway.closing.wait(30) and None)
+    stuck = gateway.tool("--try-ms=300", "--total-ms=500", "burst", "a/", 100)
+    assert sum(stuck.values()) == 100 and set(stuck) == {"unknown", "not reached"} and stuck["unknown"] >= 32
+
+
 def test_a_dead_endpoint_costs_one_failure(gateway):
     """Wherever the lot falls, the other one is found, and kept."""
     gateway.on("/v3/kv/txn", lambda _: json_answer({"header": header(7), "succeeded": True}))

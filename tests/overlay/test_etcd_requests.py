@@ -54,6 +54,11 @@ def test_races_for_the_same_keys(etcd):
     assert [owners.count(f"owner{i}") for i in range(4)] == won
 
 
+def test_many_at_once(etcd):
+    assert etcd.tool("burst", "a/", 4000) == {"ok": 4000}
+    assert etcd.tool("--prefix", "--count-only", "range", "a/")["count"] == 4000
+
+
 def test_compare_and_swap(etcd):
     """Four clients count to 50 each: nobody's step is lost."""
     results = together([lambda: etcd.tool("increment", "counter", 50) for _ in range(4)])

@@ -78,6 +78,9 @@ class Gateway:
     def paths(self):
         return [request.path for request in self.requests]
 
+    def connections(self):
+        return len(self._connections)
+
     def argv(self, *args, others=()):
         return [built("cluster-tool", "overlay"), *(f"--endpoint={url}" for url in (self.url, *others)), *map(str, args)]
 
