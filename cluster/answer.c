@@ -7,6 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
+static bool is_token(char c)
+{
+	return c == ',' || c == ':' || c == '{' || c == '[';
+}
+
 /* What parsing takes memory for, counted without it. */
 static size_t count_tokens(const char *text, size_t len)
 {
@@ -18,8 +23,8 @@ static size_t count_tokens(const char *text, size_t len)
 			quoted = !quoted;
 		else if (quoted && text[i] == '\\')
 			i++;
-		else if (!quoted && text[i] && strchr(",:{[", text[i]))
-			n++;
+		else
+			n += !quoted && is_token(text[i]);
 	}
 	return n;
 }
