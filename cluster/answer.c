@@ -144,9 +144,9 @@ int fl_etcd_read_header(const json_t *answer, struct fl_etcd_header *ret, struct
 		r = fl_etcd_uint(obj, "member_id", &h.member_id, err);
 	if (!r)
 		r = fl_etcd_int(obj, "revision", &h.revision, err);
-	if (!r && (!h.cluster_id || h.revision < 0))
+	if (!r && (!h.cluster_id || h.revision < 0 || h.revision == INT64_MAX))
 		r = fl_error_set(err, EBADMSG, FL_ECODE_IO,
-				 "header: no cluster id, or a revision below 0");
+				 "header: no cluster id, or no possible revision");
 	if (!r)
 		*ret = h;
 	return r;
@@ -169,6 +169,11 @@ void fl_etcd_excerpt(const char *text, size_t len, char *buf, size_t size)
 	while (n && buf[n - 1] == ' ')
 		n--;
 	buf[n] = '\0';
+}
+
+void fl_etcd_printable(char *text)
+{
+	fl_etcd_excerpt(text, strlen(text), text, strlen(text) + 1);
 }
 
 /*

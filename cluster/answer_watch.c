@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#define LINE_KEPT (1 << 20)
+
 /* ---- lines ---- */
 
 void fl_etcd_lines_clear(struct fl_etcd_lines *l)
@@ -22,6 +24,9 @@ static void compact(struct fl_etcd_lines *l)
 	memmove(l->in.s, l->in.s + l->start, l->in.len);
 	l->scanned -= l->start;
 	l->start = 0;
+	/* A long line is rare, its room large. */
+	if (!l->in.len && l->in.cap > LINE_KEPT)
+		fl_etcd_lines_clear(l);
 }
 
 int fl_etcd_lines_add(struct fl_etcd_lines *l, const void *data, size_t n)
@@ -102,8 +107,8 @@ static int read_event(const json_t *item, const char *prefix, struct fl_etcd_lin
 		r = fl_etcd_read_kv(kv, prefix, &e.kv, err);
 	if (r)
 		return r;
-	if (e.kv.mod_revision <= 0)
-		r = fl_error_set(err, EBADMSG, FL_ECODE_IO, "events: kv: no mod_revision");
+	if (e.kv.mod_revision <= 0 || e.kv.mod_revision == INT64_MAX) /* one more is asked for */
+		r = fl_error_set(err, EBADMSG, FL_ECODE_IO, "events: kv: no possible mod_revision");
 	else if (e.kv.key && prev)
 		r = fl_etcd_read_kv(prev, prefix, &e.prev, err);
 	if (r) {

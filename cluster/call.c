@@ -65,18 +65,25 @@ int call_start(struct fl_etcd_call *call, struct fl_error *err)
 	return 0;
 }
 
-/* A transfer has ended: who waits for that goes on, from the loop. */
-static void release_slot(struct fl_etcd *c)
+/* The next that waits for a slot, if one is free, goes on; from the loop. */
+static void wake_next(struct fl_etcd *c)
 {
 	struct fl_etcd_call *call;
 
-	c->n_active--;
-	TAILQ_FOREACH(call, &c->calls, link)
-	if (call->waits == WAITS_SLOT) {
-		call->waits = WAITS_TURN;
-		wait_ms(call, 0);
+	if (c->n_active >= ACTIVE_MAX)
 		return;
-	}
+	TAILQ_FOREACH (call, &c->calls, link)
+		if (call->waits == WAITS_SLOT) {
+			call->waits = WAITS_TURN;
+			wait_ms(call, 0);
+			return;
+		}
+}
+
+static void release_slot(struct fl_etcd *c)
+{
+	c->n_active--;
+	wake_next(c);
 }
 
 void call_free(struct fl_etcd_call *call)
@@ -89,8 +96,7 @@ void call_free(struct fl_etcd_call *call)
 		transfer_free(call->t);
 		release_slot(call->c);
 	} else if (call->waits == WAITS_TURN) {
-		call->c->n_active++;
-		release_slot(call->c);
+		wake_next(call->c);
 	}
 	event_free(call->timer);
 	if (call->body.s)
@@ -172,6 +178,7 @@ static void fail_try(struct fl_etcd_call *call, bool sure, bool transient)
 static void bad_answer(struct fl_etcd_call *call)
 {
 	call->c->stats.bad_answers++;
+	fl_etcd_printable(call->result.err.text);
 	fl_error_prefix(&call->result.err, "etcd %s", call->c->endpoints.list[call->endpoint].url);
 	fail_try(call, false, false);
 }
@@ -398,14 +405,16 @@ static void step(struct fl_etcd_call *call)
 		call->stage = CALL_LOGIN;
 	else
 		call->stage = CALL_SEND;
-	if (call->stage == CALL_LOGIN && login_wait(c, &call->result.err))
+	if (call->stage == CALL_LOGIN && login_wait(c, &call->result.err)) {
 		call_end(call, FL_ETCD_NOT_REACHED);
-	else if (call->stage == CALL_LOGIN)
+	} else if (call->stage == CALL_LOGIN) {
 		wait_for(call, WAITS_LOGIN);
-	else if (c->n_active >= ACTIVE_MAX)
+		wake_next(c); /* it may have been this one's turn */
+	} else if (c->n_active >= ACTIVE_MAX && !call->open) {
 		wait_for(call, WAITS_SLOT);
-	else
+	} else {
 		exchange(call);
+	}
 }
 
 void call_resume(struct fl_etcd_call *call)

@@ -421,6 +421,14 @@ static int parse(const char *text, size_t len, json_t **ret, struct fl_error *er
 	return 0;
 }
 
+/* An error may quote what a stranger wrote. */
+static void make_printable(char *text)
+{
+	for (; *text; text++)
+		if ((unsigned char)*text < ' ' || *text == 0x7f)
+			*text = '?';
+}
+
 int fl_rec_decode(enum fl_rec_kind kind, const char *text, size_t len, struct fl_rec *ret,
 		  struct fl_error *err)
 {
@@ -442,5 +450,7 @@ int fl_rec_decode(enum fl_rec_kind kind, const char *text, size_t len, struct fl
 	fl_fields_clear(kinds[kind].fields, &raw);
 	if (!r)
 		*ret = *rec;
+	else if (err)
+		make_printable(err->text);
 	return r;
 }

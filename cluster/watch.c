@@ -221,6 +221,7 @@ static void on_line(struct fl_etcd_watch *w, const char *text, size_t len)
 
 	if (fl_etcd_read_line(text, len, w->c->prefix, &l, &err)) {
 		w->c->stats.bad_answers++;
+		fl_etcd_printable(err.text);
 		restart_because(w, true, err.text);
 		return;
 	}
@@ -343,7 +344,7 @@ static void on_found(void *arg, struct fl_etcd_result *r)
 	w->busy = true;
 	w->endpoint = w->c->endpoints.current;
 	e = &w->c->endpoints.list[w->endpoint];
-	if (!w->next)
+	if (!w->next && r->outcome == FL_ETCD_OK)
 		w->next = r->header.revision + 1;
 	if (r->outcome != FL_ETCD_OK)
 		restart(w, false, &r->err);
@@ -483,11 +484,11 @@ void watches_leave(struct fl_etcd *c, unsigned endpoint)
 {
 	struct fl_etcd_watch *w;
 
-	TAILQ_FOREACH(w, &c->watches, link)
-	if (w->stage == OPEN && w->endpoint == endpoint && !w->leave) {
-		w->leave = true;
-		wait_ms(w, 0);
-	}
+	TAILQ_FOREACH (w, &c->watches, link)
+		if (w->stage == OPEN && w->endpoint == endpoint && !w->leave) {
+			w->leave = true;
+			wait_ms(w, 0);
+		}
 }
 
 static struct fl_etcd_watch *first_doomed(struct fl_etcd *c)
@@ -504,8 +505,8 @@ void watches_end(struct fl_etcd *c, enum fl_etcd_end why)
 	struct fl_etcd_watch *w;
 
 	/* Their owners may start others. */
-	TAILQ_FOREACH(w, &c->watches, link)
-	w->doomed = true;
+	TAILQ_FOREACH (w, &c->watches, link)
+		w->doomed = true;
 	while ((w = first_doomed(c)))
 		end(w, why, 0);
 }

@@ -188,6 +188,9 @@ bool fl_etcd_read_refusal(const json_t *doc, struct fl_etcd_refusal *ret);
 /* The beginning of an answer that is no JSON, made printable. */
 void fl_etcd_excerpt(const char *text, size_t len, char *buf, size_t size);
 
+/* The same in place, for errors that quote a stranger. */
+void fl_etcd_printable(char *text);
+
 /* A line of a watch. */
 struct fl_etcd_line {
 	bool created, canceled, fragment, refused;

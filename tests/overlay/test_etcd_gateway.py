@@ -61,6 +61,7 @@ def test_older_and_newer_gateways(gateway, version, api):
 BODIES = ["", "{}", "[]", "null", "{", "<html>", '{"header":null}', '{"header":{"cluster_id":"x"}}',
           json.dumps({"header": header(7), "kvs": {}}), json.dumps({"header": header(7), "kvs": [{"key": 1}]}),
           json.dumps({"header": header(7), "kvs": [{"key": "!"}]}), json.dumps({"header": header(7), "count": []}),
+          json.dumps({"header": header("\x1b[31m")}), json.dumps({"header": header(7), "kvs": [{"key": "\x1b[31m"}]}), "\x1b[31m",
           "[" * 100000, "{\"a\":" * 100000, "\0", "\xff\xfe"]
 
 
@@ -74,7 +75,7 @@ def test_wrong_answers(gateway, body):
     gateway.on("/v3/kv/txn", lambda _: plain(nested))
     read = gateway.tool("--total-ms=300", "range", "a")
     assert read["outcome"] == "not reached" and read["stats"]["bad"] >= 1
-    assert gateway.url in read["error"]
+    assert gateway.url in read["error"] and read["error"].isprintable()
     write = gateway.tool("put", "a", "1")
     assert write["outcome"] == "unknown" and gateway.paths().count("/v3/kv/txn") == 1
 
@@ -207,6 +208,28 @@ def test_requests_at_once(gateway):
     assert sum(stuck.values()) == 100 and set(stuck) == {"unknown", "not reached"} and stuck["unknown"] >= 32
 
 
+def test_a_login_among_many_requests(gateway):
+    """One for all; and one more when the token ends while all places are taken."""
+    state = {"valid": None, "logins": 0, "served": 0}
+
+    def login(_):
+        state["logins"] += 1
+        state["valid"] = f"t.{state['logins']}"
+        return json_answer({"header": header(7), "token": state["valid"]})
+
+    def txn(request):
+        state["served"] += 1
+        if state["served"] == 200:
+            state["valid"] = None
+        if request.headers["authorization"] != state["valid"]:
+            return json_answer({"error": "etcdserver: invalid auth token", "code": 16}, "401 Unauthorized")
+        return json_answer({"header": header(7), "succeeded": True})
+    gateway.on("/v3/auth/authenticate", login)
+    gateway.on("/v3/kv/txn", txn)
+    assert gateway.tool("--user=u", "--password=p", "burst", "a/", 1000) == {"ok": 1000}
+    assert state["logins"] == 2
+
+
 def test_a_dead_endpoint_costs_one_failure(gateway):
     """Wherever the lot falls, the other one is found, and kept."""
     gateway.on("/v3/kv/txn", lambda _: json_answer({"header": header(7), "succeeded": True}))
@@ -306,7 +329,8 @@ def test_goes_on_from_where_it_was(gateway):
 
 BROKEN = ["x\n", "[]\n", "{}\n", line(header=header(6), events=[{}]), line(header=header(6), events={}),
           line(header=header(6), canceled=True, cancel_reason="etcdserver: no such thing"),
-          '{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader"}}\n', "\0\n"]
+          '{"error":{"grpc_code":14,"http_code":503,"message":"etcdserver: no leader"}}\n', "\0\n", "\x1b[31m\n",
+          line(header=header(6), events=[{"type": "\x1b[31m", "kv": {}}]), line(header=header(6), events=[event("ep/wrong", 2**63 - 1)])]
 
 
 @pytest.mark.parametrize("broken", BROKEN, ids=range(len(BROKEN)))
@@ -319,7 +343,7 @@ def test_broken_lines(gateway, broken):
     with gateway.follow("--revision=6", "watch", "ep/") as watch:
         assert [item["key"] for item in watch.events(2)] == ["ep/a", "ep/b"]
         closed = next(item for item in watch.seen if item.get("state") == "closed")
-        assert gateway.url in closed["error"]
+        assert gateway.url in closed["error"] and closed["error"].isprintable()
     assert starts(gateway) == ["6", "7"]
 
 
@@ -356,6 +380,15 @@ def test_a_stream_that_does_not_open(gateway):
     stream(gateway)
     with gateway.follow("--try-ms=200", "watch", "ep/", wait=False) as watch:
         assert "not opened in time" in watch.next(3)["error"]
+
+
+def test_from_now_on_is_when_it_first_succeeds(gateway):
+    """Not the beginning of history, when the first try fails."""
+    answers = itertools.count()
+    gateway.on("/v3/kv/range", lambda _: json_answer({"header": header(5), "count": "0"}) if next(answers) else plain("no"))
+    stream(gateway, CREATED)
+    with gateway.follow("watch", "ep/"):
+        assert starts(gateway) == ["6"]
 
 
 def test_waits_longer_and_longer(gateway):

@@ -371,6 +371,7 @@ static void wrong_headers(void **state)
 		"{\"header\":{\"cluster_id\":\"-1\"}}",
 		"{\"header\":{\"cluster_id\":\"1\",\"revision\":\"-1\"}}",
 		"{\"header\":{\"cluster_id\":\"1 \"}}",
+		"{\"header\":{\"cluster_id\":\"1\",\"revision\":\"9223372036854775807\"}}",
 		"{\"header\":{\"cluster_id\":\"18446744073709551616\"}}",
 		"{\"header\":{\"cluster_id\":\"1\",\"member_id\":true}}",
 	};
@@ -550,6 +551,8 @@ static void wrong_lines(void **state)
 		"{\"result\":{" HEADER ",\"events\":[{\"kv\":{\"key\":\"L2MvdjEvYQ==\"}}]}}",
 		"{\"result\":{" HEADER ",\"events\":[{\"kv\":{\"key\":\"L2MvdjEvYQ==\","
 		"\"mod_revision\":\"-5\"}}]}}",
+		"{\"result\":{" HEADER ",\"events\":[{\"kv\":{\"key\":\"L2MvdjEvYQ==\","
+		"\"mod_revision\":\"9223372036854775807\"}}]}}",
 		"{\"result\":{" HEADER ",\"events\":[{\"kv\":{\"key\":\"L2MvdjEvYQ==\","
 		"\"mod_revision\":\"5\"},\"prev_kv\":7}]}}",
 		"{\"result\":{" HEADER ",\"compact_revision\":{}}}",

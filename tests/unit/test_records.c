@@ -211,6 +211,7 @@ static const struct {
 	{ FL_REC_NET, "{\"v\":1,\"name\":\"a\",\"vni\":\"1\"}", "vni: " },
 	{ FL_REC_NET, NET ",\"mtu\":100}", "mtu: " },
 	{ FL_REC_NET, NET ",\"mode\":\"l4\"}", "mode: " },
+	{ FL_REC_NET, NET ",\"mode\":\"\\u001b[31m\"}", "mode: " },
 	{ FL_REC_NET, NET ",\"encrypted\":1}", "encrypted: " },
 	{ FL_REC_NET, NET ",\"subnets\":[{}]}", "subnets[0].subnet: " },
 	{ FL_REC_NET, NET ",\"subnets\":[{\"subnet\":\"10.0.0.1/24\"}]}", "subnets[0].subnet: " },
@@ -270,6 +271,8 @@ static void wrong_values(void **state)
 		if (fl_rec_decode(wrong[i].kind, wrong[i].text, strlen(wrong[i].text), r, &err) !=
 		    -EINVAL)
 			fail_msg("accepted: %s", wrong[i].text);
+		for (const char *c = err.text; *c; c++)
+			assert_true(*c >= ' ' && *c != 0x7f);
 		if (strncmp(err.text, wrong[i].path, strlen(wrong[i].path)) != 0)
 			fail_msg("%s: %s", wrong[i].text, err.text);
 	}
