@@ -129,6 +129,8 @@ void call_end(struct fl_etcd_call *call, enum fl_etcd_outcome outcome)
 	if (outcome == FL_ETCD_OK || outcome == FL_ETCD_COMPARE) {
 		result.err = (struct fl_error){ 0 };
 		result.code = 0;
+	} else {
+		fl_etcd_kvs_clear(&result.kvs); /* a part of a range is none */
 	}
 	done(arg, &result);
 	fl_etcd_result_clear(&result);

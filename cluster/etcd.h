@@ -28,8 +28,8 @@ enum {
 	FL_ETCD_URL_MAX = 256,
 	FL_ETCD_VERSION_MAX = 32,
 	FL_ETCD_CALLS_MAX = 4096,	 /* requests not answered; 32 of them are sent at once */
-	FL_ETCD_RANGE_KEYS = 2000000,	 /* of one fl_etcd_range(), all pages together */
-	FL_ETCD_RANGE_BYTES = 512 << 20, /* the same, of their keys and values */
+	FL_ETCD_RANGE_KEYS = 500000,	 /* of one fl_etcd_range(), all pages together */
+	FL_ETCD_RANGE_BYTES = 128 << 20, /* the same, of their keys and values */
 	FL_ETCD_PAGE = 1000,		 /* keys asked for at once, by default */
 };
 
@@ -104,7 +104,8 @@ struct fl_etcd_result {
 	struct fl_error err; /* names endpoint, cause and remedy; unless OK or COMPARE */
 	int code;	     /* gRPC status of a refusal, else 0 */
 	struct fl_etcd_header header;
-	struct fl_etcd_kvs kvs; /* of a range; of all ranges of a transaction, in order */
+	struct fl_etcd_kvs kvs; /* of a range; of all ranges of a transaction, in order;
+				   empty unless OK or COMPARE */
 	int64_t count;		/* of keys in the range, which `limit` does not bound */
 	int64_t deleted;
 	int64_t lease;	 /* id */

@@ -124,6 +124,38 @@ def test_pages_of_nothing(gateway):
     assert gateway.paths().count("/v3/kv/range") == 1
 
 
+def pages(gateway, make):
+    """Pages without end; make(n) is the list of the n-th, as JSON."""
+    count = itertools.count()
+    head = json.dumps(header(7))
+    gateway.on("/v3/kv/range", lambda _: plain(f'{{"header":{head},"more":true,"kvs":[{make(next(count))}]}}'))
+
+
+def test_more_keys_than_a_range_may_have(gateway):
+    pages(gateway, lambda n: ",".join(f'{{"key":"{b64(f"/test/v1/a/{n:02}/{k:06}")}"}}' for k in range(200_000)))
+    refused = gateway.tool("--prefix", "--try-ms=8000", "range", "a/", timeout=60)
+    assert refused["outcome"] == "not reached" and "more than 500000 keys" in refused["error"]
+
+
+def test_more_bytes_than_a_range_may_have(gateway):
+    value = b64(b"x" * (22 * MB))
+    pages(gateway, lambda n: f'{{"key":"{b64(f"/test/v1/a/{n:02}")}","value":"{value}"}}')
+    refused = gateway.tool("--prefix", "--try-ms=8000", "range", "a/", timeout=60)
+    assert refused["outcome"] == "not reached" and "or 128 MiB" in refused["error"]
+
+
+def test_pages_that_take_too_long(gateway):
+    """Each is in time, and all together are not: ten times the time of one request."""
+    def slowly(n):
+        time.sleep(0.05)
+        return json.dumps(kv(f"a/{n:04}"))
+    pages(gateway, slowly)
+    start = time.monotonic()
+    refused = gateway.tool("--prefix", "--total-ms=200", "range", "a/")
+    assert refused["outcome"] == "not reached"
+    assert 1.5 < time.monotonic() - start < 3
+
+
 def test_compaction_between_pages(gateway):
     """The reading begins anew, at the present revision."""
     state = {"n": 0}
