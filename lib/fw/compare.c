@@ -170,23 +170,46 @@ static int compare_set(struct comparison *c, enum fl_fw_set_id set)
 
 /* ---- chains ---- */
 
+/* Told twice where it has both: rules of ours that are gone or changed, and others. */
 static int compare_chain(struct comparison *c, const char *chain)
 {
-	FL_AUTONFTRULES struct fl_nft_rules l = { 0 };
-	size_t wanted = 0;
-	int r = fl_nft_list_rules(&c->fw->nft, NFPROTO_INET, FL_FW_TABLE, chain, &l, c->err);
+	struct fl_fw_chain_state s;
+	struct fl_fw_difference d = { FL_FW_CHAIN, "inet", chain, NULL, 0, 0 };
+	int r = fl_fw_chain_state(c->fw, NFPROTO_INET, chain, &s, c->err);
 
-	while (fl_fw_skeleton_rule(NFPROTO_INET, chain, wanted))
-		wanted++;
-	if (!r && l.n != wanted)
-		tell(c, (struct fl_fw_difference){ FL_FW_CHAIN, "inet", chain, NULL, wanted, l.n });
+	if (r)
+		return r;
+	d.wanted = s.wanted;
+	d.found = s.kept;
+	if (s.kept < s.wanted)
+		tell(c, d);
+	d.found = s.wanted + s.foreign;
+	if (s.foreign)
+		tell(c, d);
+	return 0;
+}
+
+/* Base chains that somebody put into our table; an empty one does nothing. */
+static int compare_base_chains(struct comparison *c)
+{
+	FL_AUTONFTCHAINS struct fl_nft_base_chains l = { 0 };
+	int r = fl_nft_list_base_chains(&c->fw->nft, &l, c->err);
+
+	for (size_t i = 0; !r && i < l.n; i++) {
+		size_t rules = l.v[i].rules + (l.v[i].policy == NF_DROP);
+
+		if (l.v[i].family == NFPROTO_INET && !strcmp(l.v[i].table, FL_FW_TABLE) &&
+		    !fl_fw_skeleton_has(&l.v[i]) && rules)
+			tell(c, (struct fl_fw_difference){ FL_FW_CHAIN, "inet", l.v[i].name, NULL,
+							   0, rules });
+	}
 	return r;
 }
 
 static int compare_chains(struct comparison *c)
 {
 	const char *chain;
-	int r = 0;
+	int r = compare_base_chains(c);
 
 	for (size_t i = 0; !r && (chain = fl_fw_skeleton_chain(i)); i++)
 		r = compare_chain(c, chain);

@@ -69,10 +69,11 @@ enum fl_fw_difference_kind {
 	FL_FW_NO_TABLE,	     /* nothing of ours is there, of `wanted` elements; nothing else is
 			      * told then */
 	FL_FW_OTHER_VERSION, /* the table is not this version's; nothing else is told */
-	FL_FW_CHAIN,	     /* `what` has `found` rules instead of `wanted` */
-	FL_FW_MISSING,	     /* of `owner`: the element `what` ("publish4 { tcp . 80 }") */
-	FL_FW_ELSEWHERE,     /* the same, with other data */
-	FL_FW_ORPHAN,	     /* no record explains it; `owner` is its comment */
+	FL_FW_CHAIN,	 /* `found` of the `wanted` rules of chain `what` are there; more: others
+			  * are there too */
+	FL_FW_MISSING,	 /* of `owner`: the element `what` ("publish4 { tcp . 80 }") */
+	FL_FW_ELSEWHERE, /* the same, with other data */
+	FL_FW_ORPHAN,	 /* no record explains it; `owner` is its comment */
 };
 
 struct fl_fw_difference {

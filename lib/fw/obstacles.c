@@ -147,11 +147,6 @@ static void tell_early(struct search *s, const struct fl_nft_base_chain *c)
 	     c->name, fl_nft_family_str(c->family), c->table, (int)c->priority);
 }
 
-static bool is_ours(const struct fl_nft_base_chain *c)
-{
-	return c->family == NFPROTO_INET && !strcmp(c->table, FL_FW_TABLE);
-}
-
 /* What the next ADD mends by itself. */
 static bool is_mended(struct fl_fw *fw, const struct fl_nft_base_chain *c,
 		      const struct fl_nft_rules *rules, const struct fl_fw_walk *w)
@@ -191,7 +186,7 @@ static int look_at_nftables(struct search *s)
 	for (size_t i = 0; !r && i < chains.n; i++) {
 		const struct fl_nft_base_chain *c = &chains.v[i];
 
-		if (c->hook == NF_INET_FORWARD && !is_ours(c) &&
+		if (c->hook == NF_INET_FORWARD && !fl_fw_skeleton_has(c) &&
 		    (c->family == NFPROTO_IPV4 || c->family == NFPROTO_IPV6 ||
 		     c->family == NFPROTO_INET))
 			r = look_at_chain(s, c);

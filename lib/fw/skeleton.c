@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fw/skeleton.h"
 
+#include "nft/chains.h"
+
 #include <linux/if_ether.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_nat.h>
@@ -365,6 +367,20 @@ const struct fl_nft_expr *fl_fw_skeleton_rule(uint8_t family, const char *chain,
 		if (!strcmp(rules[k].chain, chain) && !i--)
 			return rules[k].exprs;
 	return NULL;
+}
+
+bool fl_fw_skeleton_has(const struct fl_nft_base_chain *c)
+{
+	bool bridge = c->family == NFPROTO_BRIDGE;
+	const struct fl_nft_chain *ours = bridge ? bridge_chains : inet_chains;
+	size_t n = bridge ? FL_ARRAY_SIZE(bridge_chains) : FL_ARRAY_SIZE(inet_chains);
+
+	if (strcmp(c->table, FL_FW_TABLE) || (!bridge && c->family != NFPROTO_INET))
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (ours[i].type && !strcmp(ours[i].name, c->name))
+			return ours[i].hook == c->hook && ours[i].priority == c->priority;
+	return false;
 }
 
 void fl_fw_assert_skeleton(struct fl_nft_batch *b, uint8_t family)

@@ -8,6 +8,8 @@
 
 #include "nft/nft.h"
 
+struct fl_nft_base_chain;
+
 #define FL_FW_TABLE "fairlead"
 #define FL_FW_VERSION "2"
 
@@ -67,6 +69,9 @@ extern const char fl_fw_outward[];
 /* The i-th chain of table inet, and the i-th rule of a chain of a table; NULL behind the last. */
 const char *fl_fw_skeleton_chain(size_t i);
 const struct fl_nft_expr *fl_fw_skeleton_rule(uint8_t family, const char *chain, size_t i);
+
+/* Whose name, hook and priority make it one of ours: others may stand in our tables. */
+bool fl_fw_skeleton_has(const struct fl_nft_base_chain *c);
 
 /* Fails the batch with -ENOENT unless the table of this family has our version. */
 void fl_fw_assert_skeleton(struct fl_nft_batch *b, uint8_t family);

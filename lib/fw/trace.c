@@ -257,28 +257,6 @@ static int run_rule(struct machine *m, const struct fl_nft_expr *e, const char *
 	return r;
 }
 
-/* How many rules the chain has in the kernel; 0 when it is not there. */
-static int live_rules(struct fl_fw *fw, uint8_t family, const char *chain, size_t *ret,
-		      struct fl_error *err)
-{
-	FL_AUTONFTRULES struct fl_nft_rules rules = { 0 };
-	int r = fl_nft_list_rules(&fw->nft, family, FL_FW_TABLE, chain, &rules, err);
-
-	if (r && r != -ENOENT)
-		return r;
-	*ret = r ? 0 : rules.n;
-	return 0;
-}
-
-static size_t wanted_rules(uint8_t family, const char *chain)
-{
-	size_t n = 0;
-
-	while (fl_fw_skeleton_rule(family, chain, n))
-		n++;
-	return n;
-}
-
 /* The rule that decided: not the one that merely marks what was decided on. */
 static void remember(struct machine *m, const char *chain)
 {
@@ -293,14 +271,15 @@ static int run_chain(struct machine *m, const char *chain, unsigned depth, enum 
 {
 	const struct fl_nft_expr *rule;
 	const char *target = NULL;
-	size_t live = 0;
-	int r = live_rules(m->fw, m->family, chain, &live, m->err);
+	struct fl_fw_chain_state state = { 0 };
+	int r = fl_fw_chain_state(m->fw, m->family, chain, &state, m->err);
+	bool live = state.kept || state.foreign;
 
 	*ret = ON;
-	if (r)
+	if (r && r != -ENOENT)
 		return r;
 	m->t->absent |= !live;
-	m->t->changed |= live && live != wanted_rules(m->family, chain);
+	m->t->changed |= live && (state.kept < state.wanted || state.foreign);
 	for (size_t i = 0; live && (rule = fl_fw_skeleton_rule(m->family, chain, i)); i++) {
 		enum says s;
 
@@ -334,31 +313,17 @@ int fl_fw_trace(struct fl_fw *fw, uint8_t family, const char *chain, const struc
 	enum says s;
 	int r = run_chain(&m, chain, 0, &s);
 
-	if (r)
+	if (!r && s != DROP && s != ACCEPT)
+		r = fl_fw_chain_drops(fw, family, chain, err);
+	if (r < 0)
 		return r;
+	if (r) {
+		t.policy = true;
+		s = DROP;
+		fl_strcpy(t.chain, sizeof(t.chain), chain);
+	}
 	t.outcome = s == DROP ? FL_FW_DROPPED : s == ACCEPT ? FL_FW_ACCEPTED : FL_FW_GOES_ON;
 	t.marked = m.mark & FL_FW_MARK;
 	*ret = t;
 	return 0;
-}
-
-int fl_fw_check_skeleton(struct fl_fw *fw, struct fl_error *err)
-{
-	const char *chain;
-
-	for (size_t i = 0; (chain = fl_fw_skeleton_chain(i)); i++) {
-		size_t live = 0, wanted = wanted_rules(NFPROTO_INET, chain);
-		int r = live_rules(fw, NFPROTO_INET, chain, &live, err);
-
-		if (r)
-			return r;
-		if (live == wanted)
-			continue;
-		fl_error_set(err, -ENOENT, FL_ECODE_CHECK,
-			     "nftables: chain %s of table inet " FL_FW_TABLE
-			     " has %zu rules where the skeleton has %zu",
-			     chain, live, wanted);
-		return 0;
-	}
-	return 1;
 }

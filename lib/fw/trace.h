@@ -2,7 +2,8 @@
 /*
  * What our tables do with one packet: the skeleton's own rules, run over a description of it. Sets
  * and maps are asked in the kernel, one element by its key at a time, and so is whether a chain has
- * its rules still: what is flushed does nothing here either. Nothing is sent, nothing changes.
+ * its rules still, as they were put there: what is flushed does nothing here either. Nothing is
+ * sent, nothing changes.
  */
 #pragma once
 
@@ -33,6 +34,7 @@ struct fl_fw_traced {
 	bool masquerade;
 	bool absent;  /* a chain on its way has no rules, or is not there at all */
 	bool changed; /* a chain on its way has not the rules that the skeleton gave it */
+	bool policy;  /* dropped by the policy, which somebody gave the chain */
 };
 
 /* family: NFPROTO_INET or NFPROTO_BRIDGE; chain: a base chain of the skeleton. */
@@ -40,7 +42,7 @@ int fl_fw_trace(struct fl_fw *fw, uint8_t family, const char *chain, const struc
 		struct fl_fw_traced *ret, struct fl_error *err);
 
 /*
- * 1 when each chain has the rules of our version; 0 with err filled (FL_ECODE_CHECK: which has
- * not).
+ * 1 when each chain has the rules of our version, unchanged and no others, and the policy accept; 0
+ * with err filled (FL_ECODE_CHECK: which has not).
  */
 int fl_fw_check_skeleton(struct fl_fw *fw, struct fl_error *err);

@@ -66,6 +66,29 @@ static bool name_is(const struct nlattr *attr, const char *name)
 
 /* ---- chains ---- */
 
+static void add_device(struct fl_nft_base_chain *c, const struct nlattr *name, bool prefix)
+{
+	char *to;
+
+	if (c->n_devices++ >= FL_NFT_DEVICES)
+		return;
+	to = c->devices[c->n_devices - 1];
+	copy_str(to, IFNAMSIZ, name);
+	if (prefix)
+		strcat(to, "*");
+}
+
+static void read_devices(const struct nlattr *const *hook, struct fl_nft_base_chain *c)
+{
+	const struct nlattr *a;
+
+	if (hook[NFTA_HOOK_DEVS])
+		fl_attr_for_each_nested(a, hook[NFTA_HOOK_DEVS])
+			add_device(c, a, fl_attr_type(a) != NFTA_DEVICE_NAME);
+	else if (hook[NFTA_HOOK_DEV])
+		add_device(c, hook[NFTA_HOOK_DEV], false);
+}
+
 /* False: not a base chain. */
 static bool read_chain(const struct nlmsghdr *nlh, struct fl_nft_base_chain *c)
 {
@@ -84,6 +107,7 @@ static bool read_chain(const struct nlmsghdr *nlh, struct fl_nft_base_chain *c)
 		/* A base chain is nobody's target: its only users are its rules. */
 		.rules = get_be32(t[NFTA_CHAIN_USE]),
 	};
+	read_devices(hook, c);
 	copy_str(c->table, sizeof(c->table), t[NFTA_CHAIN_TABLE]);
 	copy_str(c->name, sizeof(c->name), t[NFTA_CHAIN_NAME]);
 	return true;
@@ -338,6 +362,7 @@ static int take_rule(const struct nlmsghdr *nlh, void *arg)
 	if (t[NFTA_RULE_USERDATA])
 		fl_nft_copy_comment(t[NFTA_RULE_USERDATA], s.rule->comment,
 				    sizeof(s.rule->comment));
+	s.rule->digest = fl_nft_digest(t[NFTA_RULE_EXPRESSIONS]);
 	if (t[NFTA_RULE_EXPRESSIONS])
 		fl_attr_for_each_nested(expr, t[NFTA_RULE_EXPRESSIONS]) read_expr(&s, expr);
 	return 0;

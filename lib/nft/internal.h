@@ -22,6 +22,8 @@ static inline void put_value(struct nlmsghdr *nlh, uint16_t type, const void *va
 
 struct nlmsghdr *fl_nft_begin_rule(struct fl_nft_batch *b, uint8_t family);
 void fl_nft_end_rule(struct fl_nft_batch *b, struct nlmsghdr *nlh, const char *comment);
+/* Of NFTA_RULE_EXPRESSIONS; NULL for a rule without. */
+uint64_t fl_nft_digest(const struct nlattr *expressions);
 void fl_nft_put_verdict(struct nlmsghdr *nlh, uint16_t type, int32_t code, const char *chain);
 /* Table, set and the key of one element, as NFT_MSG_GETSETELEM wants them. */
 void fl_nft_put_get_elem(struct nlmsghdr *nlh, const struct fl_nft_set *set,

@@ -7,6 +7,7 @@
 #include "unit.h"
 
 #include "base/strbuf.h"
+#include "nft/chains.h"
 #include "nft/nft.h"
 
 #include <errno.h>
@@ -307,6 +308,42 @@ static void test_sticky_error_and_empty_batch(void **state)
 	assert_int_equal(fl_nft_commit(&nowhere, &b, NULL, &err), -EBADF);
 }
 
+static void test_digest_of_a_rule(void **state)
+{
+	const struct fl_nft_expr rule[] = {
+		{ .op = FL_NFT_META, .key = NFT_META_IIFNAME, .reg = NFT_REG32_00 },
+		{ .op = FL_NFT_LOOKUP, .reg = NFT_REG32_00, .name = "names" },
+		{ .op = FL_NFT_COUNTER },
+		{ .op = FL_NFT_IMMEDIATE, .code = NFT_GOTO, .name = "there" },
+		{ .op = FL_NFT_END },
+	};
+	struct fl_nft_expr other[FL_ARRAY_SIZE(rule)];
+	uint64_t digest = fl_nft_rule_digest(rule);
+
+	(void)state;
+#define CHANGED(i, field, v)               \
+	memcpy(other, rule, sizeof(rule)); \
+	other[i].field = (v);              \
+	assert_int_not_equal(fl_nft_rule_digest(other), digest)
+
+	assert_int_not_equal(digest, 0);
+	assert_int_equal(fl_nft_rule_digest(rule), digest);
+	CHANGED(0, key, NFT_META_OIFNAME);
+	CHANGED(0, reg, NFT_REG32_01);
+	CHANGED(0, op, FL_NFT_META_SET);
+	CHANGED(1, name, "other");
+	CHANGED(1, code, NFT_LOOKUP_F_INV);
+	CHANGED(1, map, true);
+	CHANGED(2, op, FL_NFT_NOTRACK);
+	CHANGED(3, code, NFT_JUMP);
+	CHANGED(3, name, "elsewhere");
+	CHANGED(3, op, FL_NFT_END);
+	/* Kernels call the first 16 bytes NFT_REG_1. */
+	memcpy(other, rule, sizeof(rule));
+	other[0].reg = other[1].reg = NFT_REG_1;
+	assert_int_equal(fl_nft_rule_digest(other), digest);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -319,6 +356,7 @@ int main(void)
 		cmocka_unit_test(test_rewriting_rule),
 		cmocka_unit_test(test_long_runs_are_split),
 		cmocka_unit_test(test_comment_is_cut),
+		cmocka_unit_test(test_digest_of_a_rule),
 		cmocka_unit_test(test_sticky_error_and_empty_batch),
 	};
 
