@@ -131,8 +131,7 @@ static void check_process(struct check *k)
 
 static void check_rules(struct check *k)
 {
-	static const char rebuild[] =
-		"any ADD or DEL of a fairlead plugin brings fairlead's rules back";
+	static const char rebuild[] = "netctl reload brings fairlead's rules back";
 	bool shifted = k->whole.host_port != k->whole.container_port;
 	struct fl_endpoint one = *k->mapping.ep;
 	struct fl_error why = { 0 };

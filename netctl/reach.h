@@ -37,18 +37,21 @@ int party_parse(struct ctl *c, const struct model *m, const char *words, bool po
 const char *party_str(const struct party *p, char *buf, size_t size);
 #define PARTY(p) party_str(p, (char[300]){ 0 }, 300)
 
+struct foreign; /* other people's base chains on the host */
+
 struct walk {
 	struct ctl *c;
 	const struct model *m;
 	struct steps *steps;
 	struct fl_fw *fw;
-	const struct party *from, *to;
+	struct party *from, *to;
 	int family;
 	struct fl_fw_packet p;		    /* as it is at this point of its way */
 	const struct attachment *src, *dst; /* whose addresses it has; NULL: no container's */
 	struct fl_addr nexthop;		    /* of the sandbox that it leaves */
 	bool bridged;			    /* it does not leave the bridge that it came from */
 	bool own;			    /* it does not leave the sandbox */
+	struct foreign *foreign;	    /* during reach() */
 };
 
 /* The whole way; the result is in the steps. Fails only where nothing at all can be told. */
@@ -78,5 +81,23 @@ const char *attachment_gate(const struct model *m, const struct attachment *at);
 bool attachment_is_apart(const struct attachment *at);
 /* Does the kernel send bridged packets through the host's rules? */
 bool bridge_filters(int family);
-/* Other people's base chains at a hook: what stops all is a failure, what may is not known. */
-void reach_foreign(struct walk *w, uint32_t hook, bool marked);
+
+/*
+ * Other people's base chains that the packet or its answer passes: what stops everything is a
+ * failure, what may stop it is not known. Each is told where the way meets it first.
+ */
+int reach_foreign_open(struct foreign **ret, struct fl_error *err);
+void reach_foreign_close(struct foreign *f);
+static inline void reach_foreign_closep(struct foreign **f)
+{
+	reach_foreign_close(*f);
+}
+#define AUTOFOREIGN FL_CLEANUP(reach_foreign_closep)
+void reach_foreign(struct walk *w, uint32_t hook); /* NF_INET_..., of the host's own routing */
+void reach_foreign_forward(struct walk *w, bool marked);
+void reach_foreign_bridge(struct walk *w, uint32_t hook);
+void reach_foreign_socket(struct walk *w); /* of the host */
+void reach_foreign_device(struct walk *w, const char *ifname);
+/* Between an endpoint and the host's routing: its link, the bridge. */
+void reach_foreign_gate(struct walk *w, const struct attachment *at);
+void reach_foreign_inside(struct walk *w, const struct attachment *at, const struct fl_netns *ns);

@@ -3,7 +3,6 @@
 #include "netctl/reach.h"
 
 #include <errno.h>
-#include <linux/netfilter.h>
 #include <string.h>
 
 /* What was seen in the sandbox, or on the host. */
@@ -60,8 +59,9 @@ int reach_arrive_host(struct walk *w, struct fl_error *err)
 	struct heard h = { .w = w };
 	int r;
 
-	if (w->from->kind != PARTY_HOST)
-		reach_foreign(w, NF_INET_LOCAL_IN, false);
+	reach_foreign_socket(w);
+	if (w->from->kind == PARTY_HOST)
+		reach_foreign_device(w, "lo");
 	if (!w->p.dport) {
 		step_ok(w->steps, "host", "%s is the host's", fl_addr_str(&w->p.dst, FL_ADDR_BUF));
 		return 0;
@@ -168,6 +168,7 @@ static int look_inside(struct walk *w, struct fl_error *err)
 	}
 	step_ok(w->steps, "sandbox", "%s is the recorded one", w->dst->main->netns);
 	check_interface(w, nl);
+	reach_foreign_inside(w, w->dst, &ns);
 	if (!w->own)
 		check_answer(w, nl);
 	if (!w->p.dport)
@@ -199,8 +200,14 @@ int reach_arrive(struct walk *w, struct fl_error *err)
 
 int reach(struct walk *w, struct fl_error *err)
 {
+	AUTOFOREIGN struct foreign *foreign = NULL;
 	int r = reach_choose(w, err);
 
+	int e = r > 0 ? reach_foreign_open(&foreign, err) : 0;
+
+	if (e)
+		return e;
+	w->foreign = foreign;
 	if (r > 0)
 		r = reach_leave(w, err);
 	if (r > 0 && w->bridged)

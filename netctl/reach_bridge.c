@@ -141,7 +141,17 @@ static void forward_bridged(struct walk *w)
 			    "do not reach each other",
 			    w->dst->main->id.network);
 	else
-		reach_foreign(w, NF_INET_FORWARD, t.marked);
+		reach_foreign_forward(w, t.marked);
+}
+
+static void pass_foreign(struct walk *w, void (*look)(struct walk *w, uint32_t hook))
+{
+	reach_foreign_device(w, w->src->main->link);
+	look(w, NF_INET_PRE_ROUTING);
+	if (look == reach_foreign_bridge)
+		look(w, NF_INET_FORWARD);
+	look(w, NF_INET_POST_ROUTING);
+	reach_foreign_device(w, w->dst->main->link);
 }
 
 int reach_bridge(struct walk *w, struct fl_error *err)
@@ -154,7 +164,10 @@ int reach_bridge(struct walk *w, struct fl_error *err)
 		return 1; /* there may be more wrong behind it */
 	step_ok(w->steps, "bridge", "%s and %s are neighbours in %s", CONTAINER_LABEL(w->src->main),
 		CONTAINER_LABEL(w->dst->main), *w->p.in ? w->p.in : w->src->main->id.network);
-	if (bridge_filters(w->family))
+	pass_foreign(w, reach_foreign_bridge);
+	if (bridge_filters(w->family)) {
+		pass_foreign(w, reach_foreign);
 		forward_bridged(w);
+	}
 	return 1;
 }

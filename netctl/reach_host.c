@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const char REBUILD[] = "any ADD or DEL of a fairlead plugin brings fairlead's rules back";
+static const char REBUILD[] = "netctl reload brings fairlead's rules back";
 
 /* 1: traced; 0: it could not be, which is a step. */
 static int trace(struct walk *w, const char *chain, struct fl_fw_traced *t)
@@ -19,12 +19,18 @@ static int trace(struct walk *w, const char *chain, struct fl_fw_traced *t)
 		step_unknown(w->steps, "nftables", NULL, "%s", why.text);
 		return 0;
 	}
+	/* What it does is then told as if it had ours: it may well be what it does. */
 	if (t->changed)
 		step_unknown(w->steps, "nftables", REBUILD,
 			     "chain %s of table inet fairlead, or one that it leads to, has other "
 			     "rules than fairlead's",
 			     chain);
-	return !t->changed;
+	if (t->policy)
+		step_failed(w->steps, "nftables", REBUILD,
+			    "the policy of chain %s of table inet fairlead is drop, where fairlead "
+			    "has accept",
+			    chain);
+	return !t->policy;
 }
 
 /* ---- published ports ---- */
@@ -222,7 +228,7 @@ static void forward(struct walk *w)
 			t.absent ? "fairlead's rules are not there"
 				 : "a new connection from outside straight to a container is "
 				   "neither let through nor stopped by fairlead");
-	reach_foreign(w, NF_INET_FORWARD, t.marked);
+	reach_foreign_forward(w, t.marked);
 }
 
 /* A translated packet that stays in one bridge never left it, where bridged packets are filtered.
@@ -237,11 +243,12 @@ static void check_hairpin(struct walk *w)
 	    fl_link_find(w->c->host, w->src->main->link, &port, &ignored) != 1 ||
 	    fl_link_find(w->c->host, w->dst->main->link, &to, &ignored) != 1)
 		return;
+	/* An isolated port is kept apart from itself too. */
 	if (port.index == to.index && !(port.port_flags & FL_PORT_HAIRPIN))
 		step_failed(w->steps, "hairpin", "make the network with hairpinMode",
 			    "it would have to go back through %s, which is not in hairpin mode",
 			    port.name);
-	else if (port.index != to.index && port.port_flags & to.port_flags & FL_PORT_ISOLATED)
+	else if (port.port_flags & to.port_flags & FL_PORT_ISOLATED)
 		step_failed(w->steps, "isolation",
 			    "sysctl -w net.bridge.bridge-nf-call-iptables=0, if nothing else "
 			    "needs it",
@@ -303,6 +310,13 @@ static void check_loopback(struct walk *w)
 
 /* ---- in order ---- */
 
+static void leave_through(struct walk *w)
+{
+	reach_foreign_device(w, w->p.out);
+	if (w->dst)
+		reach_foreign_gate(w, w->dst);
+}
+
 /* A packet of the host itself has a source only once it has a route. */
 static int leave_host(struct walk *w)
 {
@@ -312,6 +326,7 @@ static int leave_host(struct walk *w)
 	if (!fl_addr_is_set(&w->p.src) && !fl_route_get(w->c->host, &w->p.dst, NULL, 0, &r, &why) &&
 	    fl_addr_is_set(&r.src))
 		w->p.src = r.src;
+	reach_foreign_socket(w);
 	fl_strcpy(w->p.out, sizeof(w->p.out), "lo");
 	translate(w, "output");
 	if (w->p.to_local)
@@ -322,6 +337,7 @@ static int leave_host(struct walk *w)
 		return 1;
 	check_loopback(w);
 	change_source(w);
+	leave_through(w);
 	return 1;
 }
 
@@ -330,6 +346,10 @@ static int pass_host(struct walk *w)
 	struct fl_fw_traced t;
 	bool forwarding;
 
+	if (w->src)
+		reach_foreign_gate(w, w->src);
+	reach_foreign_device(w, w->p.in);
+	reach_foreign(w, NF_INET_PRE_ROUTING);
 	if (!trace(w, "raw", &t))
 		return 0;
 	if (t.outcome == FL_FW_DROPPED) {
@@ -347,6 +367,8 @@ static int pass_host(struct walk *w)
 	forward(w);
 	check_hairpin(w);
 	change_source(w);
+	reach_foreign(w, NF_INET_POST_ROUTING);
+	leave_through(w);
 	return 1;
 }
 

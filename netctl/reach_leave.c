@@ -154,6 +154,7 @@ static int leave_sandbox(struct walk *w, struct fl_error *err)
 	r = route_inside(w, nl);
 	if (r <= 0 || w->own)
 		return r;
+	reach_foreign_inside(w, w->src, &ns);
 	if (attachment_is_apart(w->src)) {
 		apart(w, w->src);
 		w->bridged = w->dst && !strcmp(w->dst->main->id.network, w->src->main->id.network);

@@ -98,6 +98,9 @@ def test_process(lab, web):
 @pytest.mark.parametrize("how, steps", [
     ("flush ruleset", ["skeleton", "element", "published"]),
     ("flush table inet fairlead", ["skeleton", "published"]),
+    ("add rule inet fairlead publish counter", ["skeleton"]),
+    ("table inet fairlead { chain publish { ip6 nexthdr 99 drop; }; }", ["skeleton"]),
+    ("add chain inet fairlead forward { policy drop; }", ["skeleton"]),
     ("flush chain inet fairlead publish", ["skeleton", "published"]),
     ("delete element inet fairlead publish4 { tcp . 8080 }", ["element", "published"]),
     ("delete element inet fairlead hairpin4 { 127.0.0.0-127.255.255.255 . 10.1.0.0-10.1.0.255 }", ["element"]),
@@ -185,7 +188,7 @@ def test_listener_and_probe(lab, cni, netctl):
     lab.udp_server("c1", port=53)
     assert failing(netctl, "5353/udp") == []
     lab.run(["nft", "add table ip x; add chain ip x i { type filter hook input priority 0; policy drop; }"], netns="c1")
-    assert failing(netctl, "8080", "--probe") == ["probe"]      # bounded, not for ever
+    assert failing(netctl, "8080", "--probe") == ["firewall", "probe"]      # bounded, not for ever
 
 
 def test_loopback_port_is_asked_from_the_host(lab, cni, netctl):

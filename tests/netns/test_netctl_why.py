@@ -132,6 +132,16 @@ def test_no_icc(both):
         both.agree("c1", "host:8080", HOST, 8080, REACHED)
 
 
+@pytest.mark.parametrize("more", [{"icc": False}, {"portIsolation": True}], ids=str)
+def test_its_own_port_when_isolated(both, more):
+    both.add(published(hairpinMode=True, **more), "c1")
+    both.serve("c1")
+    if filtered(both.lab):
+        both.agree("c1", "host:8080", HOST, 8080, NOT, "isolation")
+    else:
+        both.agree("c1", "host:8080", HOST, 8080, REACHED)
+
+
 def test_guarded(both):
     both.lab.netns("c3")
     one, two = both.add(published(guarded=True), "c1"), both.add(net.bridge(guarded=True), "c2")
@@ -389,6 +399,153 @@ def test_foreign_firewalls(world):
     world.lab.nft("flush chain ip mine forward\nadd rule ip mine forward ct state established accept")
     assert world.lab.blocked("outside", HOST, 8080)
     world.why("outside", "host:8080", "not known")
+
+
+def stop_all(world, family, hook, device="", netns=None, rules="", policy="drop"):
+    at = f"{hook} device {device}" if device else hook
+    kind, priority = ("nat", -150) if "dnat" in rules else ("filter", -350)
+    world.lab.nft(f"table {family} mine {{ chain stop {{ type {kind} hook {at} priority {priority}; policy {policy}; {rules} }}; }}", netns=netns)
+
+
+FIREWALLS = [
+    # family, hook, device, in the sandbox of; from, to, address, port
+    ("ip", "prerouting", "", None, "outside", "host:8080", HOST, 8080),
+    ("ip", "postrouting", "", None, "outside", "host:8080", HOST, 8080),
+    ("inet", "prerouting", "", None, "c1", "c3:80", "10.2.0.2", 80),
+    ("inet", "postrouting", "", None, "c1", "outside:80", OUTSIDE, 80),
+    ("ip", "output", "", None, "host", "c1:80", "10.1.0.2", 80),
+    ("ip", "postrouting", "", None, "host", "c1:80", "10.1.0.2", 80),
+    ("ip", "input", "", None, "host", "c1:80", "10.1.0.2", 80),              # the answer
+    ("inet", "output", "", None, "outside", "host:8000", HOST, 8000),        # the answer
+    ("inet", "input", "", None, "outside", "host:8000", HOST, 8000),
+    ("bridge", "prerouting", "", None, "c1", "c2:80", "10.1.0.3", 80),
+    ("bridge", "forward", "", None, "c1", "c2:80", "10.1.0.3", 80),
+    ("bridge", "postrouting", "", None, "c1", "c2:80", "10.1.0.3", 80),
+    ("bridge", "input", "", None, "c1", "outside:80", OUTSIDE, 80),
+    ("bridge", "output", "", None, "host", "c1:80", "10.1.0.2", 80),
+    ("netdev", "ingress", "up0", None, "outside", "host:8080", HOST, 8080),
+    ("netdev", "egress", "net0", None, "outside", "host:8080", HOST, 8080),
+    ("netdev", "ingress", "{c2}", None, "c1", "c2:80", "10.1.0.3", 80),      # the answer
+    ("inet", "ingress", "{c1}", None, "c1", "outside:80", OUTSIDE, 80),
+    ("ip", "input", "", "c1", "outside", "host:8080", HOST, 8080),
+    ("inet", "prerouting", "", "c2", "c1", "c2:80", "10.1.0.3", 80),
+    ("ip", "output", "", "c1", "c1", "outside:80", OUTSIDE, 80),
+    ("ip", "postrouting", "", "c1", "host", "c1:80", "10.1.0.2", 80),        # the answer
+    ("netdev", "ingress", "eth0", "c1", "host", "c1:80", "10.1.0.2", 80),
+]
+
+
+@pytest.fixture
+def walls(world):
+    """c1 and c2 on one network, c3 on another, servers everywhere, 8080 -> c1; yields one that puts a firewall somewhere."""
+    world.lab.netns("c3")
+    world.add(published(), "c1")
+    world.add(net.bridge(), "c2")
+    world.add(net.second(), "c3")
+    world.serve("c1", "c2", "c3", "outside")
+    world.lab.tcp_server(None, "0.0.0.0", 8000)
+    return world
+
+
+@pytest.mark.parametrize("family, hook, device, inside, source, target, address, port", FIREWALLS,
+                         ids=[f"{w[3] or 'host'}-{w[0]}-{w[1]}-{w[4]}" for w in FIREWALLS])
+def test_firewalls_on_the_way(walls, family, hook, device, inside, source, target, address, port):
+    walls.agree(source, target, address, port, REACHED)
+    device = device.format(c1=host_end(walls), c2=host_end(walls, "c2"))
+    stop_all(walls, family, hook, device, inside, policy="accept")
+    walls.agree(source, target, address, port, REACHED)         # an empty chain stops nothing
+    stop_all(walls, family, hook, device, inside, rules="counter;", policy="accept")
+    walls.agree(source, target, address, port, REACHED)
+    stop_all(walls, family, hook, device, inside)
+    found = walls.agree(source, target, address, port, NOT, "firewall")
+    [step] = [s for s in found["steps"] if s["step"] == "firewall"]
+    assert f"chain stop of table {family} mine ({hook})" in step["detail"] and f"{family} mine stop" in step["remedy"]
+    assert ("in the sandbox of" in step["detail"]) == bool(inside)
+    stop_all(walls, family, hook, device, inside, rules="meta mark 7 accept; ")
+    walls.why(source, target, "not known")
+    stop_all(walls, family, hook, device, inside, rules="meta mark 7 drop; drop; ", policy="accept")
+    walls.why(source, target, "not known")      # behind the accept of 7
+
+
+@pytest.mark.parametrize("family, hook, device", [("ip6", "prerouting", ""), ("netdev", "ingress", "other0"), ("ip", "input", ""),
+                                                  ("bridge", "forward", "")])
+def test_firewalls_elsewhere(walls, family, hook, device):
+    stop_all(walls, family, hook, device)
+    walls.agree("outside", "host:8080", HOST, 8080, REACHED)
+
+
+def test_somebody_translates_before_us(walls):
+    stop_all(walls, "ip", "prerouting", rules="tcp dport 8080 dnat to 10.1.0.3:9; ", policy="accept")
+    assert walls.lab.blocked("outside", HOST, 8080)
+    found = walls.why("outside", "host:8080", "not known")
+    assert "send it elsewhere" in [s for s in found["steps"] if s["step"] == "firewall"][0]["detail"]
+
+
+def test_bridged_packets_meet_the_hosts_firewalls(both):
+    two = [both.add(net.bridge(), c) for c in ("c1", "c2")][1]
+    both.serve("c2")
+    stop_all(both, "ip", "postrouting")
+    if filtered(both.lab):
+        both.agree("c1", "c2:80", two.address, 80, NOT, "firewall")
+    else:
+        both.agree("c1", "c2:80", two.address, 80, REACHED)
+
+
+def test_resolver_of_ours_in_the_sandbox(world):
+    """Table fairlead_dns is no firewall."""
+    one = world.add({**net.bridge(), "dns": {}}, "c1")
+    world.serve("c1")
+    world.lab.nft("table ip fairlead_dns { chain output { type filter hook output priority -300; ip daddr 127.0.0.11 counter accept; }; }",
+                  netns="c1")
+    world.agree("host", "c1:80", one.address, 80, REACHED)
+
+
+# ---- our own tables, as somebody changed them ----
+
+def test_a_chain_in_our_table(walls):
+    walls.lab.nft("add chain inet fairlead mine { type filter hook forward priority 10; policy drop; }")
+    found = walls.agree("outside", "host:8080", HOST, 8080, NOT, "firewall")
+    assert any("chain mine of table inet fairlead" in s["detail"] for s in found["steps"])
+    walls.lab.nft("delete chain inet fairlead mine; add chain inet fairlead mine { type filter hook postrouting priority 10; policy drop; }")
+    walls.agree("outside", "host:8080", HOST, 8080, NOT, "firewall")
+    walls.agree("host", "c1:80", "10.1.0.2", 80, NOT, "firewall")
+
+
+def test_policy_of_our_chain(walls):
+    walls.lab.nft("add chain inet fairlead forward { policy drop; }")
+    walls.agree("outside", "host:8080", HOST, 8080, REACHED)        # that one is let through
+    walls.agree("outside", "c1:80", "10.1.0.2", 80, NOT, "nftables")
+    walls.lab.nft("add chain inet fairlead forward { policy accept; }")
+    walls.agree("outside", "c1:80", "10.1.0.2", 80, REACHED)
+    walls.lab.nft("add chain inet fairlead postrouting { policy drop; }")
+    walls.agree("host", "c1:80", "10.1.0.2", 80, NOT, "nftables")
+
+
+def replace_rule(lab, chain, number, text):
+    """The number-th rule of a chain of ours is another one now: their count stays."""
+    import json
+    rules = [r["rule"] for r in json.loads(lab.run(["nft", "-j", "-a", "list", "chain", "inet", "fairlead", chain]).stdout)["nftables"]
+             if "rule" in r]
+    lab.nft(f"replace rule inet fairlead {chain} handle {rules[number]['handle']} {text}")
+
+
+@pytest.mark.parametrize("chain, number, text", [
+    ("forward", 0, "drop"), ("forward", -1, "drop"), ("raw", 0, "iif != 1 ip daddr 126.0.0.0/8 drop"),
+    ("publish", 2, "dnat ip to meta l4proto . th dport map @publish4"),
+    ("containers", 4, "ct status snat goto admit"), ("admit", 0, "meta mark set mark or 0x200000 accept"),
+    ("postrouting", 2, "ct status dnat ip saddr . ip daddr @hairpin4 masquerade random"),
+], ids=lambda v: str(v).split()[0])
+def test_a_rule_replaced(walls, chain, number, text):
+    walls.agree("outside", "host:8080", HOST, 8080, REACHED)
+    replace_rule(walls.lab, chain, number, text)
+    found = walls.why("outside", "host:8080", "not known")
+    step = [s for s in found["steps"] if s["step"] == "nftables"][0]
+    assert step["ok"] is None and "netctl reload" in step["remedy"], step
+    codes = {f["code"] for f in walls.netctl("doctor", "--json").json["findings"]}
+    assert "rules-missing" in codes
+    walls.netctl("reload").expect()
+    walls.agree("outside", "host:8080", HOST, 8080, REACHED)
+    assert not {f["code"] for f in walls.netctl("doctor", "--json").json["findings"]} & {"rules-missing", "rules-foreign"}
 
 
 # ---- links and sandboxes ----
