@@ -33,6 +33,8 @@ void party_clear(struct party *p);
 /* A container, host, outside, or an address; with `port` PORT[/PROTO] may follow behind ':'. */
 int party_parse(struct ctl *c, const struct model *m, const char *words, bool port,
 		struct party *ret, struct fl_error *err);
+/* Of several with the address that was named: this one. */
+void party_narrow(struct party *p, const struct attachment *at);
 /* "container web", "the host", "the outside", "192.0.2.9 outside" */
 const char *party_str(const struct party *p, char *buf, size_t size);
 #define PARTY(p) party_str(p, (char[300]){ 0 }, 300)
@@ -69,6 +71,8 @@ int reach_arrive(struct walk *w, struct fl_error *err);
 /* At a socket of the host. */
 int reach_arrive_host(struct walk *w, struct fl_error *err);
 
+bool attachment_has(const struct attachment *at, const struct fl_addr *a);
+/* The first one of those that have it. */
 const struct attachment *attachment_of_address(const struct model *m, const struct fl_addr *a);
 /* Its address of the family; NULL. */
 const struct fl_addr *attachment_address(const struct attachment *at, int family);

@@ -123,7 +123,7 @@ static bool bypasses(const struct walk *w, const struct fl_nlroute *back)
 	/* Where bridged packets are filtered, the host sees the answer and undoes the translation.
 	 */
 	return w->p.dnat && w->src && !bridge_filters(w->family) && !fl_addr_is_set(&back->gw) &&
-	       back->type == RTN_UNICAST && attachment_of_address(w->m, &w->p.src) == w->src;
+	       back->type == RTN_UNICAST && attachment_has(w->src, &w->p.src);
 }
 
 static void check_answer(struct walk *w, struct fl_nl *nl)

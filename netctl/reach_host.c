@@ -56,6 +56,18 @@ static void not_translated(struct walk *w, const struct fl_fw_traced *t)
 				      : "its element is missing");
 }
 
+/* Whose port it is, where several containers have the address that it is translated to. */
+static const struct attachment *owner(const struct walk *w, const struct fl_addr *asked,
+				      uint16_t port)
+{
+	struct mapping m;
+
+	if (mapping_find(w->m, w->p.proto, asked, w->family, port, &m) &&
+	    fl_addr_eq(&m.inside, &w->p.dst))
+		return m.at;
+	return attachment_of_address(w->m, &w->p.dst);
+}
+
 /* Chain prerouting or output: a published port's address becomes the container's. */
 static void translate(struct walk *w, const char *chain)
 {
@@ -75,7 +87,7 @@ static void translate(struct walk *w, const char *chain)
 	w->p.dport = t.dnat_port ? t.dnat_port : port;
 	w->p.dnat = true;
 	w->p.to_local = address_is_local(w->c, &w->p.dst);
-	w->dst = attachment_of_address(w->m, &w->p.dst);
+	w->dst = owner(w, &asked, port);
 	step_ok(w->steps, "published", "%s is translated to %s (%s)", ADDRESS_PORT(&asked, port),
 		ADDRESS_PORT(&w->p.dst, w->p.dport), t.set >= 0 ? fl_fw_sets[t.set].name : "");
 }
@@ -156,11 +168,25 @@ static void check_lower(struct walk *w)
 			     w->dst->main->id.network, driver);
 }
 
+/* Of several containers with one address, that one to whose network the route leads. */
+static void choose_by_route(struct walk *w)
+{
+	for (size_t i = 0; !w->p.dnat && w->to->n > 1 && i < w->to->n; i++)
+		if (attachment_has(w->to->at[i], &w->p.dst) &&
+		    !strcmp(attachment_gate(w->m, w->to->at[i]), w->p.out)) {
+			w->dst = w->to->at[i];
+			party_narrow(w->to, w->dst);
+		}
+}
+
 /* The route may lead elsewhere than to the container's network. */
 static bool check_gate(struct walk *w)
 {
-	const char *gate = w->dst ? attachment_gate(w->m, w->dst) : "";
+	const char *gate;
 
+	if (fl_addr_is_set(&w->to->addr))
+		choose_by_route(w);
+	gate = w->dst ? attachment_gate(w->m, w->dst) : "";
 	if (w->dst && attachment_is_apart(w->dst)) {
 		check_lower(w);
 		return true;

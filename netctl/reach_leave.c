@@ -3,6 +3,7 @@
 #include "netctl/reach.h"
 
 #include "base/strbuf.h"
+#include "store/hosts.h"
 
 #include <errno.h>
 #include <string.h>
@@ -38,6 +39,16 @@ static int no_route(struct walk *w, const struct fl_error *why)
 	return 0;
 }
 
+static int same_address(struct walk *w)
+{
+	step_failed(w->steps, "route",
+		    TEXT("give networks %s and %s subnets that do not overlap",
+			 w->src->main->id.network, w->dst->main->id.network),
+		    "%s has the address %s itself: what it sends there does not leave its sandbox",
+		    PARTY(w->from), fl_addr_str(&w->p.dst, FL_ADDR_BUF));
+	return 0;
+}
+
 /* The route inside the sandbox, and by it interface, source and next hop. */
 static int route_inside(struct walk *w, struct fl_nl *nl)
 {
@@ -49,6 +60,9 @@ static int route_inside(struct walk *w, struct fl_nl *nl)
 
 	if (r)
 		return no_route(w, &why);
+	if (route.type == RTN_LOCAL && w->dst &&
+	    fl_endpoint_sandbox(w->dst->main) != fl_endpoint_sandbox(w->src->main))
+		return same_address(w);
 	if (route.type == RTN_LOCAL) {
 		w->own = true;
 		w->p.src = w->p.dst;

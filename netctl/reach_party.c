@@ -21,12 +21,19 @@ const struct fl_addr *attachment_address(const struct attachment *at, int family
 	return NULL;
 }
 
+bool attachment_has(const struct attachment *at, const struct fl_addr *a)
+{
+	for (uint32_t i = 0; i < at->main->n_addrs; i++)
+		if (fl_addr_eq(&at->main->addrs[i].addr, a))
+			return true;
+	return false;
+}
+
 const struct attachment *attachment_of_address(const struct model *m, const struct fl_addr *a)
 {
 	for (size_t i = 0; i < m->n_attachments; i++)
-		for (uint32_t k = 0; k < m->attachments[i].main->n_addrs; k++)
-			if (fl_addr_eq(&m->attachments[i].main->addrs[k].addr, a))
-				return &m->attachments[i];
+		if (attachment_has(&m->attachments[i], a))
+			return &m->attachments[i];
 	return NULL;
 }
 
@@ -77,20 +84,29 @@ static int take_container(const struct model *m, struct party *p, struct fl_erro
 	return 0;
 }
 
+/* Networks may have one subnet: then it is several containers' address, one of which is meant. */
 static int take_address(struct ctl *c, const struct model *m, struct party *p, struct fl_error *err)
 {
-	const struct attachment *at = attachment_of_address(m, &p->addr);
-
 	p->kind = address_is_local(c, &p->addr) ? PARTY_HOST : PARTY_OUTSIDE;
-	if (!at || p->kind == PARTY_HOST)
+	if (p->kind == PARTY_HOST)
 		return 0;
-	p->kind = PARTY_CONTAINER;
-	p->at = calloc(1, sizeof(*p->at));
+	p->at = calloc(m->n_attachments + 1, sizeof(*p->at));
 	if (!p->at)
 		return fl_error_oom(err);
+	for (size_t i = 0; i < m->n_attachments; i++)
+		if (attachment_has(&m->attachments[i], &p->addr))
+			p->at[p->n++] = &m->attachments[i];
+	if (p->n)
+		p->kind = PARTY_CONTAINER;
+	return 0;
+}
+
+void party_narrow(struct party *p, const struct attachment *at)
+{
+	if (!fl_addr_is_set(&p->addr) || p->kind != PARTY_CONTAINER)
+		return;
 	p->at[0] = at;
 	p->n = 1;
-	return 0;
 }
 
 int party_parse(struct ctl *c, const struct model *m, const char *words, bool port,
@@ -122,7 +138,9 @@ const char *party_str(const struct party *p, char *buf, size_t size)
 {
 	bool named = fl_addr_is_set(&p->addr);
 
-	if (p->kind == PARTY_CONTAINER)
+	if (p->kind == PARTY_CONTAINER && named && p->n > 1)
+		snprintf(buf, size, "%s", p->text);
+	else if (p->kind == PARTY_CONTAINER)
 		snprintf(buf, size, "container %s", CONTAINER_LABEL(p->at[0]->main));
 	else if (p->kind == PARTY_HOST)
 		snprintf(buf, size, "the host%s%s", named ? " at " : "", named ? p->text : "");
@@ -179,6 +197,8 @@ static const char *choose_pair(struct walk *w)
 			    attachment_address(w->to->at[k], w->family)) {
 				w->src = w->from->at[i];
 				w->dst = w->to->at[k];
+				party_narrow(w->from, w->src);
+				party_narrow(w->to, w->dst);
 				return w->dst->main->id.network;
 			}
 	return NULL;

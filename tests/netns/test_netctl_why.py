@@ -650,6 +650,31 @@ def test_the_same_subnet_twice(world):
     world.agree("c1", f"{address}:80", address, 80, NOT, "listener")
 
 
+def test_one_address_in_two_networks(world):
+    """Who is meant is the one on the asker's network; one's own address is nobody else's."""
+    for container in ("c3", "c4"):
+        world.lab.netns(container)
+    for name, containers in (("a", ("c1", "c3")), ("b", ("c2", "c4"))):
+        for container in containers:
+            world.add(net.bridge(name, subnets=("10.5.0.0/24",), internal=True, isDefaultGateway=None), container)
+    address, other = "10.5.0.2", "10.5.0.3"
+    world.serve("c2")
+    found = world.agree("c4", f"{address}:80", address, 80, REACHED)
+    assert found["to"] == "container c2" and "c1" not in str(found)
+    found = world.agree("c1", "c2:80", address, 80, NOT, "route")
+    assert found["to"] == "container c2" and "networks a and b" in str(found["steps"][-1]["remedy"])
+    assert world.agree("c3", f"{address}:80", address, 80, NOT, "listener")["to"] == "container c1"
+    world.why("c1", "c1", REACHED)
+    world.why("c1", address, REACHED)
+    world.agree("c1", "c4:80", other, 80, NOT)
+    assert world.why(other, f"{address}:9", NOT, "listener")["to"] == "container c1"
+    world.lab.run(["ip", "route", "replace", "10.5.0.0/24", "dev", "b0"], check=False)
+    world.lab.run(["ip", "addr", "add", "10.5.0.200/24", "dev", "b0", "noprefixroute"])
+    found = world.agree("host", f"{address}:80", address, 80, REACHED)
+    assert found["to"] == "container c2" and "c1" not in str(found)
+    world.why("host", "c1:80", NOT, "host route")
+
+
 def test_ptp(world):
     config = {"cniVersion": net.VERSION, "name": "p", "type": "ptp", "ipMasq": True, "ipam": net.host_local("10.3.0.0/24", routes=["0.0.0.0/0"])}
     one = world.cni.add("ptp", config, "c1").expect()
