@@ -44,14 +44,22 @@ int option_address(const struct ctl *c, const char *name, struct fl_addr *ret, s
 	return 0;
 }
 
+const char *mapping_obstacle(const struct mapping *m)
+{
+	if (m->host.family == AF_INET6 && fl_addr_is_loopback(&m->host))
+		return "nothing leads from ::1 to a container: IPv6 has no route_localnet";
+	if (!fl_addr_is_set(&m->inside))
+		return m->host.family == AF_INET6 ? "the container has no IPv6 address"
+						  : "the container has no IPv4 address";
+	return NULL;
+}
+
 int mappings_each(const struct fl_endpoint *ep, const struct fl_network *net,
 		  int (*fn)(void *arg, const struct mapping *m), void *arg)
 {
 	static const int families[] = { AF_INET, AF_INET6 };
-	struct mapping m = {
-		.ep = ep,
-		.translated = !net || (!net->internal && net->gateway_mode == FL_GATEWAY_NAT),
-	};
+	bool translated = !net || (!net->internal && net->gateway_mode == FL_GATEWAY_NAT);
+	struct mapping m = { .ep = ep };
 	int r = 0;
 
 	for (uint32_t i = 0; i < ep->n_ports; i++)
@@ -59,12 +67,14 @@ int mappings_each(const struct fl_endpoint *ep, const struct fl_network *net,
 			const struct fl_addr *inside = fl_fw_publish_addr(ep, families[f]);
 
 			m.port = ep->ports[i];
-			if (!inside || !fl_fw_port_has_family(&m.port, families[f]))
-				continue;
-			m.inside = *inside;
 			m.host = m.port.host;
-			if (!fl_addr_is_set(&m.host))
+			if (!fl_addr_is_set(&m.host) && inside)
 				m.host = (struct fl_addr){ .family = (uint8_t)families[f] };
+			/* At an address of its own it is held even where nothing can lead in. */
+			if (m.host.family != families[f])
+				continue;
+			m.inside = inside ? *inside : (struct fl_addr){ 0 };
+			m.translated = translated && !mapping_obstacle(&m);
 			r = fn(arg, &m);
 		}
 	return r;
@@ -91,7 +101,7 @@ static int look_at(void *arg, const struct mapping *m)
 	struct search *s = arg;
 	bool here = fl_addr_eq(&m->host, s->address);
 
-	if (!mapping_covers(m, s->proto, s->port) || (s->family && m->inside.family != s->family) ||
+	if (!mapping_covers(m, s->proto, s->port) || (s->family && m->host.family != s->family) ||
 	    (fl_addr_is_set(s->address) && !here && !fl_addr_is_any(&m->host)))
 		return 0;
 	if (s->how < SOMEWHERE || here) {
@@ -133,7 +143,7 @@ struct mapping mapping_nth(const struct mapping *m, uint32_t i)
 
 const char *mapping_host(const struct mapping *m, char *buf, size_t size)
 {
-	return port_host_str(&m->port, m->inside.family, buf, size);
+	return port_host_str(&m->port, m->host.family, buf, size);
 }
 
 const char *mapping_inside(const struct mapping *m, char *buf, size_t size)
@@ -141,7 +151,9 @@ const char *mapping_inside(const struct mapping *m, char *buf, size_t size)
 	struct fl_port inside = { m->port.proto, m->inside, m->port.container_port, 0,
 				  m->port.count };
 
-	return port_host_str(&inside, m->inside.family, buf, size);
+	*buf = '\0';
+	return fl_addr_is_set(&m->inside) ? port_host_str(&inside, m->inside.family, buf, size)
+					  : buf;
 }
 
 const char *address_port_str(const struct fl_addr *a, uint16_t port, char *buf, size_t size)
@@ -168,6 +180,7 @@ json_t *mapping_json(const struct mapping *m)
 			 fl_addr_str(&m->host, FL_ADDR_BUF), "hostPort", (int)p->host_port, "range",
 			 (int)p->count, "container", m->ep->id.container, "name", name_of(m),
 			 "network", m->ep->id.network, "interface", m->ep->id.ifname, "inside",
-			 MAPPING_INSIDE(m), "insideIP", fl_addr_str(&m->inside, FL_ADDR_BUF),
+			 MAPPING_INSIDE(m), "insideIP",
+			 fl_addr_is_set(&m->inside) ? fl_addr_str(&m->inside, FL_ADDR_BUF) : "",
 			 "containerPort", (int)p->container_port, "translated", (int)m->translated);
 }

@@ -23,14 +23,17 @@ struct mapping {
 	const struct attachment *at;  /* NULL where there is no model */
 	const struct fl_endpoint *ep; /* the record whose port it is */
 	struct fl_port port;
-	struct fl_addr host; /* the wildcard of the family: at every address */
-	struct fl_addr inside;
-	bool translated; /* false: opened at the container's own address, or not at all */
+	struct fl_addr host;   /* the wildcard of the family: at every address */
+	struct fl_addr inside; /* unset: the container has no address of the family */
+	bool translated;       /* false: opened at the container's own address, or not at all */
 };
 
 /* Those of one endpoint; net: its network's record, or NULL. Until fn returns non-zero. */
 int mappings_each(const struct fl_endpoint *ep, const struct fl_network *net,
 		  int (*fn)(void *arg, const struct mapping *m), void *arg);
+/* Why nothing can ever be translated from its address, in words; NULL: nothing stands against it.
+ */
+const char *mapping_obstacle(const struct mapping *m);
 /* Does it cover the port (of the host)? */
 bool mapping_covers(const struct mapping *m, uint8_t proto, uint16_t host_port);
 /*
@@ -57,7 +60,7 @@ json_t *mapping_json(const struct mapping *m);
 	"(how many ports), container (id), name, network, interface, inside (as host), insideIP, " \
 	"containerPort, translated (false where the network opens the port at the container's "    \
 	"own "                                                                                     \
-	"address, or not at all)"
+	"address, or where nothing leads in: inside is \"\" then if it has no address there)"
 /* "10.1.0.2:80", "[fd00::2]:80" */
 const char *address_port_str(const struct fl_addr *a, uint16_t port, char *buf, size_t size);
 #define ADDRESS_PORT(a, port) address_port_str(a, port, (char[80]){ 0 }, 80)

@@ -95,6 +95,13 @@ static void check_address(struct check *k)
 {
 	const struct fl_addr *a = &k->mapping.host;
 
+	if (mapping_obstacle(&k->mapping)) {
+		step_failed(&k->steps, "address",
+			    "publish the port at an address from which something leads in, such as "
+			    "0.0.0.0",
+			    "%s", mapping_obstacle(&k->mapping));
+		return;
+	}
 	if (fl_addr_is_any(a))
 		return;
 	if (address_is_local(k->c, a))
@@ -185,7 +192,7 @@ static const char *asker(const struct check *k)
 	if (from)
 		return from;
 	if (fl_addr_is_loopback(&k->mapping.host) ||
-	    fl_default_route(k->c->host, k->mapping.inside.family, &r, &ignored))
+	    fl_default_route(k->c->host, k->mapping.host.family, &r, &ignored))
 		return "host";
 	return "outside";
 }
@@ -198,7 +205,7 @@ static int follow(struct check *k, struct fl_error *err)
 	char words[128];
 	int r = party_parse(k->c, k->m, asker(k), false, &from, err);
 
-	w.family = k->mapping.inside.family;
+	w.family = k->mapping.host.family;
 	if (!r)
 		r = party_parse(k->c, k->m, target(k, words, sizeof(words)), true, &to, err);
 	return r ? r : reach(&w, err);
@@ -293,6 +300,8 @@ static int look(struct check *k, struct fl_error *err)
 	check_network(k);
 	check_address(k);
 	check_process(k);
+	if (mapping_obstacle(&k->mapping))
+		return 0;
 	check_rules(k);
 	r = follow(k, err);
 	if (!r && option_given(k->c, "probe"))

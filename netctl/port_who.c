@@ -30,7 +30,7 @@ static int take(void *arg, const struct mapping *m)
 	json_t *row;
 
 	if (!mapping_covers(m, q->proto, q->port) ||
-	    (fl_addr_is_set(q->address) && q->address->family != m->inside.family))
+	    (fl_addr_is_set(q->address) && q->address->family != m->host.family))
 		return 0;
 	one = mapping_nth(m, (uint32_t)(q->port - m->port.host_port));
 	row = mapping_json(&one);
@@ -93,14 +93,14 @@ static int ask_kernel(const struct question *q, struct fl_error *err)
 static int ask(struct ctl *c, const struct port_want *want, const struct fl_addr *address,
 	       json_t *rows, struct fl_error *err)
 {
-	static const uint8_t both[] = { IPPROTO_TCP, IPPROTO_UDP };
+	static const uint8_t all[] = { IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP };
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	int r = ctl_store(c, false, err);
 
 	if (!r && c->store)
 		r = fl_txn_begin(c->store, false, &t, err);
-	for (size_t i = 0; i < FL_ARRAY_SIZE(both) && !r; i++) {
-		struct question q = { want->proto ? want->proto : both[i], want->port, address,
+	for (size_t i = 0; i < FL_ARRAY_SIZE(all) && !r; i++) {
+		struct question q = { want->proto ? want->proto : all[i], want->port, address,
 				      rows };
 
 		if (want->proto && i)
@@ -146,7 +146,7 @@ static const struct option_spec options[] = {
 };
 
 static const struct example examples[] = {
-	{ "netctl port who 8080", "the container or process behind port 8080, tcp and udp" },
+	{ "netctl port who 8080", "the container or process behind port 8080, of any protocol" },
 	{ "netctl port who 53/udp --address 192.0.2.1", "at one address of the host" },
 	{ 0 },
 };

@@ -41,7 +41,11 @@ static void not_translated(struct walk *w, const struct fl_fw_traced *t)
 
 	if (!mapping_find(w->m, w->p.proto, &w->p.dst, w->family, w->p.dport, &m))
 		return;
-	if (!m.translated)
+	if (mapping_obstacle(&m))
+		step_failed(w->steps, "published", "publish the port at 127.0.0.1, or at 0.0.0.0",
+			    "port %u/%s is %s's by its record, but %s", w->p.dport,
+			    fl_proto_str(w->p.proto), CONTAINER_LABEL(m.ep), mapping_obstacle(&m));
+	else if (!m.translated)
 		step_failed(w->steps, "published",
 			    TEXT("ask for %s", ADDRESS_PORT(&m.inside, m.port.container_port)),
 			    "network %s is %s: port %u of the host leads nowhere", m.ep->id.network,

@@ -184,6 +184,35 @@ def test_who_costs_the_same_on_a_full_host(lab, cni, netctl):
     assert "sendmsg" not in after
 
 
+def test_sctp(lab, cni, netctl):
+    cni.add("bridge", net.publish(net.bridge(), (9000, 90, "sctp")), "c1").expect()
+    for asked in ("9000", "9000/sctp"):
+        [who] = netctl.json("port", "who", asked)
+        assert (who["kind"], who["protocol"], who["container"], who["inside"]) == ("container", "sctp", "c1", "10.1.0.2:90")
+    netctl("port", "who", "9000/tcp").expect(NO)
+
+
+@pytest.mark.parametrize("make, inside", [(net.dual, "[fd00:1::2]:70"), (net.bridge, "")])
+def test_a_port_from_which_nothing_leads_in(lab, cni, netctl, make, inside):
+    """It is held all the same: nobody else gets it."""
+    config = net.publish(make(), net.port(7000, 70, hostIP="::1"), (7001, 71))
+    cni.add("bridge", config, "c1").expect()
+    lab.tcp_server("c1", port=70)
+    lab.tcp_server("c1", "::", port=70)
+    assert lab.blocked(None, "::1", 7000)
+    assert not cni.add("bridge", net.publish(make(), net.port(7000, 70, hostIP="::1")), "c2").ok
+    [who] = netctl.json("port", "who", "7000")
+    assert (who["container"], who["host"], who["inside"], who["translated"]) == ("c1", "[::1]:7000", inside, False)
+    assert netctl.json("port", "who", "7000", "--address", "::1") == [who]
+    netctl("port", "who", "7000", "--address", "192.0.2.1").expect(NO)
+    assert ["tcp", "-", "c1", "net", inside or "-"] in netctl("port", "ls").expect().rows
+    assert netctl("port", "c1").expect().stdout.splitlines()[0] == "71/tcp -> 0.0.0.0:7001"
+    outcome = netctl("port", "check", "7000").expect(NO)
+    assert "::1" in outcome.stdout and "remedy: publish the port at" in " ".join(outcome.stdout.split())
+    found = netctl("why", "host", "[::1]:7000", "--json").json
+    assert found["verdict"] == "not reached" and "route_localnet" in str([s for s in found["steps"] if s["step"] == "published"])
+
+
 def test_who_before_anything_ran(netctl):
     netctl("port", "who", "8080").expect(NO, "nobody")
     assert netctl.json("port", "ls") == []
