@@ -2,6 +2,7 @@
 /* endpoint ls */
 #include "netctl/model.h"
 #include "netctl/out.h"
+#include "netctl/shares.h"
 
 #include <string.h>
 
@@ -43,6 +44,11 @@ static int run_ls(struct ctl *c, struct fl_error *err)
 		json_t *row = attachment_json(found[i]);
 
 		json_object_set_new(row, "label", json_string(CONTAINER_LABEL(found[i]->main)));
+		json_object_set_new(row, "sharesSandboxOf", json_string(found[i]->main->shares));
+		/* It made no interface: its own name of one is the runtime's alone. */
+		if (!c->json)
+			json_object_set_new(row, "interface",
+					    json_string(SHARES_INTERFACE(&m, found[i]->main)));
 		json_array_append_new(rows, row);
 	}
 	return show_list(c, rows, columns, err);
@@ -63,7 +69,8 @@ const struct command endpoint_ls_command = {
 	.name = "endpoint ls",
 	.args = "[NETWORK]",
 	.about = "who is attached, with which interface and addresses",
-	.json = "a list of objects: " ATTACHMENT_JSON ".",
+	.json = "a list of objects: " ATTACHMENT_JSON
+		", sharesSandboxOf (id of the container whose interfaces it has; \"\": none).",
 	.options = options,
 	.examples = examples,
 	.flags = COMMAND_READS,

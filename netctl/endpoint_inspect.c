@@ -104,6 +104,9 @@ static int find_inside(struct inspected *in, struct fl_nl *nl, struct fl_error *
 	const struct fl_endpoint *ep = in->a->main;
 	int r;
 
+	/* The owner may have an interface of this name. */
+	if (*ep->shares)
+		return 0;
 	if (is_inside(ep))
 		r = fl_link_get_index(nl, ep->ifindex, &in->inside, err);
 	else if (in->host.index && in->host.peer_nsid >= 0)
@@ -269,6 +272,8 @@ static json_t *line_of_links(const struct inspected *in)
 	const char *name = in->inside.index ? in->inside.name : in->a->main->id.ifname;
 	char inside[64], host[64];
 
+	if (*in->a->main->shares)
+		return json_sprintf("those of %s, whose sandbox it shares", in->a->main->shares);
 	snprintf(inside, sizeof(inside), in->inside.index ? "%s (%u)" : "%s", name,
 		 in->inside.index);
 	if (!*in->a->main->link)

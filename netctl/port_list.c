@@ -3,6 +3,7 @@
 #include "netctl/nearest.h"
 #include "netctl/out.h"
 #include "netctl/port.h"
+#include "netctl/shares.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -218,6 +219,8 @@ static int run_show(struct ctl *c, struct fl_error *err)
 	if (!r)
 		r = model_find(&m, c->argv[0], NULL, NULL, &found, &n, err);
 	if (!r)
+		r = shares_resolve(&m, &found, &n, err);
+	if (!r)
 		r = collect(&m, found, n, take_shown, &s, &s.all.at, err);
 	if (r)
 		return r;
@@ -258,7 +261,7 @@ static const struct example show_examples[] = {
 	"port given the host's side alone. A range is a line for each of its ports; one of more " \
 	"than 1024 ports is one line, \"8000-9999/tcp -> 0.0.0.0:8000-9999\". Without a "         \
 	"protocol, "                                                                              \
-	"tcp is meant."
+	"tcp is meant. A container that shares another one's sandbox has that one's ports."
 
 const struct command port_show_command = {
 	.name = "port show",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Who is meant, and by which address. */
 #include "netctl/reach.h"
+#include "netctl/shares.h"
 
 #include <errno.h>
 #include <string.h>
@@ -70,18 +71,10 @@ static int split(char *words, bool port, struct port_want *ret, struct fl_error 
 static int take_container(const struct model *m, struct party *p, struct fl_error *err)
 {
 	int r = model_find(m, p->text, NULL, NULL, &p->at, &p->n, err);
-	const struct attachment **owner = NULL;
 
 	p->kind = PARTY_CONTAINER;
 	/* Who joined another's sandbox has that one's interfaces. */
-	if (r || !*p->at[0]->main->shares)
-		return r;
-	r = model_find(m, p->at[0]->main->shares, NULL, NULL, &owner, &p->n, err);
-	if (r)
-		return r;
-	free(p->at);
-	p->at = owner;
-	return 0;
+	return r ? r : shares_resolve(m, &p->at, &p->n, err);
 }
 
 /* Networks may have one subnet: then it is several containers' address, one of which is meant. */

@@ -3,6 +3,7 @@
 #include "netctl/links.h"
 #include "netctl/out.h"
 #include "netctl/select.h"
+#include "netctl/shares.h"
 #include "netctl/text.h"
 
 #include <string.h>
@@ -35,7 +36,8 @@ static void add_words(json_t *row, const struct traffic *t)
 				    json_string(t->from ? SHORT_NUMBER(words[i].v) : "-"));
 }
 
-static json_t *row_of(const struct ctl *c, const struct attachment *a, const struct traffic *t)
+static json_t *row_of(const struct ctl *c, const struct model *m, const struct attachment *a,
+		      const struct traffic *t)
 {
 	const struct fl_endpoint *ep = a->main;
 	json_t *row = traffic_json(t);
@@ -45,8 +47,10 @@ static json_t *row_of(const struct ctl *c, const struct attachment *a, const str
 	json_object_set_new(row, "network", json_string(ep->id.network));
 	json_object_set_new(row, "interface", json_string(ep->id.ifname));
 	json_object_set_new(row, "hostInterface", json_string(ep->link));
-	if (!c->json)
+	if (!c->json) {
+		json_object_set_new(row, "interface", json_string(SHARES_INTERFACE(m, ep)));
 		add_words(row, t);
+	}
 	return row;
 }
 
@@ -61,6 +65,9 @@ static int run(struct ctl *c, struct fl_error *err)
 
 	if (!r)
 		r = select_attachments(&m, c->argv, (size_t)c->argc, true, &found, &n, err);
+	/* Unasked, every interface is there already. */
+	if (!r && c->argc)
+		r = shares_resolve(&m, &found, &n, err);
 	if (r)
 		return r;
 	traffic = calloc(n + 1, sizeof(*traffic));
@@ -71,7 +78,7 @@ static int run(struct ctl *c, struct fl_error *err)
 		return r;
 	rows = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(rows, row_of(c, found[i], &traffic[i]));
+		json_array_append_new(rows, row_of(c, &m, found[i], &traffic[i]));
 	return show_list(c, rows, columns, err);
 }
 
@@ -87,7 +94,8 @@ const struct command stats_command = {
 	.about = "bytes and packets of each endpoint so far",
 	.text = "In and out are as the container sees it. Where an interface has no end on the "
 		"host (macvlan, ipvlan), its counters are read in the sandbox; \"-\" when that "
-		"cannot be entered.",
+		"cannot be entered. Of a container that shares another one's sandbox, that "
+		"one's are shown.",
 	.json = "a list of objects: container (id), label, network, interface, "
 		"hostInterface, " TRAFFIC_JSON ".",
 	.examples = examples,

@@ -717,6 +717,31 @@ def test_sharer_has_its_owners_interfaces(world):
     world.why("c2", "sharer:81", NOT, "listener")
 
 
+def test_sharer_in_the_other_verbs(world):
+    """What it has is its owner's, and while there is none, it is the sharer that is spoken of."""
+    world.add(published(), "c1", args="IgnoreUnknown=1;K8S_POD_NAME=web")
+    world.add(net.bridge(), "c2")
+    share = {"cniVersion": net.VERSION, "name": "shared", "type": "container", "container": "c1"}
+    world.cni.add("container", share, "sharer", netns="c1", ifname="eth1").expect()
+    world.lab.run(["ip", "link", "add", "eth1", "type", "bridge"], netns="c1")      # nothing of the sharer's
+    netctl = world.netctl
+    shown = netctl("endpoint", "ls").expect()
+    assert [row[3] for row in shown.rows if row[0] == "sharer"] == ["(web's)"] and "eth1" not in shown.stdout
+    [one] = netctl.json("endpoint", "ls", "shared")
+    assert one["sharesSandboxOf"] == "c1" and one["interface"] == "eth1"        # what DEL needs
+    assert {e["sharesSandboxOf"] for e in netctl.json("endpoint", "ls", "net")} == {""}
+    [one] = netctl.json("endpoint", "inspect", "sharer")
+    assert (one["interfaceInside"], one["index"], one["addressesInside"]) == ("", 0, [])
+    assert "those of c1, whose sandbox it shares" in netctl("endpoint", "inspect", "sharer").expect().stdout
+    assert [(s["container"], s["interface"]) for s in netctl.json("stats", "sharer")] == [("c1", "eth0")]
+    assert netctl("port", "sharer").expect().stdout == netctl("port", "web").expect().stdout == "80/tcp -> 0.0.0.0:8080\n"
+    assert "(web's)" in netctl("stats").expect().stdout and len(netctl.json("stats", "sharer", "web")) == 1
+    world.cni.delete("bridge", published(), "c1").expect()
+    for argv in (("why", "c2", "sharer:80"), ("why", "sharer", "c2"), ("port", "sharer"), ("stats", "sharer")):
+        netctl(*argv).expect(NOT_FOUND, "container sharer shares the sandbox of c1, which is attached to no network any more")
+    assert ["sharer", "(c1's)"] in [row[0::3][:2] for row in netctl("endpoint", "ls").expect().rows]
+
+
 # ---- the command ----
 
 def test_output(world):
