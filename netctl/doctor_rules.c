@@ -78,6 +78,12 @@ static void take_difference(void *arg, const struct fl_fw_difference *x)
 		take_chain(s, x);
 		return;
 	}
+	if (x->kind == FL_FW_POLICY) {
+		snprintf(object, sizeof(object), "chain %s of " TABLE, x->what);
+		mend_rules(find(s->d, "rules-policy", SEVERITY_ERROR, object,
+				"its policy is drop, and fairlead's chains have accept"));
+		return;
+	}
 	if (x->kind < FL_FW_MISSING) {
 		take_table(s, x);
 		return;

@@ -85,8 +85,11 @@ const struct command why_command = {
 		"is tcp unless /udp or /sctp follows; without one, the question is whether a ping "
 		"would get there. An IPv6 address with a port stands in brackets.\n\n"
 		"The way is followed by the routes, links and nftables elements that are in the "
-		"kernel now, so that what somebody flushed or changed shows. Of what comes from "
-		"outside it is assumed that it got as far as this host. Nothing is sent.\n\n"
+		"kernel now, so that what somebody flushed or changed shows. Other people's "
+		"nftables chains that the packet or its answer passes, on the host and in the "
+		"sandboxes, are told: one that stops everything is a failure, one whose rules may "
+		"stop it is not known. Of what comes from outside it is assumed that it got as far "
+		"as this host. Nothing is sent.\n\n"
 		"Exit status 4: not reached.",
 	.json = "from, to, verdict (reached, not reached, not known), steps (a list of objects: "
 		"step, ok (true, false, or null for not known), detail, remedy).",

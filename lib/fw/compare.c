@@ -189,19 +189,22 @@ static int compare_chain(struct comparison *c, const char *chain)
 	return 0;
 }
 
-/* Base chains that somebody put into our table; an empty one does nothing. */
+/* Policies, and base chains that somebody put into our table; an empty one does nothing. */
 static int compare_base_chains(struct comparison *c)
 {
 	FL_AUTONFTCHAINS struct fl_nft_base_chains l = { 0 };
 	int r = fl_nft_list_base_chains(&c->fw->nft, &l, c->err);
 
 	for (size_t i = 0; !r && i < l.n; i++) {
-		size_t rules = l.v[i].rules + (l.v[i].policy == NF_DROP);
+		const struct fl_nft_base_chain *b = &l.v[i];
+		struct fl_fw_difference d = { FL_FW_CHAIN, "inet", b->name, NULL, 0, b->rules };
 
-		if (l.v[i].family == NFPROTO_INET && !strcmp(l.v[i].table, FL_FW_TABLE) &&
-		    !fl_fw_skeleton_has(&l.v[i]) && rules)
-			tell(c, (struct fl_fw_difference){ FL_FW_CHAIN, "inet", l.v[i].name, NULL,
-							   0, rules });
+		if (b->family != NFPROTO_INET || strcmp(b->table, FL_FW_TABLE) != 0)
+			continue;
+		if (b->policy == NF_DROP)
+			d.kind = FL_FW_POLICY;
+		if (d.kind == FL_FW_POLICY || (!fl_fw_skeleton_has(b) && b->rules))
+			tell(c, d);
 	}
 	return r;
 }

@@ -74,6 +74,7 @@ enum fl_fw_difference_kind {
 	FL_FW_MISSING,	 /* of `owner`: the element `what` ("publish4 { tcp . 80 }") */
 	FL_FW_ELSEWHERE, /* the same, with other data */
 	FL_FW_ORPHAN,	 /* no record explains it; `owner` is its comment */
+	FL_FW_POLICY,	 /* base chain `what` has the policy drop */
 };
 
 struct fl_fw_difference {

@@ -369,6 +369,25 @@ def test_rules_of_ours(two, lab):
     mend(two)
 
 
+def test_rules_of_ours_that_somebody_changed(two, lab):
+    """As many as before, but not the same."""
+    import json
+    listed = json.loads(lab.run(["nft", "-j", "-a", "list", "chain", "inet", "fairlead", "forward"]).stdout)["nftables"]
+    handle = [r["rule"]["handle"] for r in listed if "rule" in r][3]
+    lab.nft(f"replace rule inet fairlead forward handle {handle} ip daddr 10.99.0.0/16 goto containers")
+    [found] = [f for f in look(two, "rules-missing", "rules-foreign", notes=True) if f["code"] == "rules-missing"]
+    assert "1 of its 10 rules" in str(found), found
+    mend(two)
+    lab.nft("add chain inet fairlead forward { policy drop; }")
+    [found] = look(two, "rules-policy")
+    assert found["object"] == "chain forward of table inet fairlead"
+    mend(two)
+    works(lab)
+    lab.nft("add chain inet fairlead mine { type filter hook input priority 0; }; add rule inet fairlead mine tcp dport 1 drop")
+    [found] = look(two, "rules-foreign", notes=True)
+    assert found["object"] == "chain mine of table inet fairlead"
+
+
 def test_another_version(two, lab):
     lab.nft("delete set inet fairlead skeleton-2")
     look(two, "rules-version", "localnet-open")
