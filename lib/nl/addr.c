@@ -56,6 +56,17 @@ int fl_ifaddr_set(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, u
 	return fl_nl_do(nl, &q, err, "address %s", fl_prefix_str(p, FL_PREFIX_BUF));
 }
 
+int fl_ifaddr_add_deprecated(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p,
+			     uint32_t flags, struct fl_error *err)
+{
+	struct ifa_cacheinfo life = { .ifa_prefered = 0, .ifa_valid = UINT32_MAX };
+	FL_AUTOREQ struct fl_req q = { 0 };
+
+	fl_ifaddr_build(&q, index, p, flags);
+	fl_req_put(&q, IFA_CACHEINFO, &life, sizeof(life));
+	return fl_nl_do(nl, &q, err, "address %s", fl_prefix_str(p, FL_PREFIX_BUF));
+}
+
 int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };

@@ -3,6 +3,7 @@
 
 #include "base/strbuf.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
@@ -30,16 +31,48 @@ static void link_init(struct fl_req *q, int type, int flags, uint32_t index, boo
 
 /* ---- reading ---- */
 
+static const struct {
+	unsigned flag;
+	int attr;
+} port_flags[] = {
+	{ FL_PORT_HAIRPIN, IFLA_BRPORT_MODE },
+	{ FL_PORT_ISOLATED, IFLA_BRPORT_ISOLATED },
+	{ FL_PORT_LEARNING, IFLA_BRPORT_LEARNING },
+	{ FL_PORT_NEIGH_SUPPRESS, IFLA_BRPORT_NEIGH_SUPPRESS },
+	{ FL_PORT_LOCKED, IFLA_BRPORT_LOCKED },
+};
+
 static void parse_port(const struct nlattr *data, struct fl_link *l)
 {
 	const struct nlattr *a;
 	int rest;
 
-	nla_for_each_nested (a, (struct nlattr *)data, rest) {
-		if (nla_type(a) == IFLA_BRPORT_MODE && nla_get_u8(a))
-			l->port_flags |= FL_PORT_HAIRPIN;
-		if (nla_type(a) == IFLA_BRPORT_ISOLATED && nla_get_u8(a))
-			l->port_flags |= FL_PORT_ISOLATED;
+	nla_for_each_nested (a, (struct nlattr *)data, rest)
+		for (size_t i = 0; i < FL_ARRAY_SIZE(port_flags); i++)
+			if (nla_type(a) == port_flags[i].attr && nla_get_u8(a))
+				l->port_flags |= port_flags[i].flag;
+}
+
+static void parse_vxlan(const struct nlattr *a, struct fl_vxlan *v)
+{
+	switch (nla_type(a)) {
+	case IFLA_VXLAN_ID:
+		v->vni = nla_get_u32(a);
+		break;
+	case IFLA_VXLAN_LOCAL:
+		v->local = fl_addr_make(AF_INET, nla_data(a));
+		break;
+	case IFLA_VXLAN_LOCAL6:
+		v->local = fl_addr_make(AF_INET6, nla_data(a));
+		break;
+	case IFLA_VXLAN_PORT:
+		v->port = ntohs(nla_get_u16(a));
+		break;
+	case IFLA_VXLAN_LEARNING:
+		v->learning = nla_get_u8(a);
+		break;
+	default:
+		break;
 	}
 }
 
@@ -48,6 +81,7 @@ static void parse_kind_data(const struct nlattr *data, struct fl_link *l)
 	bool bridge = !strcmp(l->kind, "bridge");
 	bool macvlan = !strcmp(l->kind, "macvlan") || !strcmp(l->kind, "macvtap");
 	bool vlan = !strcmp(l->kind, "vlan"), vrf = !strcmp(l->kind, "vrf");
+	bool vxlan = !strcmp(l->kind, "vxlan");
 	const struct nlattr *a;
 	int rest;
 
@@ -65,6 +99,8 @@ static void parse_kind_data(const struct nlattr *data, struct fl_link *l)
 			l->vlan_id = nla_get_u16(a);
 		if (vrf && type == IFLA_VRF_TABLE)
 			l->vrf_table = nla_get_u32(a);
+		if (vxlan)
+			parse_vxlan(a, &l->vxlan);
 	}
 }
 
@@ -130,6 +166,9 @@ static void take_attr(const struct nlattr *a, struct fl_link *l)
 		break;
 	case IFLA_PROMISCUITY:
 		l->promisc = nla_get_u32(a);
+		break;
+	case IFLA_GROUP:
+		l->group = nla_get_u32(a);
 		break;
 	case IFLA_TXQLEN:
 		l->txqlen = nla_get_u32(a);
@@ -378,25 +417,35 @@ int fl_link_set_promisc(struct fl_nl *nl, uint32_t index, bool on, struct fl_err
 	return fl_nl_do(nl, &q, err, "interface %u: promiscuous mode", index);
 }
 
-void fl_port_flags_build(struct fl_req *q, uint32_t index, unsigned flags)
+void fl_port_change_build(struct fl_req *q, uint32_t index, unsigned set, unsigned clear)
 {
 	struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE, .ifi_index = (int)index };
 
 	fl_req_init(q, RTM_SETLINK, 0, &ifi, sizeof(ifi));
 	fl_req_nest(q, IFLA_PROTINFO | NLA_F_NESTED);
-	if (flags & FL_PORT_HAIRPIN)
-		fl_req_u8(q, IFLA_BRPORT_MODE, 1);
-	if (flags & FL_PORT_ISOLATED)
-		fl_req_u8(q, IFLA_BRPORT_ISOLATED, 1);
+	for (size_t i = 0; i < FL_ARRAY_SIZE(port_flags); i++)
+		if ((set | clear) & port_flags[i].flag)
+			fl_req_u8(q, port_flags[i].attr, !!(set & port_flags[i].flag));
 	fl_req_end(q);
+}
+
+void fl_port_flags_build(struct fl_req *q, uint32_t index, unsigned flags)
+{
+	fl_port_change_build(q, index, flags, 0);
+}
+
+int fl_link_change_port(struct fl_nl *nl, uint32_t index, unsigned set, unsigned clear,
+			struct fl_error *err)
+{
+	FL_AUTOREQ struct fl_req q = { 0 };
+
+	fl_port_change_build(&q, index, set, clear);
+	return fl_nl_do(nl, &q, err, "bridge port %u: set flags", index);
 }
 
 int fl_link_set_port_flags(struct fl_nl *nl, uint32_t index, unsigned flags, struct fl_error *err)
 {
-	FL_AUTOREQ struct fl_req q = { 0 };
-
-	fl_port_flags_build(&q, index, flags);
-	return fl_nl_do(nl, &q, err, "bridge port %u: set flags", index);
+	return fl_link_change_port(nl, index, flags, 0, err);
 }
 
 static int del_link(struct fl_nl *nl, const char *name, uint32_t index, struct fl_error *err)

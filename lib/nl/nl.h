@@ -72,7 +72,22 @@ int fl_nl_do_all(struct fl_nl *nl, struct fl_req *const *q, const char *const *w
 int fl_nl_ask(struct fl_nl *nl, struct fl_req *q, int (*fn)(void *arg, const struct nlmsghdr *h),
 	      void *arg, struct fl_error *err);
 
+/*
+ * Builds n requests by build(q, arg, i) and sends them, each system call with as many as fit; a
+ * failure does not stop the others. The first one is reported, *ret_failed (may be NULL) is its
+ * index.
+ */
+int fl_nl_bulk(struct fl_nl *nl, size_t n, void (*build)(struct fl_req *q, void *arg, size_t i),
+	       void *arg, size_t *ret_failed, struct fl_error *err);
+
 /* ---- links ---- */
+struct fl_vxlan {
+	uint32_t vni;
+	struct fl_addr local; /* source of the outer packets; unset: the route's */
+	uint16_t port;	      /* UDP */
+	bool learning;	      /* remembers which VTEP a MAC's frames came from */
+};
+
 struct fl_link {
 	uint32_t index, mtu, master, flags;
 	uint32_t peer; /* IFLA_LINK: index of the peer or lower link, in `peer_nsid`'s namespace */
@@ -93,6 +108,8 @@ struct fl_link {
 	uint32_t macvlan_mode;	/* FL_MACVLAN_* of virtual.h; macvlan and macvtap only */
 	uint16_t vlan_id;	/* kind vlan only */
 	uint32_t vrf_table;	/* kind vrf only */
+	struct fl_vxlan vxlan;	/* kind vxlan only */
+	uint32_t group;		/* IFLA_GROUP */
 };
 
 /* 1 and *ret filled, 0: there is none. */
@@ -126,7 +143,14 @@ struct fl_bridge_spec {
  * other failure. */
 int fl_bridge_create(struct fl_nl *nl, const struct fl_bridge_spec *spec, struct fl_error *err);
 
-enum { FL_PORT_HAIRPIN = 1, FL_PORT_ISOLATED = 2 };
+enum {
+	FL_PORT_HAIRPIN = 1,
+	FL_PORT_ISOLATED = 2,
+	FL_PORT_LEARNING = 4, /* on at first */
+	FL_PORT_NEIGH_SUPPRESS =
+		8,	     /* what the bridge can answer of ARP and ND does not leave here */
+	FL_PORT_LOCKED = 16, /* only sources that have an entry at it may send (5.18) */
+};
 
 struct fl_veth_spec {
 	const char *name;  /* host end */
@@ -148,6 +172,9 @@ int fl_link_set_mac(struct fl_nl *nl, uint32_t index, const struct fl_mac *mac,
 int fl_link_set_promisc(struct fl_nl *nl, uint32_t index, bool on, struct fl_error *err);
 /* IFLA_PROTINFO of a bridge port: FL_PORT_* that are to be set. */
 int fl_link_set_port_flags(struct fl_nl *nl, uint32_t index, unsigned flags, struct fl_error *err);
+/* The same with those that are to be cleared; the others stay. */
+int fl_link_change_port(struct fl_nl *nl, uint32_t index, unsigned set, unsigned clear,
+			struct fl_error *err);
 /* Succeeds when there is no such link. */
 int fl_link_del(struct fl_nl *nl, const char *name, struct fl_error *err);
 int fl_link_del_index(struct fl_nl *nl, uint32_t index, struct fl_error *err);
@@ -161,6 +188,7 @@ void fl_link_up_build(struct fl_req *q, uint32_t index, bool up);
 /* net.ipv4.conf.LINK.arp_notify = 1: a gratuitous ARP as the link comes up with an address. */
 void fl_link_arp_notify_build(struct fl_req *q, uint32_t index);
 void fl_port_flags_build(struct fl_req *q, uint32_t index, unsigned flags);
+void fl_port_change_build(struct fl_req *q, uint32_t index, unsigned set, unsigned clear);
 
 struct fl_vlan_range {
 	uint16_t first, last;
@@ -193,6 +221,9 @@ int fl_ifaddr_add(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, u
  * never. */
 int fl_ifaddr_set(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p, uint32_t valid,
 		  struct fl_error *err);
+/* Usable, but never chosen as a source: preferred lifetime 0 (RFC 4862 section 5.5.4). IPv6. */
+int fl_ifaddr_add_deprecated(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p,
+			     uint32_t flags, struct fl_error *err);
 int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p,
 		  struct fl_error *err);
 void fl_ifaddr_build(struct fl_req *q, uint32_t index, const struct fl_prefix *p, uint32_t flags);
@@ -234,7 +265,8 @@ int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oi
  * The kernel's whole answer. `from` (NULL: not given) and `iif` (0: sent by ourselves) make it the
  * question what becomes of a packet that came in there: then IPv4's forwarding and reverse path
  * filter have their say, -EHOSTUNREACH and -EXDEV. `type` tells RTN_LOCAL; of a route that refuses
- * (RTN_UNREACHABLE, ...) the kernel's errno comes back.
+ * (RTN_UNREACHABLE, ...) the kernel's errno comes back. `mtu` is 0 unless a metric or path MTU
+ * discovery has set one.
  */
 int fl_route_get(struct fl_nl *nl, const struct fl_addr *to, const struct fl_addr *from,
 		 uint32_t iif, struct fl_nlroute *ret, struct fl_error *err);

@@ -272,6 +272,34 @@ int fl_nl_do_all(struct fl_nl *nl, struct fl_req *const *q, const char *const *w
 	return r ? r : result;
 }
 
+int fl_nl_bulk(struct fl_nl *nl, size_t n, void (*build)(struct fl_req *q, void *arg, size_t i),
+	       void *arg, size_t *ret_failed, struct fl_error *err)
+{
+	struct fl_req q[BATCH_MAX], *list[BATCH_MAX];
+	int result = 0;
+
+	for (size_t done = 0, some; done < n; done += some) {
+		struct fl_error later;
+		size_t at = 0;
+		int r;
+
+		some = n - done < BATCH_MAX ? n - done : BATCH_MAX;
+		for (size_t i = 0; i < some; i++) {
+			build(&q[i], arg, done + i);
+			list[i] = &q[i];
+		}
+		r = fl_nl_do_all(nl, list, NULL, some, &at, result ? &later : err);
+		for (size_t i = 0; i < some; i++)
+			fl_req_clear(&q[i]);
+		if (!r || result)
+			continue;
+		result = r;
+		if (ret_failed)
+			*ret_failed = done + at;
+	}
+	return result;
+}
+
 int fl_nl_do(struct fl_nl *nl, struct fl_req *q, struct fl_error *err, const char *fmt, ...)
 {
 	char what[256];

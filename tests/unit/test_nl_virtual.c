@@ -6,9 +6,11 @@
  */
 #include "unit.h"
 
+#include "nl/neigh.h"
 #include "nl/qdisc.h"
 #include "nl/rule.h"
 #include "nl/virtual.h"
+#include "nl/vxlan.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -302,6 +304,108 @@ static void routes(void **state)
 	       "4=03000000");
 }
 
+static struct fl_addr addr(const char *s)
+{
+	struct fl_addr a = { 0 };
+
+	assert_int_equal(fl_addr_parse(s, &a), 0);
+	return a;
+}
+
+static void vxlans(void **state)
+{
+	struct fl_vxlan_spec s = { .name = "v0",
+				   .vxlan = { 5001, addr("192.0.2.1"), 4789, true },
+				   .mac = { { 2, 0, 0, 0, 0, 9 } },
+				   .mtu = 1500,
+				   .group = 7,
+				   .ttl = 64 };
+	struct fl_req q;
+
+	(void)state;
+	fl_vxlan_build(&q, &s);
+	expect(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), " 18 18.2 ",
+	       DOWN "3=763000 1=020000000009 4=dc050000 27=07000000 18=[1=76786c616e00 "
+		    "2=[1=89130000 4=c0000201 15=12b5 7=01 5=40]]");
+	s = (struct fl_vxlan_spec){ .name = "v0",
+				    .vxlan = { 16777215, addr("2001:db8::1"), 8472, false } };
+	fl_vxlan_build(&q, &s);
+	expect(&q, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, sizeof(struct ifinfomsg), " 18 18.2 ",
+	       DOWN "3=763000 18=[1=76786c616e00 "
+		    "2=[1=ffffff00 17=20010db8000000000000000000000001 15=2118 7=00]]");
+	fl_link_dress_build(
+		&q, 3,
+		&(struct fl_link_dress){
+			.alias = "mine", .master = 4, .mtu = 1400, .no_link_local = true });
+	expect(&q, RTM_NEWLINK, 0, sizeof(struct ifinfomsg), " 26 26.10 ",
+	       "00000000030000000000000000000000 "
+	       "4=78050000 20=6d696e65 10=04000000 26=[10=[8=01]]");
+}
+
+static void port_flags(void **state)
+{
+	struct fl_req q;
+
+	(void)state;
+	fl_port_change_build(&q, 3, FL_PORT_LOCKED | FL_PORT_HAIRPIN,
+			     FL_PORT_LEARNING | FL_PORT_NEIGH_SUPPRESS | FL_PORT_ISOLATED);
+	expect(&q, RTM_SETLINK, 0, sizeof(struct ifinfomsg), " 12 ",
+	       "07000000030000000000000000000000 12=[4=01 33=00 8=00 32=00 39=01]");
+	fl_port_flags_build(&q, 3, FL_PORT_ISOLATED);
+	expect(&q, RTM_SETLINK, 0, sizeof(struct ifinfomsg), " 12 ",
+	       "07000000030000000000000000000000 12=[33=01]");
+}
+
+static void neighbours(void **state)
+{
+	struct fl_neigh n = { .index = 3,
+			      .addr = addr("10.5.0.12"),
+			      .mac = { { 2, 0, 0, 0, 0, 9 } },
+			      .protocol = 200 };
+	struct fl_req q;
+
+	(void)state;
+	fl_neigh_build(&q, true, &n);
+	expect(&q, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(struct ndmsg), "",
+	       "020000000300000080000000 1=0a05000c 2=020000000009 12=c8");
+	n.addr = addr("fd05::c");
+	n.state = NUD_NOARP;
+	n.protocol = 0;
+	fl_neigh_build(&q, true, &n);
+	expect(&q, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(struct ndmsg), "",
+	       "0a0000000300000040000000 1=fd05000000000000000000000000000c 2=020000000009");
+	fl_neigh_build(&q, false, &n);
+	expect(&q, RTM_DELNEIGH, 0, sizeof(struct ndmsg), "",
+	       "0a0000000300000000000000 1=fd05000000000000000000000000000c");
+}
+
+static void forwarding(void **state)
+{
+	struct fl_fdb f = { .index = 3, .mac = { { 2, 0, 0, 0, 0, 9 } }, .dst = addr("192.0.2.2") };
+	struct fl_req q;
+
+	(void)state;
+	fl_fdb_build(&q, FL_FDB_REPLACE, &f);
+	expect(&q, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(struct ndmsg), "",
+	       "070000000300000080000200 2=020000000009 1=c0000202");
+	f.mac = (struct fl_mac){ 0 };
+	f.dst = addr("2001:db8::2");
+	fl_fdb_build(&q, FL_FDB_APPEND, &f);
+	expect(&q, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_APPEND, sizeof(struct ndmsg), "",
+	       "070000000300000080000200 2=000000000000 1=20010db8000000000000000000000002");
+	fl_fdb_build(&q, FL_FDB_DELETE, &f);
+	expect(&q, RTM_DELNEIGH, 0, sizeof(struct ndmsg), "",
+	       "070000000300000080000200 2=000000000000 1=20010db8000000000000000000000002");
+	f = (struct fl_fdb){ .table = FL_FDB_MASTER, .life = FL_FDB_STICKY, .index = 3 };
+	fl_fdb_build(&q, FL_FDB_REPLACE, &f);
+	expect(&q, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(struct ndmsg), "",
+	       "070000000300000040004400 2=000000000000");
+	f.life = FL_FDB_STATIC;
+	fl_fdb_build(&q, FL_FDB_REPLACE, &f);
+	expect(&q, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, sizeof(struct ndmsg), "",
+	       "070000000300000040000400 2=000000000000");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -309,6 +413,8 @@ int main(void)
 		cmocka_unit_test(mode_names), cmocka_unit_test(rules),
 		cmocka_unit_test(htb_class),  cmocka_unit_test(token_bucket),
 		cmocka_unit_test(filters),    cmocka_unit_test(routes),
+		cmocka_unit_test(vxlans),     cmocka_unit_test(port_flags),
+		cmocka_unit_test(neighbours), cmocka_unit_test(forwarding),
 	};
 
 	if (BYTE_ORDER != LITTLE_ENDIAN)
