@@ -109,6 +109,8 @@ static void emit_subnet(struct emitter *em, const struct fl_network *net,
 	/* A bridge is recognised by its name, which nobody outside can forge. */
 	if (!net->link[0])
 		emit(em, by_family(FL_FW_SUBNETS4, family), &e);
+	if (net->tunnel[0])
+		emit(em, by_family(FL_FW_OVERLAY4, family), &e);
 	if (net->masquerade) {
 		emit_source_nat(em, net, subnet);
 		emit_pairs(em, net, FL_FW_SAME_SUBNET4, subnet);
@@ -120,6 +122,18 @@ static void emit_subnet(struct emitter *em, const struct fl_network *net,
 	}
 	if (net->hairpin_all)
 		emit(em, by_family(FL_FW_HAIRPIN_ALL4, family), &e);
+}
+
+static void emit_anycast(struct emitter *em, const struct fl_network *net)
+{
+	for (uint32_t i = 0; net->tunnel[0] && i < net->n_anycast; i++) {
+		const struct fl_addr *a = &net->anycast[i].addr;
+		struct fl_nft_elem e = { 0 };
+
+		memcpy(e.key, net->tunnel, strnlen(net->tunnel, IFNAMSIZ));
+		put_addr(e.key + IFNAMSIZ, a);
+		emit(em, by_family(FL_FW_ANYCAST4, a->family), &e);
+	}
 }
 
 int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg)
@@ -136,6 +150,7 @@ int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg
 		{ net->no_icc, false, FL_FW_NO_ICC },
 		{ net->guarded, false, FL_FW_GUARDED },
 		{ net->guarded && net->gateway_mode == FL_GATEWAY_ROUTED, false, FL_FW_ROUTED },
+		{ net->tunnel[0], false, FL_FW_OVERLAYS },
 	};
 
 	for (size_t i = 0; net->link[0] && !net->direct && i < FL_ARRAY_SIZE(links); i++)
@@ -143,6 +158,7 @@ int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg
 			emit_link(&em, links[i].set, net->link, links[i].pair);
 	if (net->direct || net->filter_only)
 		return em.error;
+	emit_anycast(&em, net);
 	/* No NAT for internal networks, so that two of them may have the same subnet. */
 	for (uint32_t i = 0; !net->internal && i < net->n_subnets; i++)
 		emit_subnet(&em, net, &net->subnets[i]);
@@ -333,6 +349,8 @@ int fl_fw_endpoint_elems(const struct fl_network *net, const struct fl_endpoint 
 	}
 	if (!r && ep->admit)
 		emit_hosts(&em, ep, FL_FW_HOSTS4, false);
+	if (!r && net->tunnel[0] && !net->internal)
+		emit_hosts(&em, ep, FL_FW_LOCAL4, false);
 	/* The answer to a stranger's packet would go to the endpoint's own router, not through us.
 	 */
 	if (!r && net->host_access && ep->n_ports)

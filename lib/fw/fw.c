@@ -239,6 +239,8 @@ int fl_fw_rebuild(struct fl_fw *fw, const struct fl_network *networks, size_t n_
 		return fl_error_oom(err);
 	if (r)
 		return r;
+	for (size_t i = 0; i < n_networks; i++)
+		bridge = bridge || networks[i].n_anycast;
 	/* Also for one that is being deleted: its deletion asserts the table. */
 	for (size_t i = 0; i < n_endpoints; i++)
 		bridge = bridge || endpoints[i].spoof_check;

@@ -57,12 +57,17 @@ const struct fl_nft_set fl_fw_sets[FL_FW_SETS] = {
 	[FL_FW_NO_ICC] = HASH_SET("no_icc", IFNAME),
 	[FL_FW_GUARDED] = HASH_SET("guarded", IFNAME),
 	[FL_FW_ROUTED] = HASH_SET("routed", IFNAME),
+	[FL_FW_OVERLAYS] = HASH_SET("overlays", IFNAME),
 	[FL_FW_SUBNETS4] = INTERVAL_SET("subnets4", IPV4),
 	[FL_FW_SUBNETS6] = INTERVAL_SET("subnets6", IPV6),
 	[FL_FW_HOSTS4] = HASH_SET("hosts4", IPV4),
 	[FL_FW_HOSTS6] = HASH_SET("hosts6", IPV6),
 	[FL_FW_SAME_SUBNET4] = INTERVAL_SET("same_subnet4", IPV4, IPV4),
 	[FL_FW_SAME_SUBNET6] = INTERVAL_SET("same_subnet6", IPV6, IPV6),
+	[FL_FW_OVERLAY4] = INTERVAL_SET("overlay4", IPV4),
+	[FL_FW_OVERLAY6] = INTERVAL_SET("overlay6", IPV6),
+	[FL_FW_LOCAL4] = HASH_SET("local4", IPV4),
+	[FL_FW_LOCAL6] = HASH_SET("local6", IPV6),
 	[FL_FW_HAIRPIN4] = INTERVAL_SET("hairpin4", IPV4, IPV4),
 	[FL_FW_HAIRPIN6] = INTERVAL_SET("hairpin6", IPV6, IPV6),
 	[FL_FW_HAIRPIN_ALL4] = INTERVAL_SET("hairpin_all4", IPV4),
@@ -85,6 +90,8 @@ const struct fl_nft_set fl_fw_sets[FL_FW_SETS] = {
 	[FL_FW_OPEN6_RANGE] = INTERVAL_SET("open6_range", IPV6, PROTO, PORT),
 	[FL_FW_CHECKED_PORTS] = BRIDGE_SET("checked_ports", IFNAME),
 	[FL_FW_ALLOWED_MACS] = BRIDGE_SET("allowed_macs", IFNAME, FL_NFT_ETHER),
+	[FL_FW_ANYCAST4] = BRIDGE_SET("anycast4", IFNAME, IPV4),
+	[FL_FW_ANYCAST6] = BRIDGE_SET("anycast6", IFNAME, IPV6),
 };
 
 /* Empty; only their names matter. */
@@ -109,7 +116,11 @@ static const struct fl_nft_chain inet_chains[] = {
 
 static const struct fl_nft_chain bridge_chains[] = {
 	{ "prerouting", "filter", NF_INET_PRE_ROUTING, -300 },
+	{ "postrouting", "filter", NF_INET_POST_ROUTING, 0 },
 };
+
+#define ND_SOLICIT 135 /* RFC 4861 section 4.3 */
+#define ND_ADVERT 136
 
 /* The n-th 4-byte register; concatenations are loaded into consecutive ones. */
 #define R(n) (NFT_REG32_00 + (n))
@@ -216,6 +227,7 @@ static const struct fl_nft_chain bridge_chains[] = {
 /* enum ip_conntrack_info: a state's bit is 1 << (state + 1) */
 #define CT_ESTABLISHED_RELATED \
 	CT_HAS(STATE, 1 << (IP_CT_ESTABLISHED + 1) | 1 << (IP_CT_RELATED + 1))
+#define CT_INVALID CT_HAS(STATE, 1)
 #define TO_LOCAL                          \
 	{ .op = FL_NFT_FIB,               \
 	  .key = NFT_FIB_RESULT_ADDRTYPE, \
@@ -223,6 +235,13 @@ static const struct fl_nft_chain bridge_chains[] = {
 	  .reg = R(0) },                  \
 		CMP(EQ, 4, BYTES_HOST(RTN_LOCAL))
 #define IS_L4(p) META(L4PROTO, 0), CMP(EQ, 1, { p })
+/* Bridge: who is asked for (target), or speaks (sender), in ARP (RFC 826) and ND (RFC 4861). */
+#define IS_ETHER(t) META(PROTOCOL, 0), CMP(EQ, 2, { (t) >> 8, (t)&0xff })
+#define ARP_SENDER(r) IS_ETHER(ETH_P_ARP), PAYLOAD(NETWORK, 14, 4, r)
+#define ARP_TARGET(r) IS_ETHER(ETH_P_ARP), PAYLOAD(NETWORK, 24, 4, r)
+#define ND_TARGET(t, r)                                                           \
+	IS_ETHER(ETH_P_IPV6), IS_L4(IPPROTO_ICMPV6), PAYLOAD(TRANSPORT, 0, 1, 0), \
+		CMP(EQ, 1, { t }), PAYLOAD(TRANSPORT, 8, 16, r)
 #define NOT_MULTICAST4                                                                            \
 	DADDR4(0), { .op = FL_NFT_BITWISE, .reg = R(0), .len = 4, .mask = BYTES_BE(0xf0000000) }, \
 		CMP(NEQ, 4, BYTES_BE(0xe0000000))
@@ -288,6 +307,11 @@ static const struct rule inet_rules[] = {
 
 	RULE("containers", CT_ESTABLISHED_RELATED, GOTO("admit")),
 	RULE("containers", IIFNAME, META(OIFNAME, 4), IN("same_net"), GOTO("neighbours")),
+	/*
+	 * An answer to a connection that another node translated, on its way out past that node:
+	 * it would leave unencapsulated, from an address that nobody outside knows.
+	 */
+	RULE("containers", IIFNAME, IN("overlays"), CT_INVALID, DROP),
 	RULE("containers", IIFNAME, IN("internal"), DROP),
 	RULE("containers", OIFNAME, IN("internal"), DROP),
 	RULE("containers", CT_DNAT, GOTO("admit")),
@@ -319,6 +343,11 @@ static const struct rule inet_rules[] = {
 	/* By addresses, not by interfaces: a bridged frame has no input interface here. */
 	RULE("postrouting", CT_DNAT, IS_V4, DADDR4(0), IN("hairpin_all4"), MASQUERADE),
 	RULE("postrouting", CT_DNAT, IS_V6, DADDR6(0), IN("hairpin_all6"), MASQUERADE),
+	/* To another node's container: it has its own gateway, and would answer past this host. */
+	RULE("postrouting", CT_DNAT, IS_V4, DADDR4(0), IN("overlay4"), NOT_IN("local4"),
+	     MASQUERADE),
+	RULE("postrouting", CT_DNAT, IS_V6, DADDR6(0), IN("overlay6"), NOT_IN("local6"),
+	     MASQUERADE),
 	RULE("postrouting", CT_DNAT, IS_V4, SADDR4(0), DADDR4(1), IN("hairpin4"), MASQUERADE),
 	RULE("postrouting", CT_DNAT, IS_V6, SADDR6(0), DADDR6(4), IN("hairpin6"), MASQUERADE),
 	RULE("postrouting", IS_V4, SADDR4(0), DADDR4(1), IN("same_subnet4"), RETURN),
@@ -335,6 +364,15 @@ static const struct rule inet_rules[] = {
 static const struct rule bridge_rules[] = {
 	RULE("prerouting", IIFNAME, IN("checked_ports"), IIFNAME, PAYLOAD(LL, 6, ETH_ALEN, 4),
 	     NOT_IN("allowed_macs"), DROP),
+	/* Each node answers for its gateway itself, and hears of no other's. */
+	RULE("prerouting", ARP_TARGET(4), IIFNAME, IN("anycast4"), DROP),
+	RULE("prerouting", ARP_SENDER(4), IIFNAME, IN("anycast4"), DROP),
+	RULE("prerouting", ND_TARGET(ND_SOLICIT, 4), IIFNAME, IN("anycast6"), DROP),
+	RULE("prerouting", ND_TARGET(ND_ADVERT, 4), IIFNAME, IN("anycast6"), DROP),
+	RULE("postrouting", ARP_TARGET(4), OIFNAME, IN("anycast4"), DROP),
+	RULE("postrouting", ARP_SENDER(4), OIFNAME, IN("anycast4"), DROP),
+	RULE("postrouting", ND_TARGET(ND_SOLICIT, 4), OIFNAME, IN("anycast6"), DROP),
+	RULE("postrouting", ND_TARGET(ND_ADVERT, 4), OIFNAME, IN("anycast6"), DROP),
 };
 
 /* iptables shows it as: -m mark --mark 0x100000/0x100000 -m comment --comment fairlead -j ACCEPT */

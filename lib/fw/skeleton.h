@@ -11,7 +11,7 @@
 struct fl_nft_base_chain;
 
 #define FL_FW_TABLE "fairlead"
-#define FL_FW_VERSION "2"
+#define FL_FW_VERSION "3"
 
 /* Accepted packets carry it, for hosts whose own FORWARD policy is drop. */
 #define FL_FW_MARK 0x00100000
@@ -25,6 +25,7 @@ enum fl_fw_set_id {
 	FL_FW_NO_ICC,
 	FL_FW_GUARDED,
 	FL_FW_ROUTED,
+	FL_FW_OVERLAYS,
 	/* By family: the IPv6 set follows its IPv4 twin. */
 	FL_FW_SUBNETS4,
 	FL_FW_SUBNETS6,
@@ -32,6 +33,10 @@ enum fl_fw_set_id {
 	FL_FW_HOSTS6,
 	FL_FW_SAME_SUBNET4,
 	FL_FW_SAME_SUBNET6,
+	FL_FW_OVERLAY4,
+	FL_FW_OVERLAY6,
+	FL_FW_LOCAL4,
+	FL_FW_LOCAL6,
 	FL_FW_HAIRPIN4,
 	FL_FW_HAIRPIN6,
 	FL_FW_HAIRPIN_ALL4,
@@ -55,6 +60,8 @@ enum fl_fw_set_id {
 	/* table bridge fairlead */
 	FL_FW_CHECKED_PORTS,
 	FL_FW_ALLOWED_MACS,
+	FL_FW_ANYCAST4,
+	FL_FW_ANYCAST6,
 	FL_FW_SETS
 };
 

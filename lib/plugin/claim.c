@@ -34,6 +34,8 @@ static bool loses_elements(const struct fl_network *old, const struct fl_network
 
 	memcpy(aligned.subnets, now->subnets, sizeof(aligned.subnets));
 	aligned.n_subnets = now->n_subnets;
+	memcpy(aligned.anycast, now->anycast, sizeof(aligned.anycast));
+	aligned.n_anycast = now->n_anycast;
 	memcpy(aligned.made, now->made, sizeof(aligned.made));
 	memcpy(aligned.parent, now->parent, sizeof(aligned.parent));
 	return !old->direct && !fl_network_same(&aligned, now);
@@ -50,6 +52,8 @@ static int merge_network(struct fl_call *c, struct fl_txn *t, struct fl_network 
 		return r;
 	for (uint32_t i = 0; *has_old && i < old->n_subnets; i++)
 		fl_network_add_subnet(&c->net, &old->subnets[i]);
+	for (uint32_t i = 0; *has_old && i < old->n_anycast; i++)
+		fl_network_add_anycast(&c->net, &old->anycast[i].addr);
 	for (uint32_t i = 0; !c->net.direct && !c->net.filter_only && i < c->ep.n_addrs; i++)
 		fl_network_add_subnet(&c->net, &c->ep.addrs[i]);
 	r = *has_old ? fl_network_made_each(old, adopt, &a) : 0;
@@ -234,6 +238,8 @@ int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 		r = fl_ports_claim(t, &c->ep, fl_endpoint_families(&c->ep), &gone, err);
 	if (!r)
 		r = drop_evicted(c, t, err);
+	if (!r && c->driver->settle)
+		r = c->driver->settle(c, t, err);
 	if (!r)
 		r = merge_network(c, t, &s->old, &s->has_old, err);
 	if (!r)

@@ -133,6 +133,11 @@ struct fl_driver {
 	 * The network's record may exist: its `made` is merged by the engine. May be NULL.
 	 */
 	int (*prepare)(struct fl_call *c, struct fl_error *err);
+	/*
+	 * Addresses are known (c->ipam_result): the last word on c->net before it is recorded, in
+	 * the transaction that claims them. May be NULL.
+	 */
+	int (*settle)(struct fl_call *c, struct fl_txn *t, struct fl_error *err);
 	/* Ensures the network's kernel objects. Idempotent; races with itself in other processes.
 	 */
 	int (*network_create)(struct fl_call *c, struct fl_error *err);

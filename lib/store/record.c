@@ -111,6 +111,8 @@ static const struct member network_members[] = {
 	{ "parent", KIND_STRING, NET(parent), NET_SIZE(parent) },
 	{ "made", KIND_STRING, NET(made), NET_SIZE(made) },
 	{ "subnets", KIND_NETS, NET(subnets), FL_NETWORK_SUBNETS, NET(n_subnets) },
+	{ "tunnel", KIND_STRING, NET(tunnel), NET_SIZE(tunnel) },
+	{ "anycast", KIND_PREFIXES, NET(anycast), FL_NETWORK_SUBNETS, NET(n_anycast) },
 	{ NULL },
 };
 
@@ -464,100 +466,6 @@ bool fl_endpoint_id_eq(const struct fl_endpoint_id *a, const struct fl_endpoint_
 {
 	return !strcmp(a->network, b->network) && !strcmp(a->container, b->container) &&
 	       !strcmp(a->ifname, b->ifname) && !strcmp(a->driver, b->driver);
-}
-
-static bool has_subnet(const struct fl_network *net, const struct fl_prefix *p)
-{
-	for (uint32_t i = 0; i < net->n_subnets; i++)
-		if (fl_prefix_same_net(&net->subnets[i], p))
-			return true;
-	return false;
-}
-
-bool fl_network_same(const struct fl_network *a, const struct fl_network *b)
-{
-	if (strcmp(a->name, b->name) || strcmp(a->driver, b->driver) || strcmp(a->link, b->link) ||
-	    strcmp(a->parent, b->parent) || strcmp(a->made, b->made) ||
-	    a->internal != b->internal || a->direct != b->direct ||
-	    a->host_access != b->host_access || a->filter_only != b->filter_only ||
-	    a->no_icc != b->no_icc || a->isolate != b->isolate || a->guarded != b->guarded ||
-	    a->masquerade != b->masquerade || a->hairpin_all != b->hairpin_all ||
-	    a->no_hairpin_snat != b->no_hairpin_snat || a->gateway_mode != b->gateway_mode ||
-	    !fl_addr_eq(&a->snat[0], &b->snat[0]) || !fl_addr_eq(&a->snat[1], &b->snat[1]) ||
-	    a->n_subnets != b->n_subnets)
-		return false;
-	/* Subnets are unique in a record: equal numbers and one inclusion are equality. */
-	for (uint32_t i = 0; i < a->n_subnets; i++)
-		if (!has_subnet(b, &a->subnets[i]))
-			return false;
-	return true;
-}
-
-bool fl_network_add_subnet(struct fl_network *net, const struct fl_prefix *p)
-{
-	if (has_subnet(net, p) || net->n_subnets == FL_NETWORK_SUBNETS)
-		return false;
-	net->subnets[net->n_subnets++] = fl_prefix_masked(p);
-	return true;
-}
-
-/* ---- made: lines of "WHAT NAME" ---- */
-
-static const char *find_made(const struct fl_network *net, const char *line)
-{
-	const char *p = net->made;
-	size_t n = strlen(line);
-
-	for (; (p = strstr(p, line)); p++)
-		if ((p == net->made || p[-1] == '\n') && p[n] == '\n')
-			return p;
-	return NULL;
-}
-
-int fl_network_made_add(struct fl_network *net, const char *what, const char *name)
-{
-	char line[64];
-
-	if (fl_network_made_has(net, what, name))
-		return 0;
-	snprintf(line, sizeof(line), "%s %s\n", what, name);
-	if (strlen(net->made) + strlen(line) >= sizeof(net->made))
-		return -E2BIG;
-	strcat(net->made, line);
-	return 0;
-}
-
-bool fl_network_made_has(const struct fl_network *net, const char *what, const char *name)
-{
-	char line[64];
-
-	snprintf(line, sizeof(line), "%s %s", what, name);
-	return find_made(net, line);
-}
-
-void fl_network_made_remove(struct fl_network *net, const char *what, const char *name)
-{
-	char line[64], *p;
-
-	snprintf(line, sizeof(line), "%s %s", what, name);
-	p = (char *)find_made(net, line);
-	if (p)
-		memmove(p, p + strlen(line) + 1, strlen(p + strlen(line) + 1) + 1);
-}
-
-int fl_network_made_each(const struct fl_network *net,
-			 int (*fn)(void *arg, const char *what, const char *name), void *arg)
-{
-	char what[16], name[IFNAMSIZ];
-	int r = 0;
-
-	for (const char *end, *p = net->made; *p && !r; p = end + 1) {
-		end = strchr(p, '\n');
-		if (!end || sscanf(p, "%15s %15s", what, name) != 2)
-			return -EBADMSG;
-		r = fn(arg, what, name);
-	}
-	return r;
 }
 
 static const struct {

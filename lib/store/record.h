@@ -100,6 +100,11 @@ struct fl_network {
 	char made[256];	       /* host objects made for it: fl_network_made_add() */
 	struct fl_prefix subnets[FL_NETWORK_SUBNETS]; /* masked */
 	uint32_t n_subnets;
+	char tunnel[IFNAMSIZ]; /* overlay: the port of `link` that leads to other nodes, else "" */
+	/* Addresses that `link` has on each of the nodes, with full length: nobody asks another
+	 * node for them. */
+	struct fl_prefix anycast[FL_NETWORK_SUBNETS];
+	uint32_t n_anycast;
 };
 
 /* Releases what an endpoint owns (ports), not the struct itself. */
@@ -118,6 +123,9 @@ bool fl_endpoint_id_eq(const struct fl_endpoint_id *a, const struct fl_endpoint_
 bool fl_network_same(const struct fl_network *a, const struct fl_network *b);
 /* Adds the masked prefix unless it is there. True when it was added; false also when full. */
 bool fl_network_add_subnet(struct fl_network *net, const struct fl_prefix *p);
+
+/* The same for an address of `anycast`. */
+bool fl_network_add_anycast(struct fl_network *net, const struct fl_addr *a);
 
 /*
  * Host objects that a network made and that go with its last endpoint, unless another network took

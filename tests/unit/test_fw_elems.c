@@ -270,6 +270,41 @@ static void test_spoof_check(void **state)
 			"allowed_macs { veth0123456789a . 02:00:00:00:00:09 }\n");
 }
 
+static void test_overlay(void **state)
+{
+	struct fl_network n = network("flo1", SUBNETS("10.5.0.0/16", "fd05::/64"));
+	struct fl_endpoint ep = endpoint(DUAL, NULL, 0);
+	struct fl_addr gateway4 = { AF_INET, { 10, 5, 0, 1 } },
+		       gateway6 = { AF_INET6, { 0xfd, 5, [15] = 1 } };
+
+	(void)state;
+	n.no_hairpin_snat = true;
+	fl_strcpy(n.tunnel, sizeof(n.tunnel), "flx1");
+	assert_true(fl_network_add_anycast(&n, &gateway4));
+	assert_true(fl_network_add_anycast(&n, &gateway6));
+	assert_false(fl_network_add_anycast(&n, &gateway4));
+	expect_network(&n, "bridges { flo1 }\n"
+			   "same_net { flo1 . flo1 }\n"
+			   "overlays { flo1 }\n"
+			   "anycast4 { flx1 . 10.5.0.1 }\n"
+			   "anycast6 { flx1 . fd05::1 }\n"
+			   "overlay4 { 10.5.0.0-10.5.255.255 }\n"
+			   "overlay6 { fd05::-fd05::ffff:ffff:ffff:ffff }\n");
+	expect_endpoint(&n, &ep,
+			"local4 { 10.1.0.2 }\n"
+			"local4 { 10.9.0.2 }\n"
+			"local6 { fe80::1 }\n"
+			"local6 { fd00::2 }\n");
+	/* No NAT, and no subnet that another such network could not have too. */
+	n.internal = true;
+	n.n_anycast = 0;
+	expect_network(&n, "bridges { flo1 }\n"
+			   "same_net { flo1 . flo1 }\n"
+			   "internal { flo1 }\n"
+			   "overlays { flo1 }\n");
+	expect_endpoint(&n, &ep, "");
+}
+
 static int keep_comment(void *arg, enum fl_fw_set_id set, const struct fl_nft_elem *e)
 {
 	(void)set;
@@ -382,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_internal_publishes_nothing),
 		cmocka_unit_test(test_routed_opens_container_ports),
 		cmocka_unit_test(test_spoof_check),
+		cmocka_unit_test(test_overlay),
 		cmocka_unit_test(test_comment_and_sink_errors),
 		cmocka_unit_test(test_unique_and_subtract),
 		cmocka_unit_test(test_first_of_overlapping_wins),

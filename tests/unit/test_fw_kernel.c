@@ -518,6 +518,38 @@ static void test_spoof_check_has_its_own_table(void **state)
 	apply((struct fl_fw_change){ .del_endpoint = &ep });
 }
 
+/* As nft(8) reads it; that it works is tested with traffic. */
+static void test_overlay_keeps_its_gateway(void **state)
+{
+	struct fl_network n = bridge_network("net", "flo1", "10.5.0.0/16");
+	const struct fl_addr four = addr("10.5.0.1"), six = addr("fd05::1");
+	char *out;
+
+	(void)state;
+	strcpy(n.tunnel, "flx1");
+	fl_network_add_anycast(&n, &four);
+	fl_network_add_anycast(&n, &six);
+	rebuild(NULL, 0, NULL, 0);
+	assert_int_equal(fl_fw_apply(fw, &(struct fl_fw_change){ .add_network = &n }, &err),
+			 -ENOENT);
+	rebuild(&n, 1, NULL, 0);
+	out = output_of("nft list table bridge fairlead");
+	assert_int_equal(count(out, "\"flx1\" . 10.5.0.1"), 1);
+	assert_int_equal(count(out, "\"flx1\" . fd05::1"), 1);
+	assert_int_equal(count(out, "iifname . arp daddr ip @anycast4 drop"), 1);
+	assert_int_equal(count(out, "oifname . arp saddr ip @anycast4 drop"), 1);
+	free(out);
+	expect_set("overlays", "flo1", 1);
+	out = output_of("nft list table inet fairlead");
+	assert_int_equal(count(out, "iifname @overlays ct state invalid drop"), 1);
+	assert_int_equal(count(out, "ip daddr @overlay4 ip daddr != @local4 masquerade"), 1);
+	free(out);
+	apply((struct fl_fw_change){ .del_network = &n });
+	out = output_of("nft list ruleset");
+	assert_int_equal(count(out, "flx1") + count(out, "flo1"), 0);
+	free(out);
+}
+
 static void test_foreign_forward_policy(void **state)
 {
 	char *out;
@@ -628,6 +660,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_compare, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_compare_what_is_on_its_way, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_compare_many, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_overlay_keeps_its_gateway, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_spoof_check_has_its_own_table, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_foreign_forward_policy, setup, teardown),

@@ -188,6 +188,7 @@ static struct fl_network full_network(void)
 		.hairpin_all = true,
 		.no_hairpin_snat = true,
 		.gateway_mode = FL_GATEWAY_ROUTED,
+		.tunnel = "flx0",
 	};
 	struct fl_prefix a = make_prefix("10.1.0.5/16"), b = make_prefix("2001:db8::/64");
 
@@ -195,6 +196,9 @@ static struct fl_network full_network(void)
 	net.snat[1] = make_addr("2001:db8::1");
 	assert_true(fl_network_add_subnet(&net, &a));
 	assert_true(fl_network_add_subnet(&net, &b));
+	assert_true(fl_network_add_anycast(&net, &a.addr));
+	assert_true(fl_network_add_anycast(&net, &b.addr));
+	assert_false(fl_network_add_anycast(&net, &a.addr));
 	return net;
 }
 
@@ -212,7 +216,8 @@ static void network_round_trip(void **state)
 		"true,"
 		"\"masquerade\":true,\"hairpinAll\":true,\"noHairpinSnat\":true,"
 		"\"gatewayMode\":\"routed\",\"snat4\":\"192.0.2.1\",\"snat6\":\"2001:db8::1\","
-		"\"subnets\":[\"10.1.0.0/16\",\"2001:db8::/64\"]}");
+		"\"subnets\":[\"10.1.0.0/16\",\"2001:db8::/64\"],\"tunnel\":\"flx0\","
+		"\"anycast\":[\"10.1.0.5/32\",\"2001:db8::/128\"]}");
 	assert_int_equal(fl_network_decode(json, strlen(json), &back, NULL), 0);
 	assert_true(fl_network_same(&net, &back));
 	assert_int_equal(back.origin, FL_ORIGIN_NETCTL);
@@ -249,6 +254,12 @@ static void network_equality(void **state)
 	assert_false(fl_network_same(&a, &b));
 	b.guarded = true;
 	b.subnets[0] = other;
+	assert_false(fl_network_same(&a, &b));
+	b = full_network();
+	b.anycast[1] = other;
+	assert_false(fl_network_same(&a, &b));
+	b = full_network();
+	b.tunnel[3]++;
 	assert_false(fl_network_same(&a, &b));
 }
 
