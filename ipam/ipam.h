@@ -75,6 +75,8 @@ void fl_ipam_use_pool(struct fl_ipam_conf *c, const char *network, const char *d
  */
 int fl_ipam_use_subnet(struct fl_ipam_conf *c, const struct fl_prefix *subnet,
 		       struct fl_error *err);
+/* An address that is never handed out, whichever set it is in. */
+int fl_ipam_exclude(struct fl_ipam_conf *c, const struct fl_addr *a, struct fl_error *err);
 #define FL_AUTOIPAM FL_CLEANUP(fl_ipam_conf_clear)
 
 /*

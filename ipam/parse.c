@@ -347,6 +347,18 @@ static int read_requests(struct parser *p, const json_t *v, const char *source)
 /* ---- the rest of `ipam` ---- */
 
 /* The default directory written out is the same pool as no directory at all. */
+int fl_ipam_exclude(struct fl_ipam_conf *c, const struct fl_addr *a, struct fl_error *err)
+{
+	struct fl_prefix *grown = realloc(c->exclude, (c->n_exclude + 1) * sizeof(*grown));
+
+	if (!grown)
+		return fl_error_oom(err);
+	c->exclude = grown;
+	c->exclude[c->n_exclude++] = (struct fl_prefix){ *a, (uint8_t)fl_addr_bits(a) };
+	fl_prefixes_tidy(c->exclude, &c->n_exclude);
+	return 0;
+}
+
 void fl_ipam_use_pool(struct fl_ipam_conf *c, const char *network, const char *data_dir)
 {
 	size_t n;

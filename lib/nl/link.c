@@ -298,6 +298,8 @@ void fl_bridge_build(struct fl_req *q, const struct fl_bridge_spec *s)
 		fl_req_put(q, IFLA_ADDRESS, s->mac.b, 6);
 	if (s->mtu)
 		fl_req_u32(q, IFLA_MTU, s->mtu);
+	if (s->group)
+		fl_req_u32(q, IFLA_GROUP, s->group);
 	fl_req_nest(q, IFLA_LINKINFO);
 	fl_req_str(q, IFLA_INFO_KIND, "bridge");
 	if (s->vlan_filtering) {

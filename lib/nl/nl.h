@@ -136,6 +136,7 @@ struct fl_bridge_spec {
 	const char *name;
 	struct fl_mac mac; /* zero: the kernel's choice, which then changes with its ports */
 	uint32_t mtu;	   /* 0: default */
+	uint32_t group;	   /* IFLA_GROUP; 0: default */
 	bool vlan_filtering;
 	bool no_default_vlan; /* default_pvid 0 */
 };

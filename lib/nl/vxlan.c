@@ -62,25 +62,26 @@ bool fl_vxlan_same(const struct fl_vxlan *a, const struct fl_vxlan *b)
 }
 
 struct search {
-	uint32_t vni;
-	uint16_t port;
+	const struct fl_vxlan *want;
 	struct fl_link *ret;
 };
 
 static int is_it(void *arg, const struct fl_link *l)
 {
 	const struct search *s = arg;
+	const struct fl_vxlan *v = &l->vxlan, *w = s->want;
 
-	if (strcmp(l->kind, "vxlan") || l->vxlan.vni != s->vni || l->vxlan.port != s->port)
+	if (strcmp(l->kind, "vxlan") || v->vni != w->vni || v->port != w->port ||
+	    (v->local.family == AF_INET6) != (w->local.family == AF_INET6))
 		return 0;
 	*s->ret = *l;
 	return 1;
 }
 
-int fl_vxlan_find(struct fl_nl *nl, uint32_t vni, uint16_t port, struct fl_link *ret,
+int fl_vxlan_find(struct fl_nl *nl, const struct fl_vxlan *v, struct fl_link *ret,
 		  struct fl_error *err)
 {
-	struct search s = { vni, port, ret };
+	struct search s = { v, ret };
 
 	return fl_links_each(nl, is_it, &s, err);
 }

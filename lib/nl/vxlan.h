@@ -25,8 +25,11 @@ int fl_vxlan_create(struct fl_nl *nl, const struct fl_vxlan_spec *s, struct fl_e
 void fl_vxlan_build(struct fl_req *q, const struct fl_vxlan_spec *s);
 /* VNI, addresses, port and learning are the same: the one can serve as the other. */
 bool fl_vxlan_same(const struct fl_vxlan *a, const struct fl_vxlan *b);
-/* The device of this namespace that has the VNI on that UDP port: 1 and *ret filled, 0: none. */
-int fl_vxlan_find(struct fl_nl *nl, uint32_t vni, uint16_t port, struct fl_link *ret,
+/*
+ * The device of this namespace that has VNI and UDP port in the same family of outer addresses: 1
+ * and *ret filled, 0: none.
+ */
+int fl_vxlan_find(struct fl_nl *nl, const struct fl_vxlan *v, struct fl_link *ret,
 		  struct fl_error *err);
 
 struct fl_link_dress {

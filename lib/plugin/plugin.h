@@ -164,6 +164,12 @@ struct fl_driver {
 	 */
 	int (*network_delete)(struct fl_call *c, struct fl_txn *t, const struct fl_network *net,
 			      struct fl_error *err);
+	/*
+	 * DEL without a record, and without one of its network, whose lost record had objects in
+	 * `made`: takes them away if nobody uses them. Inside the write transaction `t`. May be
+	 * NULL.
+	 */
+	int (*network_unknown)(struct fl_call *c, struct fl_txn *t, struct fl_error *err);
 	int (*check)(struct fl_call *c, struct fl_error *err);
 	int (*status)(struct fl_call *c, struct fl_error *err);
 };

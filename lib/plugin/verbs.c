@@ -66,18 +66,12 @@ static int forget_stale_rules(struct fl_call *c, struct fl_error *err)
 	return r ? r : fl_txn_commit(&t, err);
 }
 
-static int del_unknown(struct fl_call *c, struct fl_error *err)
+static int del_unknown_link(struct fl_call *c, struct fl_error *err)
 {
 	struct other o = { c, false };
 	FL_AUTOTXN struct fl_txn *t = NULL;
-	int r = release_unknown(c, err);
+	int r;
 
-	if (!r)
-		r = forget_stale_rules(c, err);
-	if (!r && c->fw)
-		r = fl_network_forget_unused(c, err);
-	if (r)
-		return r;
 	if (c->driver->flags & FL_DRIVER_CHAINED ||
 	    (c->driver->flags & FL_DRIVER_KEEPS_LINK ? !c->driver->endpoint_unknown : !c->inside))
 		return 0;
@@ -89,6 +83,30 @@ static int del_unknown(struct fl_call *c, struct fl_error *err)
 		return r < 0 ? r : 0;
 	return c->driver->flags & FL_DRIVER_KEEPS_LINK ? c->driver->endpoint_unknown(c, err)
 						       : fl_link_del(c->inside, c->req.ifname, err);
+}
+
+static int del_unknown_network(struct fl_call *c, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_network net;
+	int r = fl_txn_begin(c->store, true, &t, err);
+
+	if (!r)
+		r = fl_network_get(t, c->net.name, c->net.driver, &net, err);
+	return r == -ENOENT ? c->driver->network_unknown(c, t, err) : r;
+}
+
+static int del_unknown(struct fl_call *c, struct fl_error *err)
+{
+	int r = release_unknown(c, err);
+
+	if (!r)
+		r = forget_stale_rules(c, err);
+	if (!r && c->fw)
+		r = fl_network_forget_unused(c, err);
+	if (!r)
+		r = del_unknown_link(c, err);
+	return r || !c->driver->network_unknown ? r : del_unknown_network(c, err);
 }
 
 /*

@@ -8,6 +8,7 @@ KERNEL = {
     "ipvlan": (["link", "add", "link", "up0", "name", "probe", "type", "ipvlan"], "CONFIG_IPVLAN"),
     "vlan": (["link", "add", "link", "up0", "name", "probe", "type", "vlan", "id", "7"], "CONFIG_VLAN_8021Q"),
     "bridge": (["link", "add", "probe", "type", "bridge"], "CONFIG_BRIDGE"),
+    "vxlan": (["link", "add", "probe", "type", "vxlan", "id", "7", "dstport", "4789"], "CONFIG_VXLAN"),
     "veth": (["link", "add", "probe", "type", "veth", "peer", "name", "probe1"], "CONFIG_VETH"),
     "dummy": (["link", "add", "probe", "type", "dummy"], "CONFIG_DUMMY"),
     "vrf": (["link", "add", "probe", "type", "vrf", "table", "10"], "CONFIG_NET_VRF"),
@@ -78,6 +79,39 @@ PTP = Plugin(
     bad=(_type("ipMasq", "true"), *_MTU, *_DNS, *_IPAM_BAD,
          Bad("ipam-missing", {"ipam": DELETE}, ("ipam",), at_del=False),
          Bad("ipMasqBackend", {"ipMasqBackend": "nonsense"}, ("ipMasqBackend", "backend"), newer=True)))
+
+OVERLAY = Plugin(
+    "overlay", "main",
+    {"vni": 7, "peers": ["192.0.2.1", "192.0.2.2"], "nodeAddress": ["10.201.0.254/24", "10.202.0.254/24"], "ipMasq": True, "ipam": _POOL},
+    kernel=("bridge", "veth", "vxlan"), delegates=True, l2=True, addresses=False, mac=True, ip=True,
+    tamper=(*_LINK, "mac", "nft", "state"),
+    bad=(
+        Bad("vni-missing", {"vni": DELETE}, ("vni",), at_del=False), _type("vni", "7"), Bad("vni-zero", {"vni": 0}, ("vni",)),
+        Bad("vni-high", {"vni": 1 << 24}, ("vni",)), _type("port", "4789"), Bad("port-high", {"port": 65536}, ("port",)),
+        Bad("peers-missing", {"peers": DELETE}, ("peers",), at_del=False), _type("peers", "192.0.2.2"),
+        Bad("peers-item", {"peers": [5]}, ("peers",)), Bad("peers-nonsense", {"peers": ["nonsense"]}, ("peers", "nonsense")),
+        Bad("peers-twice", {"peers": ["192.0.2.2", "192.0.2.2"]}, ("peers", "twice")),
+        Bad("peers-families", {"peers": ["192.0.2.2", "2001:db8::2"]}, ("peers", "family")),
+        Bad("peers-multicast", {"peers": ["239.1.1.1"]}, ("peers", "239.1.1.1")),
+        Bad("peers-no-vtep", {"peers": [{"nodeAddress": "10.201.0.253/24"}]}, ("vtep",)),
+        _type("local", 5), Bad("local-absent", {"local": "nowhere0"}, ("local", "nowhere0")),
+        Bad("local-family", {"local": "2001:db8::1"}, ("local", "family")),
+        Bad("local-missing", {"peers": []}, ("local",)),
+        Bad("nodeAddress-missing", {"nodeAddress": DELETE}, ("nodeAddress",), at_del=False), _type("nodeAddress", 5),
+        Bad("nodeAddress-nonsense", {"nodeAddress": "nonsense"}, ("nodeAddress",)),
+        Bad("nodeAddress-no-length", {"nodeAddress": "10.201.0.254"}, ("nodeAddress",)),
+        Bad("nodeAddress-net", {"nodeAddress": "10.201.0.0/24"}, ("nodeAddress", "10.201.0.0/24")),
+        Bad("nodeAddress-twice", {"nodeAddress": ["10.201.0.254/24", "10.201.0.253/24"]}, ("nodeAddress", "subnet")),
+        Bad("nodeAddress-elsewhere", {"nodeAddress": "10.202.0.254/24"}, ("nodeAddress", SUBNET), at_del=False),
+        Bad("nodeAddress-internal", {"internal": True}, ("internal", "nodeAddress")),
+        Bad("peer-inside", {"peers": ["192.0.2.1", "10.201.0.9"]}, ("peers", "10.201.0.9")),
+        _type("mode", 5), Bad("mode", {"mode": "nonsense"}, ("mode",)), Bad("mode-etcd", {"mode": "etcd"}, ("mode", "etcd")),
+        Bad("mtu-type", {"mtu": []}, ("mtu",)), Bad("mtu-text", {"mtu": "big"}, ("mtu",)), Bad("mtu-negative", {"mtu": -1}, ("mtu",)),
+        Bad("mtu-huge", {"mtu": 65536}, ("mtu",)), _type("broadcast", "yes"), Bad("broadcast-off", {"broadcast": False}, ("broadcast",)),
+        _type("internal", "yes"), _type("isolate", "yes"), _type("guarded", "yes"), _type("ipMasq", "true"), _type("attachable", 1),
+        *_MAC, *_DNS, *_IPAM_BAD,
+        _ipam("ipam.subnet-auto", ("ipam.subnet",), ranges=DELETE, subnet="auto"),
+    ))
 
 MACVLAN = Plugin(
     "macvlan", "main", {"master": "up0", "mode": "bridge", "ipam": _POOL}, kernel=("macvlan",), delegates=True, l2=True,
@@ -283,7 +317,7 @@ VRF = Plugin(
          _type("table", "x"), Bad("table-negative", {"table": -1}, ("table",))))
 
 PLUGINS = {plugin.name: plugin for plugin in (
-    BRIDGE, PTP, MACVLAN, IPVLAN, VLAN, HOST_DEVICE, DUMMY, TAP, LOOPBACK, NONE, HOST, CONTAINER, HOST_LOCAL, STATIC,
+    BRIDGE, OVERLAY, PTP, MACVLAN, IPVLAN, VLAN, HOST_DEVICE, DUMMY, TAP, LOOPBACK, NONE, HOST, CONTAINER, HOST_LOCAL, STATIC,
     DHCP, PORTMAP, FIREWALL, TUNING, BANDWIDTH, DNS, SBR, VRF)}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Fixtures of the tests of overlay networks and of the etcd client below them."""
+"""Fixtures of the tests of networks that span nodes, and of the etcd client below them."""
 import os
 import pathlib
 import sys
@@ -8,15 +8,36 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
+from support.cni import plugin_dir  # noqa: E402
 from support.etcd import Cluster  # noqa: E402
 from support.gateway import Gateway  # noqa: E402
 from support.lab import Lab  # noqa: E402
+from support.nodes import Nodes  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
     if os.geteuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def executables():
+    folder = pathlib.Path(plugin_dir())
+    if os.geteuid() == 0 and not (folder / "overlay").exists():
+        pytest.exit(f"no executables in {folder}: build first, or set FAIRLEAD_PLUGIN_DIR", 2)
+
+
+@pytest.fixture
+def nodes():
+    with Nodes(2) as nodes:
+        yield nodes
+
+
+@pytest.fixture
+def three():
+    with Nodes(3) as nodes:
+        yield nodes
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ static const struct fl_driver *const drivers[] = {
 /* What no plugin could decode without, beside what leads into every part of the code. */
 static const char configuration[] =
 	"{'master': 'm0', 'vlanId': 1, 'vrfname': 'v0', 'container': 'c0', 'device': 'd0',"
+	" 'vni': 1, 'peers': [{'vtep': '192.0.2.2'}],"
 	" 'dns': {'enabled': false},"
 	" 'args': {'cni': {}, 'fairlead': {}},"
 	" 'runtimeConfig': {'portMappings': [], 'bandwidth': {}, 'dns': {}},"

@@ -9,6 +9,7 @@ BELOW = {
     "lib/nl": {"base"},
     "lib/netns": {"base"},
     "lib/nft": {"base"},
+    "lib/vxlan": {"base", "nl", "netns"},
     "lib/store": {"base"},
     "lib/fw": {"base", "nft", "store"},
     "ipam": {"base", "store"},
@@ -17,7 +18,7 @@ BELOW = {
     "cluster": {"base"},
     "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp", "dns"},
     "netctl": {"base", "nl", "netns", "nft", "store", "fw", "ipam", "plugin", "dns"},
-    "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp"},
+    "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp", "vxlan"},
 }
 # header prefix -> the one folder that may include it
 ONLY = {"netlink/": "lib/nl", "libmnl/": "lib/nft", "libnftnl/": "lib/nft", "lmdb.h": "lib/store",

@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* A container: its pair and its port. CHECK and STATUS of the whole. */
+#include "overlay.h"
+
+#include <errno.h>
+#include <net/if.h>
+#include <string.h>
+
+int overlay_endpoint_create(struct fl_call *c, struct fl_error *err)
+{
+	int r = fl_veth_attach(c, c->link_index, c->result.interfaces[0].mtu, err);
+
+	if (r == -EXFULL)
+		return fl_error_set(err, r, FL_ECODE_EXHAUSTED,
+				    "network %s has 1,022 containers on this node, the kernel's "
+				    "limit (BR_MAX_PORTS); use another network",
+				    c->net.name);
+	/* A container reaches itself through its published port only if the bridge may send it
+	 * back. */
+	return r ? r : fl_dataplane_port(c->host, c->ep.ifindex, &c->ep.mac, c->ep.n_ports, err);
+}
+
+/* An internal network routes nothing out, whatever its IPAM was told. */
+static void drop_ways_out(struct fl_result *r)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < r->n_routes; i++)
+		if (r->routes[i].dst.len)
+			r->routes[kept++] = r->routes[i];
+	r->n_routes = kept;
+	for (size_t i = 0; i < r->n_ips; i++)
+		r->ips[i].gateway = (struct fl_addr){ 0 };
+}
+
+int overlay_join(struct fl_call *c, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	int r = 0;
+
+	if (conf->internal)
+		drop_ways_out(&c->ipam_result);
+	else
+		r = fl_add_default_routes(c, err);
+	return r ? r : fl_join_interface(c, &(struct fl_join){ .result_index = 2 }, err);
+}
+
+/* ---- CHECK ---- */
+
+struct seen {
+	const struct fl_prefix *want;
+	bool found;
+};
+
+static int see_address(void *arg, const struct fl_ifaddr *a)
+{
+	struct seen *s = arg;
+
+	s->found |= a->prefix.len == s->want->len && fl_addr_eq(&a->prefix.addr, &s->want->addr);
+	return 0;
+}
+
+static int check_addresses(struct fl_call *c, uint32_t bridge, struct fl_error *err)
+{
+	struct overlay_address list[OVERLAY_ADDRESSES_MAX];
+	int r = overlay_prepare(c, err);
+	size_t n = overlay_addresses(c, list);
+
+	for (size_t i = 0; i < n && !r; i++) {
+		struct seen s = { .want = &list[i].prefix };
+
+		r = fl_ifaddrs_each(c->host, bridge, see_address, &s, err);
+		if (!r && !s.found)
+			r = fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+					 "bridge %s has lost the address %s", c->net.link,
+					 fl_prefix_str(s.want, FL_PREFIX_BUF));
+	}
+	return r;
+}
+
+static int check_flood(struct fl_call *c, const struct fl_link *tunnel, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	FL_AUTOFREE struct fl_addr *vtep = calloc(conf->n_peers + 1, sizeof(*vtep));
+	struct fl_underlay u = { .local = tunnel->vxlan.local };
+	size_t n = conf->n_peers;
+	int r;
+
+	if (!vtep)
+		return fl_error_oom(err);
+	for (size_t i = 0; i < n; i++)
+		vtep[i] = conf->peers[i].vtep;
+	r = fl_underlay_find(c->host, vtep, &n, &u, err);
+	if (!r)
+		r = fl_dataplane_floods(c->host, tunnel->index, vtep, n, err);
+	if (r < 0)
+		return r;
+	return r ? 0
+		 : fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				"interface %s does not flood to exactly the peers", tunnel->name);
+}
+
+static int check_tunnel(struct fl_call *c, const struct fl_link *bridge, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	struct fl_link t;
+	int r = fl_link_get(c->host, c->net.tunnel, &t, err);
+
+	if (r || strcmp(t.kind, "vxlan"))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "VXLAN interface %s of network %s is missing", c->net.tunnel,
+				    c->net.name);
+	if (t.vxlan.vni != conf->vni || t.vxlan.port != conf->port)
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "interface %s has VNI %u on UDP port %u, not %lld on %lld",
+				    t.name, t.vxlan.vni, t.vxlan.port, (long long)conf->vni,
+				    (long long)conf->port);
+	if (t.master != bridge->index || !(t.flags & IFF_UP))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "interface %s is %s%s", t.name,
+				    t.flags & IFF_UP ? "no port of bridge " : "down",
+				    t.flags & IFF_UP ? bridge->name : "");
+	return check_flood(c, &t, err);
+}
+
+static int check_port(struct fl_call *c, const struct fl_link *bridge, struct fl_error *err)
+{
+	struct fl_link port;
+
+	if (fl_link_get_index(c->host, c->ep.ifindex, &port, err))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "host interface %s of container %s is missing", c->ep.link,
+				    c->req.container);
+	if (port.master != bridge->index)
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "host interface %s of container %s is not a port of bridge %s",
+				    port.name, c->req.container, bridge->name);
+	if (!fl_dataplane_port_ok(&port, c->ep.n_ports))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "host interface %s of container %s has lost its flags "
+				    "(learning off, locked%s)",
+				    port.name, c->req.container, c->ep.n_ports ? ", hairpin" : "");
+	return 0;
+}
+
+int overlay_check(struct fl_call *c, struct fl_error *err)
+{
+	struct fl_link bridge;
+	int r = fl_link_get(c->host, c->net.link, &bridge, err);
+
+	if (r || strcmp(bridge.kind, "bridge") || !(bridge.flags & IFF_UP))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is %s", c->net.link,
+				    r ? "missing" : "down");
+	r = check_tunnel(c, &bridge, err);
+	if (!r)
+		r = check_port(c, &bridge, err);
+	if (!r)
+		r = check_addresses(c, bridge.index, err);
+	return r ? r : fl_check_interface(c, err);
+}
+
+/* ---- STATUS ---- */
+
+int overlay_status(struct fl_call *c, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	struct fl_nlroute route;
+	int r = 0;
+
+	for (size_t i = 0; i < conf->n_peers && !r; i++)
+		r = fl_route_get(c->host, &conf->peers[i].vtep, NULL, 0, &route, err);
+	if (r && err)
+		err->code = FL_ECODE_NOT_AVAILABLE;
+	return r;
+}

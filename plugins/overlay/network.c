@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the node has of the network: the way to the others, bridge and tunnel, addresses. */
+#include "overlay.h"
+
+#include "base/strbuf.h"
+
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <net/if.h>
+#include <string.h>
+
+#define IPV6_MTU_MIN 1280 /* RFC 8200 section 5 */
+
+#define HASH_START 0xcbf29ce484222325u /* FNV-1a */
+
+static uint64_t hash(uint64_t h, const void *data, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
+	return h;
+}
+
+/* ---- which of the nodes this is ---- */
+
+struct finding {
+	int family; /* 0: any */
+	struct fl_addr found;
+};
+
+static int see_global(void *arg, const struct fl_ifaddr *a)
+{
+	struct finding *f = arg;
+
+	if (a->scope != RT_SCOPE_UNIVERSE || (f->family && a->prefix.addr.family != f->family))
+		return 0;
+	f->found = a->prefix.addr;
+	return 1;
+}
+
+/* `local` where it is in the configuration; unset: the routes tell. */
+static int configured_local(struct fl_call *c, struct fl_addr *ret, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	struct finding f = { .family = conf->n_peers ? conf->peers[0].vtep.family : 0 };
+	struct fl_link l;
+	int r;
+
+	*ret = conf->local;
+	if (!conf->local_link)
+		return 0;
+	r = fl_link_get(c->host, conf->local_link, &l, err);
+	if (!r)
+		r = fl_ifaddrs_each(c->host, l.index, see_global, &f, err);
+	if (r < 0)
+		return fl_error_prefix(err, "local");
+	if (!fl_addr_is_set(&f.found))
+		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_CONFIG,
+				    "local: interface %s has no %s address", conf->local_link,
+				    f.family == AF_INET6 ? "global IPv6"
+				    : f.family		 ? "IPv4"
+							 : "global");
+	*ret = f.found;
+	return 0;
+}
+
+static int is_own(struct fl_call *c, const struct fl_addr *vtep, struct fl_error *err)
+{
+	struct fl_nlroute route;
+	int r = fl_route_get(c->host, vtep, NULL, 0, &route, err);
+
+	return r ? r : route.type == RTN_LOCAL;
+}
+
+/* The list of nodes may have this one's address in the subnet, too. */
+static int own_node_address(struct fl_call *c, struct fl_error *err)
+{
+	struct overlay_conf *conf = c->conf;
+	struct fl_addr local;
+	int r = configured_local(c, &local, err), own = 0;
+
+	if (r || conf->internal || conf->node.n)
+		return r;
+	for (size_t i = 0; i < conf->n_peers && !own; i++) {
+		const struct overlay_peer *p = &conf->peers[i];
+
+		if (!p->node.n)
+			continue;
+		own = fl_addr_is_set(&local) ? fl_addr_eq(&local, &p->vtep)
+					     : is_own(c, &p->vtep, err);
+		if (own > 0)
+			conf->node = p->node;
+	}
+	return own < 0 ? own : 0;
+}
+
+int overlay_prepare(struct fl_call *c, struct fl_error *err)
+{
+	fl_network_made_add(&c->net, "link", c->net.tunnel);
+	fl_network_made_add(&c->net, "link", c->net.link);
+	return own_node_address(c, err);
+}
+
+/* ---- when addresses are known ---- */
+
+struct overlap {
+	struct fl_call *c;
+	struct fl_error *err;
+};
+
+/* The host has one route to a subnet: the second network's containers would never get an answer. */
+static int see_network(void *arg, const struct fl_network *net)
+{
+	const struct overlap *o = arg;
+	struct fl_call *c = o->c;
+
+	if (net->internal || net->direct || !strcmp(net->name, c->net.name))
+		return 0;
+	for (uint32_t i = 0; i < net->n_subnets; i++)
+		for (uint32_t k = 0; k < c->ep.n_addrs; k++)
+			if (fl_prefix_overlaps(&net->subnets[i], &c->ep.addrs[k]))
+				return fl_error_set(
+					o->err, EADDRINUSE, FL_ECODE_CONFLICT,
+					"network %s: its subnet %s overlaps with %s of network %s "
+					"on this node; only internal networks may",
+					c->net.name,
+					fl_prefix_str(
+						&(struct fl_prefix){
+							fl_prefix_masked(&c->ep.addrs[k]).addr,
+							c->ep.addrs[k].len },
+						FL_PREFIX_BUF),
+					fl_prefix_str(&net->subnets[i], FL_PREFIX_BUF), net->name);
+	return 0;
+}
+
+/* The node's own address in this subnet, or NULL. */
+static const struct fl_prefix *node_in(const struct overlay_conf *conf, const struct fl_prefix *net)
+{
+	for (size_t i = 0; i < conf->node.n; i++)
+		if (fl_prefix_same_net(&conf->node.v[i], net))
+			return &conf->node.v[i];
+	return NULL;
+}
+
+static int settle_gateway(struct fl_call *c, struct fl_result_ip *ip, struct fl_error *err)
+{
+	struct fl_prefix net = fl_prefix_masked(&ip->address);
+	const struct fl_prefix *node = node_in(c->conf, &net);
+
+	if (!node)
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"nodeAddress: expected an address of this node in the subnet %s "
+			"with its prefix length",
+			fl_prefix_str(&net, FL_PREFIX_BUF));
+	if (fl_addr_eq(&node->addr, &ip->address.addr))
+		return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT,
+				    "nodeAddress: %s is the container's",
+				    fl_addr_str(&node->addr, FL_ADDR_BUF));
+	if (!fl_addr_is_set(&ip->gateway))
+		ip->gateway = fl_addr_add(net.addr, 1);
+	if (!fl_addr_eq(&ip->gateway, &node->addr))
+		fl_network_add_anycast(&c->net, &ip->gateway);
+	return 0;
+}
+
+/* What leads to the other nodes must not lead into the network itself. */
+static int check_vteps(const struct fl_call *c, const struct fl_prefix *subnet,
+		       struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+
+	for (size_t i = 0; i < conf->n_peers; i++)
+		if (fl_prefix_contains(subnet, &conf->peers[i].vtep))
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "peers[%zu]: %s lies in the network's own subnet", i,
+					    fl_addr_str(&conf->peers[i].vtep, FL_ADDR_BUF));
+	return 0;
+}
+
+/*
+ * The same for this address on every node and at any time, so that no neighbour's cache is ever
+ * wrong: nothing announces a container before its port forwards. docs/decisions/0009.
+ */
+static struct fl_mac mac_for(const struct fl_call *c, const struct fl_addr *a)
+{
+	const struct overlay_conf *conf = c->conf;
+	uint64_t h = hash(HASH_START, &conf->vni, sizeof(conf->vni));
+	struct fl_mac m;
+
+	h = hash(h, c->net.name, strlen(c->net.name) + 1);
+	h = hash(h, a->b, fl_addr_len(a));
+	for (int i = 0; i < 6; i++)
+		m.b[i] = (uint8_t)(h >> (8 * i));
+	m.b[0] = (uint8_t)((m.b[0] & 0xfc) | 0x02); /* unicast, locally administered */
+	return m;
+}
+
+int overlay_settle(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	struct overlap o = { c, err };
+	int r = 0;
+
+	if (!c->mac_chosen && c->ep.n_addrs)
+		c->ep.mac = mac_for(c, &c->ep.addrs[0].addr);
+	for (size_t i = 0; i < c->ipam_result.n_ips && !conf->internal && !r; i++) {
+		r = settle_gateway(c, &c->ipam_result.ips[i], err);
+		if (!r)
+			r = check_vteps(c, &c->ipam_result.ips[i].address, err);
+	}
+	return r || conf->internal ? r : fl_networks_each(t, see_network, &o, err);
+}
+
+/* ---- bridge and tunnel ---- */
+
+struct asking {
+	const char *ifname;
+	const struct fl_network *self;
+	char *network;
+	size_t size;
+};
+
+static int lists_link(void *arg, const struct fl_network *net)
+{
+	const struct asking *a = arg;
+
+	if (!strcmp(net->name, a->self->name) || !fl_network_made_has(net, "link", a->ifname))
+		return 0;
+	fl_strcpy(a->network, a->size, net->name);
+	return 1;
+}
+
+static int owner_of(void *arg, const char *ifname, char *network, size_t size)
+{
+	struct fl_call *c = arg;
+	struct asking a = { ifname, &c->net, network, size };
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(c->store, false, &t, NULL);
+
+	return r ? r : fl_networks_each(t, lists_link, &a, NULL);
+}
+
+/* Of the configuration, so that an ADD need not look at what has not changed. */
+static uint32_t stamp_of(const struct overlay_conf *conf)
+{
+	uint64_t h = hash(HASH_START, &conf->vni, sizeof(conf->vni));
+
+	h = hash(h, &conf->port, sizeof(conf->port));
+	h = hash(h, &conf->mtu, sizeof(conf->mtu));
+	if (conf->local_text)
+		h = hash(h, conf->local_text, strlen(conf->local_text) + 1);
+	for (size_t i = 0; i < conf->n_peers; i++)
+		h = hash(h, &conf->peers[i].vtep, sizeof(conf->peers[i].vtep));
+	return (uint32_t)(h ^ h >> 32);
+}
+
+/* Is the node's address still the one that the tunnel has? One route tells, not that of each peer.
+ */
+static bool same_underlay(struct fl_call *c, const struct fl_link *tunnel)
+{
+	const struct overlay_conf *conf = c->conf;
+	struct fl_addr local;
+	struct fl_nlroute route;
+
+	if (configured_local(c, &local, NULL))
+		return false;
+	if (fl_addr_is_set(&local))
+		return fl_addr_eq(&local, &tunnel->vxlan.local);
+	for (size_t i = 0; i < conf->n_peers; i++) {
+		if (fl_addr_eq(&conf->peers[i].vtep, &tunnel->vxlan.local))
+			continue;
+		return !fl_route_get(c->host, &conf->peers[i].vtep, NULL, 0, &route, NULL) &&
+		       fl_addr_eq(&route.src, &tunnel->vxlan.local);
+	}
+	return true;
+}
+
+static int make(struct fl_call *c, uint32_t stamp, struct fl_link *bridge, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	FL_AUTOFREE struct fl_addr *flood = calloc(conf->n_peers + 1, sizeof(*flood));
+	const struct fl_vxlan_owner owner = { owner_of, c };
+	struct fl_underlay u = { 0 };
+	size_t n = conf->n_peers;
+	struct fl_dataplane d;
+	uint32_t overhead;
+	int r;
+
+	if (!flood)
+		return fl_error_oom(err);
+	for (size_t i = 0; i < n; i++)
+		flood[i] = conf->peers[i].vtep;
+	r = configured_local(c, &u.local, err);
+	if (!r)
+		r = fl_underlay_find(c->host, flood, &n, &u, err);
+	if (r)
+		return fl_error_prefix(err, "network %s", c->net.name);
+	overhead = fl_vxlan_overhead(u.local.family);
+	if (u.mtu == UINT32_MAX)
+		u.mtu = 1500;
+	d = (struct fl_dataplane){ .network = c->net.name,
+				   .link = c->net.link,
+				   .tunnel = c->net.tunnel,
+				   .vxlan = { .vni = (uint32_t)conf->vni,
+					      .local = u.local,
+					      .port = (uint16_t)conf->port,
+					      .learning = true },
+				   .mtu = conf->mtu ? conf->mtu : u.mtu - overhead,
+				   .underlay_mtu = conf->mtu > u.mtu ? conf->mtu : u.mtu,
+				   .flood = flood,
+				   .n_flood = n,
+				   .stamp = stamp };
+	d.mac = fl_mac_for_address(c, conf->node.n ? &conf->node.v[0].addr : &u.local);
+	return fl_dataplane_ensure(c->host, &d, &owner, bridge, err);
+}
+
+int overlay_network_create(struct fl_call *c, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	uint32_t stamp = stamp_of(conf);
+	struct fl_link bridge, tunnel;
+	int r = fl_link_find(c->host, c->net.link, &bridge, err);
+
+	if (r > 0)
+		r = fl_link_find(c->host, c->net.tunnel, &tunnel, err);
+	if (r >= 0 &&
+	    !(r && fl_dataplane_settled(&bridge, &tunnel, stamp) && same_underlay(c, &tunnel)))
+		r = make(c, stamp, &bridge, err);
+	if (r < 0)
+		return r;
+	c->link_index = bridge.index;
+	/* 127.0.0.1:PORT is sent into the bridge with a loopback source before NAT. */
+	if (!bridge.route_localnet && !conf->internal)
+		r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", c->net.link);
+	if (r >= 0)
+		r = fl_result_add_interface(&c->result, c->net.link, &bridge.mac, NULL, bridge.mtu);
+	return r < 0 ? r : 0;
+}
+
+int overlay_network_unknown(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
+{
+	char link[IFNAMSIZ], tunnel[IFNAMSIZ];
+
+	(void)t;
+	/* The configuration may have been refused before it came to the names. */
+	fl_network_link_name(c, "flo", link);
+	fl_network_link_name(c, "flx", tunnel);
+	return fl_dataplane_remove_unused(c->host, link, tunnel, err);
+}
+
+/* ---- addresses ---- */
+
+size_t overlay_addresses(const struct fl_call *c, struct overlay_address *ret)
+{
+	const struct overlay_conf *conf = c->conf;
+	size_t n = 0;
+
+	if (conf->internal)
+		return 0;
+	/* First: what the host sends into the network has this source. With the gateway's, the
+	 * other nodes would answer themselves. */
+	for (uint32_t i = 0; i < c->net.n_subnets; i++) {
+		const struct fl_prefix *node = node_in(conf, &c->net.subnets[i]);
+
+		if (node)
+			ret[n++] = (struct overlay_address){ *node, false };
+	}
+	for (uint32_t i = 0; i < c->net.n_anycast; i++)
+		ret[n++] = (struct overlay_address){ c->net.anycast[i], true };
+	return n;
+}
+
+struct former {
+	const struct fl_prefix *node;
+	struct fl_prefix found[4];
+	size_t n;
+};
+
+/* An address that the node had in this subnet before its configuration was changed. */
+static int see_former(void *arg, const struct fl_ifaddr *a)
+{
+	struct former *f = arg;
+
+	if (a->prefix.len == f->node->len && fl_prefix_same_net(&a->prefix, f->node) &&
+	    !fl_addr_eq(&a->prefix.addr, &f->node->addr) && f->n < FL_ARRAY_SIZE(f->found))
+		f->found[f->n++] = a->prefix;
+	return 0;
+}
+
+static int add_node_address(struct fl_call *c, const struct fl_prefix *p, struct fl_error *err)
+{
+	struct former f = { .node = p };
+	int r = fl_ifaddrs_each(c->host, c->link_index, see_former, &f, err);
+
+	for (size_t i = 0; i < f.n && !r; i++)
+		r = fl_ifaddr_del(c->host, c->link_index, &f.found[i], err);
+	return r ? r
+		 : fl_ifaddr_add(c->host, c->link_index, p,
+				 p->addr.family == AF_INET6 ? IFA_F_NODAD : 0, err);
+}
+
+static int add_address(struct fl_call *c, const struct overlay_address *a, struct fl_error *err)
+{
+	int r;
+
+	if (!a->anycast)
+		r = add_node_address(c, &a->prefix, err);
+	else if (a->prefix.addr.family == AF_INET6)
+		r = fl_ifaddr_add_deprecated(c->host, c->link_index, &a->prefix, IFA_F_NODAD, err);
+	else
+		r = fl_ifaddr_add(c->host, c->link_index, &a->prefix, 0, err);
+	return r == -EEXIST ? 0 : r ? fl_error_prefix(err, "bridge %s", c->net.link) : 0;
+}
+
+static int enable_family(struct fl_call *c, int family, struct fl_error *err)
+{
+	uint32_t mtu = c->result.interfaces[0].mtu;
+	int r = 0;
+
+	if (family == AF_INET6 && mtu < IPV6_MTU_MIN)
+		return fl_error_set(err, EMSGSIZE, FL_ECODE_CONFIG,
+				    "network %s: IPv6 needs an MTU of %d, and the way to the other "
+				    "nodes leaves %u",
+				    c->net.name, IPV6_MTU_MIN, mtu);
+	if (family == AF_INET6)
+		r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/disable_ipv6", c->net.link);
+	return r < 0 ? r : fl_enable_forwarding(c, family, err);
+}
+
+int overlay_network_address(struct fl_call *c, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	struct overlay_address list[OVERLAY_ADDRESSES_MAX];
+	unsigned families = fl_endpoint_families(&c->ep);
+	size_t n = overlay_addresses(c, list);
+	int r = 0;
+
+	if (conf->internal)
+		return 0;
+	if (families & FL_FAMILY_V4)
+		r = enable_family(c, AF_INET, err);
+	if (r >= 0 && families & FL_FAMILY_V6)
+		r = enable_family(c, AF_INET6, err);
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = add_address(c, &list[i], err);
+	return r < 0 ? r : 0;
+}
