@@ -176,6 +176,12 @@ int fl_link_set_port_flags(struct fl_nl *nl, uint32_t index, unsigned flags, str
 /* The same with those that are to be cleared; the others stay. */
 int fl_link_change_port(struct fl_nl *nl, uint32_t index, unsigned set, unsigned clear,
 			struct fl_error *err);
+/*
+ * A bridge port whose link has a carrier forwards from now on. The kernel sees to that itself, but
+ * in its own time (link watch), and what is sent to the port until then is lost. -ENETDOWN: no
+ * carrier; -EBUSY: spanning tree decides.
+ */
+int fl_link_forward(struct fl_nl *nl, uint32_t index, struct fl_error *err);
 /* Succeeds when there is no such link. */
 int fl_link_del(struct fl_nl *nl, const char *name, struct fl_error *err);
 int fl_link_del_index(struct fl_nl *nl, uint32_t index, struct fl_error *err);

@@ -42,7 +42,15 @@ int overlay_join(struct fl_call *c, struct fl_error *err)
 		drop_ways_out(&c->ipam_result);
 	else
 		r = fl_add_default_routes(c, err);
-	return r ? r : fl_join_interface(c, &(struct fl_join){ .result_index = 2 }, err);
+	if (!r)
+		r = fl_join_interface(c, &(struct fl_join){ .result_index = 2 }, err);
+	if (r)
+		return r;
+	/* Before ADD returns: the first question of another node's container is not repeated for a
+	 * second. Where it is refused, the kernel does it a little later. */
+	fl_link_forward(c->host, c->ep.ifindex, NULL);
+	/* The announcement of a MAC that was asked for was lost at the port. Once more. */
+	return c->mac_chosen ? fl_link_set_mac(c->inside, c->inside_index, &c->ep.mac, err) : 0;
 }
 
 /* ---- CHECK ---- */

@@ -99,10 +99,23 @@ def test_a_container_that_comes_back_is_reached_at_once(nodes):
     for _ in range(3):
         macs.add(nodes[1].attach(config, "c9")[0].json["interfaces"][2]["mac"])
         serve(nodes[1], "c9")
-        assert nodes[0].lab.probe("c1", "10.5.2.77", 80, timeout=2).peer == "10.5.1.10"
+        assert nodes[0].lab.probe("c1", "10.5.2.77", 80, timeout=0.9).peer == "10.5.1.10"
         nodes[1].cni.delete("overlay", config, "c9").expect()
         nodes[1].lab.remove_netns("c9")
     assert len(macs) == 1
+
+
+def test_a_mac_that_is_asked_for_is_announced(nodes):
+    """Behind an address that others know; once the container's port forwards, or nobody would hear it."""
+    nodes[0].attach(nodes.config(0, inside=BOTH), "c1")
+    for n in range(6):
+        config = configs.runtime(nodes.config(1, inside=BOTH), ips=["10.5.2.77", "fd05::2:77"], mac=f"02:00:00:00:00:{n:02x}")
+        nodes[1].attach(config, "c9")
+        serve(nodes[1], "c9")
+        assert nodes[0].lab.probe("c1", "10.5.2.77", 80, timeout=0.9).peer == "10.5.1.10"
+        assert nodes[0].lab.probe("c1", "fd05::2:77", 80, timeout=0.9).peer == "fd05::1:10"
+        nodes[1].cni.delete("overlay", config, "c9").expect()
+        nodes[1].lab.remove_netns("c9")
 
 
 def test_an_address_moves_between_containers(nodes):

@@ -215,6 +215,21 @@ static void test_port_flags(void **state)
 	assert_int_equal(l.port_flags, FL_PORT_LOCKED | FL_PORT_NEIGH_SUPPRESS | FL_PORT_ISOLATED);
 }
 
+/* The kernel would, some time later; not while one end is down. */
+static void test_forwards_at_once(void **state)
+{
+	uint32_t port;
+
+	(void)state;
+	make_bridge();
+	sh("ip link set p1 down");
+	port = index_of("p0");
+	assert_int_equal(fl_link_forward(nl, port, &err), -ENETDOWN);
+	sh("ip link set p1 up");
+	ok(fl_link_forward(nl, port, &err));
+	has("ip -d link show p0", "state forwarding");
+}
+
 static int count_neigh(void *arg, const struct fl_neigh *n)
 {
 	if (n->state == NUD_PERMANENT)
@@ -452,10 +467,18 @@ static void test_deprecated(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_device),     TEST(test_taken),	TEST(test_dress),
-		TEST(test_port_flags), TEST(test_neighbours),	TEST(test_unicast),
-		TEST(test_flood),      TEST(test_ten_thousand), TEST(test_bulk_goes_on),
-		TEST(test_route),      TEST(test_deprecated),
+		TEST(test_device),
+		TEST(test_taken),
+		TEST(test_dress),
+		TEST(test_port_flags),
+		TEST(test_forwards_at_once),
+		TEST(test_neighbours),
+		TEST(test_unicast),
+		TEST(test_flood),
+		TEST(test_ten_thousand),
+		TEST(test_bulk_goes_on),
+		TEST(test_route),
+		TEST(test_deprecated),
 	};
 
 	home_fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
