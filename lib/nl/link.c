@@ -450,16 +450,12 @@ int fl_link_set_port_flags(struct fl_nl *nl, uint32_t index, unsigned flags, str
 	return fl_link_change_port(nl, index, flags, 0, err);
 }
 
-int fl_link_forward(struct fl_nl *nl, uint32_t index, struct fl_error *err)
+/* rtnl_getlink() calls linkwatch_sync_dev(). */
+int fl_link_sync(struct fl_nl *nl, uint32_t index, struct fl_error *err)
 {
-	struct ifinfomsg ifi = { .ifi_family = AF_BRIDGE, .ifi_index = (int)index };
-	FL_AUTOREQ struct fl_req q = { 0 };
+	struct fl_link l;
 
-	fl_req_init(&q, RTM_SETLINK, 0, &ifi, sizeof(ifi));
-	fl_req_nest(&q, IFLA_PROTINFO | NLA_F_NESTED);
-	fl_req_u8(&q, IFLA_BRPORT_STATE, BR_STATE_FORWARDING);
-	fl_req_end(&q);
-	return fl_nl_do(nl, &q, err, "bridge port %u: forward", index);
+	return fl_link_get_index(nl, index, &l, err);
 }
 
 static int del_link(struct fl_nl *nl, const char *name, uint32_t index, struct fl_error *err)

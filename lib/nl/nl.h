@@ -177,11 +177,11 @@ int fl_link_set_port_flags(struct fl_nl *nl, uint32_t index, unsigned flags, str
 int fl_link_change_port(struct fl_nl *nl, uint32_t index, unsigned set, unsigned clear,
 			struct fl_error *err);
 /*
- * A bridge port whose link has a carrier forwards from now on. The kernel sees to that itself, but
- * in its own time (link watch), and what is sent to the port until then is lost. -ENETDOWN: no
- * carrier; -EBUSY: spanning tree decides.
+ * The kernel acts on a carrier that came in its own time (link watch): until then the link sends
+ * nothing, and as a port of a bridge is sent nothing. This makes it act at once, where it can
+ * (Linux 6.8).
  */
-int fl_link_forward(struct fl_nl *nl, uint32_t index, struct fl_error *err);
+int fl_link_sync(struct fl_nl *nl, uint32_t index, struct fl_error *err);
 /* Succeeds when there is no such link. */
 int fl_link_del(struct fl_nl *nl, const char *name, struct fl_error *err);
 int fl_link_del_index(struct fl_nl *nl, uint32_t index, struct fl_error *err);

@@ -140,6 +140,10 @@ static int run_in(struct fl_call *c, const struct fl_netns *ns,
 		return r;
 	r = fn(c, arg, err);
 	b = fl_netns_enter(&c->self, &back);
+	/* What this call made is taken away again now, from here: once more, should memory have
+	 * been short, or the host's rules would be looked for in the sandbox. */
+	if (b)
+		fl_netns_enter(&c->self, NULL);
 	if (b && err)
 		*err = back;
 	return r < 0 ? r : b ? b : r;

@@ -238,6 +238,8 @@ int fl_dataplane_ensure(struct fl_nl *nl, const struct fl_dataplane *d,
 		r = ensure_flood(nl, d, tunnel.index, err);
 	if (!r)
 		r = fl_link_set_up(nl, tunnel.index, true, err);
+	if (!r) /* the bridge has a carrier since it has a port that is up */
+		r = fl_link_sync(nl, bridge.index, err);
 	if (!r) {
 		put_alias(alias, d->network, d->stamp);
 		r = fl_link_dress(nl, tunnel.index, &(struct fl_link_dress){ .alias = alias }, err);

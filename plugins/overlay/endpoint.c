@@ -46,11 +46,13 @@ int overlay_join(struct fl_call *c, struct fl_error *err)
 		r = fl_join_interface(c, &(struct fl_join){ .result_index = 2 }, err);
 	if (r)
 		return r;
-	/* Before ADD returns: the first question of another node's container is not repeated for a
-	 * second. Where it is refused, the kernel does it a little later. */
-	fl_link_forward(c->host, c->ep.ifindex, NULL);
-	/* The announcement of a MAC that was asked for was lost at the port. Once more. */
-	return c->mac_chosen ? fl_link_set_mac(c->inside, c->inside_index, &c->ep.mac, err) : 0;
+	/*
+	 * Another node's first question would be lost at the port, and is repeated only after a
+	 * second. So was the announcement of a MAC that was asked for: once more.
+	 */
+	r = fl_link_sync(c->host, c->ep.ifindex, err);
+	return r || !c->mac_chosen ? r
+				   : fl_link_set_mac(c->inside, c->inside_index, &c->ep.mac, err);
 }
 
 /* ---- CHECK ---- */
