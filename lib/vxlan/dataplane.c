@@ -94,7 +94,7 @@ static int ensure_tunnel(struct fl_nl *nl, const struct fl_dataplane *d,
 {
 	int r = fl_link_find(nl, d->tunnel, ret, err);
 
-	if (r > 0 && (strcmp(ret->kind, "vxlan") || ret->group != FL_VXLAN_GROUP))
+	if (r > 0 && (strcmp(ret->kind, "vxlan") || !fl_vxlan_is_ours(ret)))
 		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
 				    "network %s: interface %s exists and is not fairlead's",
 				    d->network, d->tunnel);
@@ -188,7 +188,7 @@ int fl_dataplane_floods(struct fl_nl *nl, uint32_t tunnel, const struct fl_addr 
 /* The stamp is last: a kernel that names an alias in full needs no byte for its end. */
 static void put_alias(char alias[ALIAS_MAX], const char *network, uint32_t stamp)
 {
-	snprintf(alias, ALIAS_MAX, "fairlead overlay %.200s %08x", network, stamp);
+	snprintf(alias, ALIAS_MAX, FL_VXLAN_ALIAS "%.200s %08x", network, stamp);
 }
 
 bool fl_dataplane_settled(const struct fl_link *bridge, const struct fl_link *tunnel,

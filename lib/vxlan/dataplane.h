@@ -10,8 +10,10 @@
 
 #include "nl/vxlan.h"
 
-/* IFLA_GROUP of the links made here ("flov"): how they are known when the state was lost. */
+/* IFLA_GROUP of the links made here ("flov"), and how the tunnel's alias begins: how they are known
+ * when the state was lost. */
 #define FL_VXLAN_GROUP 0x666c6f76u
+#define FL_VXLAN_ALIAS "fairlead overlay "
 
 /* RFC 7348: outer Ethernet is not counted; inner Ethernet 14, VXLAN 8, UDP 8, IP 20 or 40. */
 #define FL_VXLAN_OVERHEAD4 50u
@@ -89,6 +91,12 @@ int fl_underlay_find(struct fl_nl *nl, struct fl_addr *peers, size_t *n, struct 
 int fl_dataplane_remove_unused(struct fl_nl *nl, const char *link, const char *tunnel,
 			       struct fl_error *err);
 
+/* Both, however many ports there are. Absent is success. */
+int fl_dataplane_remove(struct fl_nl *nl, const char *link, const char *tunnel,
+			struct fl_error *err);
+
+/* In owner.c: by the mark; a tunnel that was about to be deleted has its alias only. */
+bool fl_vxlan_is_ours(const struct fl_link *l);
 /* In owner.c: takes away what is in the way of (vni, port), or names it. */
 int fl_vxlan_evict(struct fl_nl *nl, const struct fl_dataplane *d,
 		   const struct fl_vxlan_owner *owner, struct fl_error *err);

@@ -4,6 +4,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
+
+bool fl_vxlan_is_ours(const struct fl_link *l)
+{
+	return l->group == FL_VXLAN_GROUP ||
+	       !strncmp(l->alias, FL_VXLAN_ALIAS, strlen(FL_VXLAN_ALIAS));
+}
 
 struct ports {
 	uint32_t bridge, except;
@@ -53,7 +60,7 @@ int fl_vxlan_evict(struct fl_nl *nl, const struct fl_dataplane *d,
 				    "vni: a VXLAN device that was made here and moved into another "
 				    "network namespace has VNI %u on UDP port %u",
 				    v->vni, v->port);
-	if (l.group != FL_VXLAN_GROUP)
+	if (!fl_vxlan_is_ours(&l))
 		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
 				    "vni: the interface %s, which is not fairlead's, has VNI %u on "
 				    "UDP port %u",
@@ -75,7 +82,7 @@ int fl_dataplane_remove_unused(struct fl_nl *nl, const char *link, const char *t
 	struct ports p = { 0 };
 	int r = fl_link_find(nl, tunnel, &t, err);
 
-	if (r > 0 && t.group == FL_VXLAN_GROUP)
+	if (r > 0 && fl_vxlan_is_ours(&t))
 		p.except = t.index;
 	if (r >= 0)
 		r = fl_link_find(nl, link, &b, err);
@@ -86,4 +93,24 @@ int fl_dataplane_remove_unused(struct fl_nl *nl, const char *link, const char *t
 	if (!r && !p.found && p.except)
 		r = fl_link_del_index(nl, p.except, err);
 	return r || p.found ? r : fl_link_del_index(nl, b.index, err);
+}
+
+int fl_dataplane_remove(struct fl_nl *nl, const char *link, const char *tunnel,
+			struct fl_error *err)
+{
+	const char *const names[] = { tunnel, link };
+	uint32_t index[2], group, n = 0;
+	struct fl_link l;
+	int r = 0;
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(names) && r >= 0; i++) {
+		r = fl_link_find(nl, names[i], &l, err);
+		if (r > 0)
+			index[n++] = l.index;
+	}
+	if (r < 0 || !n)
+		return r < 0 ? r : 0;
+	if (n == 1 || getrandom(&group, sizeof(group), 0) != sizeof(group))
+		return fl_link_del_index(nl, index[0], err);
+	return fl_links_del(nl, index, n, group | 1u << 31, err);
 }

@@ -245,6 +245,7 @@ static uint32_t stamp_of(const struct overlay_conf *conf)
 {
 	uint64_t h = hash(HASH_START, &conf->vni, sizeof(conf->vni));
 
+	h = hash(h, &conf->mode, sizeof(conf->mode));
 	h = hash(h, &conf->port, sizeof(conf->port));
 	h = hash(h, &conf->mtu, sizeof(conf->mtu));
 	if (conf->local_text)
@@ -335,6 +336,19 @@ int overlay_network_create(struct fl_call *c, struct fl_error *err)
 	if (r >= 0)
 		r = fl_result_add_interface(&c->result, c->net.link, &bridge.mac, NULL, bridge.mtu);
 	return r < 0 ? r : 0;
+}
+
+/* Both at the price of one, because the write lock is held meanwhile. */
+int overlay_network_delete(struct fl_call *c, struct fl_txn *t, const struct fl_network *net,
+			   struct fl_error *err)
+{
+	char other[FL_NAME_MAX + 1];
+	struct asking a = { net->tunnel, net, other, sizeof(other) };
+	int r = net->tunnel[0] ? fl_networks_each(t, lists_link, &a, err) : 1;
+
+	if (!r)
+		r = fl_dataplane_remove(c->host, net->link, net->tunnel, err);
+	return r < 0 ? r : fl_parent_network_delete(c, t, net, err);
 }
 
 int overlay_network_unknown(struct fl_call *c, struct fl_txn *t, struct fl_error *err)

@@ -48,6 +48,8 @@ int overlay_network_create(struct fl_call *c, struct fl_error *err);
 int overlay_network_address(struct fl_call *c, struct fl_error *err);
 int overlay_endpoint_create(struct fl_call *c, struct fl_error *err);
 int overlay_join(struct fl_call *c, struct fl_error *err);
+int overlay_network_delete(struct fl_call *c, struct fl_txn *t, const struct fl_network *net,
+			   struct fl_error *err);
 int overlay_network_unknown(struct fl_call *c, struct fl_txn *t, struct fl_error *err);
 int overlay_check(struct fl_call *c, struct fl_error *err);
 int overlay_status(struct fl_call *c, struct fl_error *err);
