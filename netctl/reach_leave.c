@@ -109,6 +109,20 @@ static void check_spoofing(struct walk *w, const struct fl_link *port)
 			    fl_mac_str(&p.mac, FL_MAC_BUF), port->name);
 }
 
+static void nobody_there(struct walk *w, const char *hop)
+{
+	const struct fl_network *net = model_network(w->m, w->src->main);
+
+	if (net && *net->tunnel)
+		step_unknown(w->steps, "neighbour", NULL,
+			     "no container of network %s has the address %s on this node; another "
+			     "node's may, by %s",
+			     net->name, hop, net->tunnel);
+	else
+		step_failed(w->steps, "neighbour", NULL, "nobody on network %s has the address %s",
+			    w->src->main->id.network, hop);
+}
+
 /* Whose the next hop is: an endpoint on the same bridge, or the host. */
 static int next_hop(struct walk *w)
 {
@@ -132,8 +146,7 @@ static int next_hop(struct walk *w)
 	if (w->bridged)
 		return 1;
 	if (direct)
-		step_failed(w->steps, "neighbour", NULL, "nobody on network %s has the address %s",
-			    w->src->main->id.network, hop);
+		nobody_there(w, hop);
 	else
 		step_failed(w->steps, "gateway",
 			    TEXT("give the host the address: ip address add %s/PREFIX dev BRIDGE; "

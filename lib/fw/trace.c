@@ -5,7 +5,9 @@
 #include "fw/private.h"
 #include "nft/chains.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/rtnetlink.h>
@@ -67,7 +69,9 @@ static int not_taught(struct machine *m, const char *what, int number)
 
 static int get_meta(struct machine *m, const struct fl_nft_expr *e)
 {
-	uint8_t nfproto = m->p->dst.family == AF_INET6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	bool v6 = m->p->dst.family == AF_INET6;
+	uint8_t nfproto = v6 ? NFPROTO_IPV6 : NFPROTO_IPV4;
+	uint16_t ethertype = htons(v6 ? ETH_P_IPV6 : ETH_P_IP);
 
 	switch (e->key) {
 	case NFT_META_IIFNAME:
@@ -81,6 +85,9 @@ static int get_meta(struct machine *m, const struct fl_nft_expr *e)
 		break;
 	case NFT_META_NFPROTO:
 		load(m, e->reg, &nfproto, 1);
+		break;
+	case NFT_META_PROTOCOL:
+		load(m, e->reg, &ethertype, sizeof(ethertype));
 		break;
 	case NFT_META_L4PROTO:
 		load(m, e->reg, &m->p->proto, 1);

@@ -6,6 +6,7 @@ import json
 import pytest
 
 from support import configs, nodes as bed, snapshot
+from support.netctl import Netctl
 
 
 @pytest.fixture
@@ -123,6 +124,20 @@ def test_check(node, config, damage, word, mends):
     node.cni.check("overlay", known, "c1").expect()
     node.cni.delete("overlay", config, "c2").expect()
     node.cni.check("overlay", known, "c1").expect()
+
+
+def test_netctl_understands_it(node, config):
+    """Nothing to complain of; and what may be on another node is not denied."""
+    node.attach(config, "c1", "c2")
+    netctl = Netctl(node.lab)
+    assert "all is well" in netctl("doctor").expect().stdout
+    assert "10.5.0.0/16" in netctl("topology").expect().stdout
+    near, far = netctl("why", "c1", "c2"), netctl("why", "c1", "10.5.2.10")
+    assert "unknown" not in near.stdout and near.status == 0
+    assert "another node's may, by flx" in far.stdout and "trace" not in far.stdout
+    netctl("reload").expect()
+    node.cni.delete("overlay", config, "c2").expect()
+    assert "all is well" in netctl("doctor").expect().stdout
 
 
 # ---- a changed configuration ----
