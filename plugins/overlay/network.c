@@ -179,7 +179,7 @@ static int check_vteps(const struct fl_call *c, const struct fl_prefix *subnet,
 
 /*
  * The same for this address on every node and at any time, so that no neighbour's cache is ever
- * wrong: nothing announces a container before its port forwards. docs/decisions/0009.
+ * wrong: nothing announces a container before its port forwards. docs/decisions/0010.
  */
 static struct fl_mac mac_for(const struct fl_call *c, const struct fl_addr *a)
 {
