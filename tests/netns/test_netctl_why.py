@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """netctl why: its verdict beside real traffic, pair by pair."""
+import re
 import pytest
 
 from support import configs as net
@@ -660,7 +661,7 @@ def test_one_address_in_two_networks(world):
     address, other = "10.5.0.2", "10.5.0.3"
     world.serve("c2")
     found = world.agree("c4", f"{address}:80", address, 80, REACHED)
-    assert found["to"] == "container c2" and "c1" not in str(found)
+    assert found["to"] == "container c2" and not re.search(r"\bc1\b", str(found))
     found = world.agree("c1", "c2:80", address, 80, NOT, "route")
     assert found["to"] == "container c2" and "networks a and b" in str(found["steps"][-1]["remedy"])
     assert world.agree("c3", f"{address}:80", address, 80, NOT, "listener")["to"] == "container c1"
@@ -671,7 +672,7 @@ def test_one_address_in_two_networks(world):
     world.lab.run(["ip", "route", "replace", "10.5.0.0/24", "dev", "b0"], check=False)
     world.lab.run(["ip", "addr", "add", "10.5.0.200/24", "dev", "b0", "noprefixroute"])
     found = world.agree("host", f"{address}:80", address, 80, REACHED)
-    assert found["to"] == "container c2" and "c1" not in str(found)
+    assert found["to"] == "container c2" and not re.search(r"\bc1\b", str(found))
     world.why("host", "c1:80", NOT, "host route")
 
 
