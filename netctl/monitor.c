@@ -215,7 +215,8 @@ static int wait_for(struct monitor *m, bool *due, struct fl_error *err)
 		return 0;
 	if (poll(p, FL_ARRAY_SIZE(p), (int)left) < 0 && errno != EINTR)
 		return fl_error_errno(err, errno, FL_ECODE_IO, "poll");
-	if (p[0].revents || p[3].revents & POLLERR)
+	/* A pipe says POLLERR, a socket or a terminal POLLHUP, a closed descriptor POLLNVAL. */
+	if (p[0].revents || p[3].revents)
 		return 1;
 	if (p[2].revents && fl_nl_drain(m->events))
 		*due = true;

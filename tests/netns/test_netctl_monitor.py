@@ -6,6 +6,7 @@ import os
 import re
 import selectors
 import signal
+import socket
 import subprocess
 import time
 
@@ -246,3 +247,15 @@ def test_reader_goes(lab, cni, netctl):
     monitor.process.stdout.close()
     assert monitor.process.wait(timeout=20) == OK
     netctl("monitor", "net").expect(USAGE, "expected no argument")
+
+
+@pytest.mark.parametrize("how", ["pipe", "socket", "terminal"])
+def test_ends_with_its_reader(lab, netctl, how):
+    """Without an event: and so without the processor until one comes."""
+    ours, theirs = {"pipe": os.pipe, "terminal": os.openpty,
+                    "socket": lambda: [s.detach() for s in socket.socketpair()]}[how]()
+    process = netctl.start("monitor", stdout=theirs, stderr=subprocess.PIPE)
+    os.close(theirs)
+    assert b"watching" in process.stderr.readline()
+    os.close(ours)
+    assert process.wait(timeout=10) is not None
