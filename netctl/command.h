@@ -59,6 +59,13 @@ size_t group_len(const struct command *cmd);
 int options_each(const struct command *cmd, int (*fn)(void *arg, const struct option_spec *o),
 		 void *arg);
 
+/* No verb: the options that may stand in front of any. */
+extern const struct command any_verb;
+/* The option of the verb that the word, "--json", "--dir=/run" or "-q", names; NULL. */
+const struct option_spec *option_named(const struct command *cmd, const char *word);
+/* How many words in front of a verb are options that every one has, with their values. */
+int leading_options(int argc, char **argv);
+
 /* help.c */
 void print_overview(void);
 void print_group(const char *group);

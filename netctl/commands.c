@@ -117,3 +117,43 @@ int options_each(const struct command *cmd, int (*fn)(void *arg, const struct op
 		r = each_of(reading_options, fn, arg);
 	return r ? r : each_of(common_options, fn, arg);
 }
+
+struct named {
+	const char *word;
+	const struct option_spec *found;
+};
+
+static int is_named(void *arg, const struct option_spec *o)
+{
+	struct named *n = arg;
+	size_t len = strlen(o->name);
+	bool is = n->word[1] == '-'
+			  ? !strncmp(n->word + 2, o->name, len) &&
+				    (!n->word[2 + len] || (o->value && n->word[2 + len] == '='))
+			  : o->letter && n->word[1] == o->letter && !n->word[2];
+
+	if (is)
+		n->found = o;
+	return is;
+}
+
+const struct option_spec *option_named(const struct command *cmd, const char *word)
+{
+	struct named n = { .word = word };
+
+	if (word[0] == '-' && word[1])
+		options_each(cmd, is_named, &n);
+	return n.found;
+}
+
+const struct command any_verb = { .name = "", .flags = COMMAND_READS };
+
+int leading_options(int argc, char **argv)
+{
+	const struct option_spec *o;
+	int n = 0;
+
+	while (n < argc && (o = option_named(&any_verb, argv[n])))
+		n += o->value && !strchr(argv[n], '=') ? 2 : 1;
+	return n < argc ? n : argc;
+}

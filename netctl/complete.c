@@ -6,6 +6,9 @@
  */
 #include "netctl/conflist.h"
 #include "netctl/model.h"
+#include "netctl/text.h"
+
+#include "base/strbuf.h"
 
 #include <dirent.h>
 #include <string.h>
@@ -18,13 +21,17 @@ struct completion {
 
 static void offer(const struct completion *k, const char *word, const char *about)
 {
-	if (strncmp(word, k->prefix, strlen(k->prefix)) != 0)
-		return;
-	/* A name with such letters could do things to the terminal, and is not typed either. */
-	for (const char *p = word; *p; p++)
-		if ((unsigned char)*p <= ' ' || *p == 127)
-			return;
-	printf("%s\t%s\n", word, about ? about : "");
+	FL_AUTOFREE char *plain = about ? plain_text(about) : NULL;
+
+	if (!strncmp(word, k->prefix, strlen(k->prefix)))
+		printf("%s\t%s\n", word, plain ? plain : "");
+}
+
+/* A shell puts it into the command line as it is: any letter but a name's would be obeyed there. */
+static void offer_name(const struct completion *k, const char *name, const char *about)
+{
+	if (fl_name_valid(name, FL_NAME_MAX))
+		offer(k, name, about);
 }
 
 /* ---- what is there ---- */
@@ -37,7 +44,7 @@ static void offer_networks(const struct completion *k)
 		return;
 	for (size_t i = 0; i < files.n; i++)
 		if (files.v[i].json)
-			offer(k, files.v[i].name, conflist_type(&files.v[i]));
+			offer_name(k, files.v[i].name, conflist_type(&files.v[i]));
 }
 
 static void offer_containers(const struct completion *k)
@@ -51,7 +58,7 @@ static void offer_containers(const struct completion *k)
 		const struct fl_endpoint *ep = m.attachments[i].main;
 
 		if (strcmp(ep->id.container, last) != 0)
-			offer(k, *ep->name ? ep->name : ep->id.container, ep->id.network);
+			offer_name(k, *ep->name ? ep->name : ep->id.container, ep->id.network);
 		last = ep->id.container;
 	}
 }
@@ -62,8 +69,7 @@ static void offer_namespaces(const struct completion *k)
 	const struct dirent *e;
 
 	while (d && (e = readdir(d)))
-		if (e->d_name[0] != '.')
-			offer(k, e->d_name, "namespace");
+		offer_name(k, e->d_name, "namespace");
 	if (d)
 		closedir(d);
 }
@@ -150,45 +156,20 @@ static void offer_argument(const struct completion *k, size_t n)
 	offer_kind(k, kind);
 }
 
-struct named {
-	const char *word;
-	const struct option_spec *found;
-};
-
-static int find_option(void *arg, const struct option_spec *o)
-{
-	struct named *n = arg;
-	bool is = n->word[1] == '-' ? !strcmp(n->word + 2, o->name)
-				    : o->letter && n->word[1] == o->letter && !n->word[2];
-
-	if (is)
-		n->found = o;
-	return is;
-}
-
-static const struct option_spec *option_of(const struct command *cmd, const char *word)
-{
-	struct named n = { .word = word };
-
-	if (word[0] == '-' && word[1])
-		options_each(cmd, find_option, &n);
-	return n.found;
-}
-
 static void complete_verb(struct completion *k, int argc, char **argv)
 {
-	const struct option_spec *last = argc > 1 ? option_of(k->cmd, argv[argc - 2]) : NULL;
+	const struct option_spec *last = argc > 1 ? option_named(k->cmd, argv[argc - 2]) : NULL;
 	size_t n = 0;
 
-	if (last && last->value) {
+	if (last && last->value && !strchr(argv[argc - 2], '=')) {
 		if (last->completes)
 			offer_kind(k, last->completes);
 		return;
 	}
 	for (int i = 0; i < argc - 1; i++) {
-		const struct option_spec *o = option_of(k->cmd, argv[i]);
+		const struct option_spec *o = option_named(k->cmd, argv[i]);
 
-		if (o && o->value)
+		if (o && o->value && !strchr(argv[i], '='))
 			i++;
 		else
 			n += argv[i][0] != '-';
@@ -216,22 +197,37 @@ static int find(int argc, char **argv, const struct command **ret)
 	return 0;
 }
 
+/* The verb, or one more of the options in front of it, or the value of the last. */
+static void offer_first(struct completion *k, int before, char **argv)
+{
+	const struct option_spec *last = before ? option_named(&any_verb, argv[before - 1]) : NULL;
+
+	if (last && last->value && !strchr(argv[before - 1], '='))
+		offer_kind(k, last->completes);
+	else if (k->prefix[0] == '-')
+		options_each(&any_verb, offer_option, k);
+	else
+		offer_verbs(k, NULL);
+}
+
 static int run(struct ctl *c, struct fl_error *err)
 {
 	struct completion k = { .c = c, .prefix = c->argc ? c->argv[c->argc - 1] : "" };
-	int words;
+	int before = leading_options(c->argc ? c->argc - 1 : 0, c->argv), words;
+	char **argv = c->argv + before;
+	int argc = c->argc - before;
 
 	(void)err;
-	if (c->argc <= 1) {
-		offer_verbs(&k, NULL);
+	if (argc <= 1) {
+		offer_first(&k, before, c->argv);
 		return 0;
 	}
-	words = find(c->argc - 1, c->argv, &k.cmd);
+	words = find(argc - 1, argv, &k.cmd);
 	/* `port 80` and `port ls`: the group's verbs too while its second word is typed. */
-	if (c->argc == 2 && group_about(c->argv[0]))
-		offer_verbs(&k, c->argv[0]);
+	if (argc == 2 && group_about(argv[0]))
+		offer_verbs(&k, argv[0]);
 	if (words)
-		complete_verb(&k, c->argc - words, c->argv + words);
+		complete_verb(&k, argc - words, argv + words);
 	return 0;
 }
 

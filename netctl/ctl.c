@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "netctl/ctl.h"
 
+#include "netctl/text.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <string.h>
@@ -87,6 +89,21 @@ int not_found(struct fl_error *err, const char *fmt, ...)
 	return r;
 }
 
+/* A line; what others chose in it must not reach the terminal raw. */
+__attribute__((format(printf, 3, 0))) static void put_line(FILE *to, const char *before,
+							   const char *fmt, va_list ap)
+{
+	FL_AUTOFREE char *plain = NULL;
+	char *raw;
+
+	if (vasprintf(&raw, fmt, ap) < 0)
+		return;
+	plain = plain_text(raw);
+	free(raw);
+	if (plain)
+		fprintf(to, "%s%s\n", before, plain);
+}
+
 void say(const struct ctl *c, const char *fmt, ...)
 {
 	va_list ap;
@@ -94,9 +111,8 @@ void say(const struct ctl *c, const char *fmt, ...)
 	if (c->quiet || c->json)
 		return;
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	put_line(stdout, "", fmt, ap);
 	va_end(ap);
-	putchar('\n');
 }
 
 void remark(const struct ctl *c, const char *fmt, ...)
@@ -106,11 +122,9 @@ void remark(const struct ctl *c, const char *fmt, ...)
 	if (c->quiet)
 		return;
 	fflush(stdout);
-	fputs("note: ", stderr);
 	va_start(ap, fmt);
-	vfprintf(stderr, fmt, ap);
+	put_line(stderr, "note: ", fmt, ap);
 	va_end(ap);
-	fputc('\n', stderr);
 }
 
 /* ---- the host ---- */

@@ -2,6 +2,7 @@
 /* From the command line to a verb, and from its end to an exit status. */
 #include "netctl/ctl.h"
 #include "netctl/nearest.h"
+#include "netctl/text.h"
 
 #include "base/strbuf.h"
 
@@ -195,17 +196,32 @@ static int find(int argc, char **argv, const struct command **ret)
 	return 0;
 }
 
-static int no_verb(int argc, char **argv)
+/* Options in front of the verb go behind it, where getopt looks for them. */
+static void move_behind(char **argv, int n, int words)
+{
+	size_t last = (size_t)(n + words - 1);
+
+	while (n--) {
+		char *first = argv[0];
+
+		memmove(argv, argv + 1, last * sizeof(*argv));
+		argv[last] = first;
+	}
+}
+
+static int no_verb(int argc, char **argv, struct fl_error *err)
 {
 	struct nearest n = { .word = argv[0] };
 	const char *group = group_about(argv[0]) ? argv[0] : NULL;
 	char words[128];
 
-	if (group && (argc == 1 || argv[1][0] == '-')) {
-		print_group(group);
-		return argc > 1 && asks_for_help(argv[1]) ? 0 : EXIT_USAGE;
-	}
-	snprintf(words, sizeof(words), "%s%s%s", argv[0], group ? " " : "", group ? argv[1] : "");
+	if (argv[0][0] == '-')
+		return usage_error(err,
+				   "%s: no such option in front of a verb; the verb's own go "
+				   "behind it",
+				   argv[0]);
+	snprintf(words, sizeof(words), "%s%s%s", argv[0], group ? " " : "",
+		 group && argc > 1 ? argv[1] : "");
 	n.word = words;
 	for (size_t i = 0; commands[i]; i++) {
 		size_t len = group_len(commands[i]);
@@ -215,11 +231,35 @@ static int no_verb(int argc, char **argv)
 		if (!group && len && head)
 			nearest_try_copy(&n, head);
 	}
-	fprintf(stderr, "netctl: %s: no such verb", words);
-	if (n.best)
-		fprintf(stderr, "; did you mean \"%s\"?", n.best);
-	fprintf(stderr, "\nnetctl help lists them all.\n");
-	return EXIT_USAGE;
+	return n.best ? usage_error(err, "%s: no such verb; did you mean \"%s\"?", words, n.best)
+		      : usage_error(err, "%s: no such verb", words);
+}
+
+/* A group's name alone, or with a question: its verbs. -1: it is something else. */
+static int overview(int argc, char **argv)
+{
+	if (!argc) {
+		print_overview();
+		return EXIT_USAGE;
+	}
+	if (!group_about(argv[0]) || (argc > 1 && argv[1][0] != '-'))
+		return -1;
+	print_group(argv[0]);
+	return argc > 1 && asks_for_help(argv[1]) ? 0 : EXIT_USAGE;
+}
+
+/*
+ * Before the options are parsed, for an error in them. Behind the first argument of a verb that
+ * runs something it is not ours.
+ */
+static bool wants_json(const struct command *cmd, int argc, char **argv)
+{
+	if (cmd && cmd->flags & COMMAND_RUNS)
+		return false;
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (!strcmp(argv[i], "--json"))
+			return true;
+	return false;
 }
 
 /* ---- the end ---- */
@@ -231,25 +271,43 @@ static int status_of(const struct fl_error *e)
 	return e->code == FL_ECODE_UNSUPPORTED && e->err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }
 
+/* Plugins and arguments may say anything: what is no UTF-8 would be no JSON either. */
+static void report_json(const struct fl_error *e)
+{
+	struct fl_error clean = *e;
+	FL_AUTOJSON json_t *o =
+		json_pack("{si ss}", "code", (int)e->code, "msg", clean_text(clean.text));
+
+	if (o && e->details[0])
+		json_object_set_new(o, "details", json_string(clean_text(clean.details)));
+	json_dumpf(o, stderr, JSON_COMPACT);
+	fputc('\n', stderr);
+}
+
+static void report_text(const struct command *cmd, const struct fl_error *e)
+{
+	FL_AUTOFREE char *text = plain_text(e->text), *details = plain_text(e->details);
+
+	fprintf(stderr, "netctl%s%s: %s\n", cmd ? " " : "", cmd ? cmd->name : "",
+		text ? text : "out of memory");
+	if (details && *details && !strstr(e->text, e->details))
+		fprintf(stderr, "  %s\n", details);
+	if (!cmd)
+		fprintf(stderr, "netctl help lists the verbs.\n");
+	else if (status_of(e) == EXIT_USAGE)
+		print_usage(cmd);
+}
+
 static int report(const struct ctl *c, const struct fl_error *e)
 {
 	int status = status_of(e);
 
-	if (c->json) {
-		FL_AUTOJSON json_t *o = json_pack("{si ss}", "code", (int)e->code, "msg", e->text);
-
-		if (o && e->details[0])
-			json_object_set_new(o, "details", json_string(e->details));
-		json_dumpf(o, stderr, JSON_COMPACT);
-		fputc('\n', stderr);
-	} else {
-		fprintf(stderr, "netctl %s: %s\n", c->command->name, e->text);
-		if (e->details[0] && !strstr(e->text, e->details))
-			fprintf(stderr, "  %s\n", e->details);
-		if (status == EXIT_USAGE)
-			print_usage(c->command);
-	}
-	return c->command->flags & COMMAND_RUNS && status != EXIT_USAGE ? EXIT_RUN : status;
+	if (c->json)
+		report_json(e);
+	else
+		report_text(c->command, e);
+	return c->command && c->command->flags & COMMAND_RUNS && status != EXIT_USAGE ? EXIT_RUN
+										      : status;
 }
 
 static void clear(struct ctl *c)
@@ -294,23 +352,29 @@ int main(int argc, char **argv)
 {
 	struct ctl c = { .self = FL_NETNS_NONE };
 	struct fl_error err = { 0 };
-	int words;
+	int words, before, status;
 
 	setlocale(LC_CTYPE, "");
 	/* One thread: no lock for each of the small pieces that JSON is written in. */
 	__fsetlocking(stdout, FSETLOCKING_BYCALLER);
 	seed_hash();
-	if (argc < 2 || asks_for_help(argv[1])) {
+	if (argc == 2 && asks_for_help(argv[1])) {
 		print_overview();
-		return argc < 2 ? EXIT_USAGE : 0;
+		return 0;
 	}
-	if (!strcmp(argv[1], "--version"))
-		argv[1] += 2;
-	words = find(argc - 1, argv + 1, &c.command);
-	if (!words)
-		return no_verb(argc - 1, argv + 1);
+	before = leading_options(argc - 1, argv + 1);
+	if (before < argc - 1 && !strcmp(argv[before + 1], "--version"))
+		argv[before + 1] += 2;
+	words = find(argc - 1 - before, argv + 1 + before, &c.command);
+	status = words ? -1 : overview(argc - 1 - before, argv + 1 + before);
+	if (status >= 0)
+		return status;
+	c.json = wants_json(c.command, argc, argv);
+	if (words)
+		move_behind(argv + 1, before, words);
 	/* The last word of the verb stands where getopt expects the program's name. */
-	if (run(&c, argc - words, argv + words, &err))
+	if (words ? run(&c, argc - words, argv + words, &err)
+		  : no_verb(argc - 1 - before, argv + 1 + before, &err))
 		c.status = report(&c, &err);
 	clear(&c);
 	if (fflush(stdout) && !c.status)

@@ -6,6 +6,7 @@ import subprocess
 
 import pytest
 
+from support import configs
 from support.netctl import NOT_FOUND, USAGE, program
 
 
@@ -79,6 +80,30 @@ def test_completion_of_what_is_there(netctl):
     assert offered(netctl, "network", "create", "") == []
     netctl.lab.write("/etc/cni/net.d/20-evil.conflist", '{"name": "a\\u001b[2Jb", "plugins": [{"type": "bridge"}]}')
     assert offered(netctl, "attach", "") == ["web"]
+
+
+def test_completion_behind_common_options(netctl):
+    netctl("network", "create", "web").expect()
+    assert offered(netctl, "--json", "network", "cr") == ["create"]
+    assert offered(netctl, "-q", "--dir", "/etc/cni/net.d", "network", "inspect", "") == ["web"]
+    assert offered(netctl, "--color", "") == ["auto", "always", "never"]
+    assert offered(netctl, "--color=never", "net") == ["network"]
+    assert {"--json", "--dir", "--quiet"} <= set(offered(netctl, "--"))
+
+
+EVIL = ["x;id", "x$(id)", "x`id`", "x id", "-x", "x>y", "x\\y", "x'y"]
+
+
+def test_only_names_are_completed(netctl):
+    lab = netctl.lab
+    for name in (*EVIL, "xyz"):
+        lab.write(f"/run/netns/{name}", "")
+    for i, name in enumerate((*EVIL, "xnet")):
+        netctl.write(configs.conflist({"type": "a\x1b[31m\tb\n:file"}, name=name), f"{i}.conflist")
+    assert set(offered(netctl, "sandbox", "rm", "")) == {"outside", "xyz"}
+    assert shell(netctl, "bash", "-c", BASH, "x", "netctl", "sandbox", "rm", "x") == ["xyz"]
+    out = netctl("complete", "--", "network", "inspect", "").expect().stdout
+    assert out == "xnet\ta\\u{1b}[31m\\u{9}b\\u{a}:file\n"
 
 
 def shell(netctl, *argv, **kwargs):
