@@ -102,7 +102,7 @@ static void add_file(json_t *o, const struct ctl *c, const struct conflist *f)
 	json_array_foreach(json_object_get(f->json, "plugins"), i, plugin)
 		json_array_append(plugins, json_object_get(plugin, "type"));
 	conflist_path(c->dir, f, path, sizeof(path));
-	json_object_set_new(o, "file", json_string(path));
+	json_object_set_new(o, "file", json_text(path));
 	json_object_set_new(o, "managed", json_boolean(f->ours));
 	json_object_set_new(o, "plugins", plugins);
 	json_object_set_new(o, "dns", json_boolean(json_is_true(fl_json_get(dns, "enabled"))));

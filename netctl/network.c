@@ -70,16 +70,16 @@ static json_t *row_of(const struct model *m, const char *name, const struct conf
 	json_object_set_new(row, "subnets", subnets);
 	json_object_set_new(row, "link", json_string(link ? link : ""));
 	json_object_set_new(row, "endpoints", json_integer(count(m, name)));
-	json_object_set_new(row, "file", json_string(file ? file->file : ""));
+	json_object_set_new(row, "file", json_text(file ? file->file : ""));
 	json_object_set_new(row, "managed", json_boolean(file && file->ours));
 	return row;
 }
 
 static json_t *broken_row(const struct conflist *file)
 {
-	return json_pack("{ss ss s[] ss si ss sb ss}", "name", "", "driver", "", "subnets", "link",
-			 "", "endpoints", 0, "file", file->file, "managed", (int)file->ours,
-			 "error", file->why);
+	return json_pack("{ss ss s[] ss si so sb so}", "name", "", "driver", "", "subnets", "link",
+			 "", "endpoints", 0, "file", json_text(file->file), "managed",
+			 (int)file->ours, "error", json_text(file->why));
 }
 
 static json_t *rows_of(struct ctl *c, const struct model *m, const struct conflists *files)

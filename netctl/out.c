@@ -12,6 +12,13 @@
 
 enum { WIDE = 120 };
 
+json_t *json_text(const char *s)
+{
+	FL_AUTOFREE char *copy = strdup(s);
+
+	return copy ? json_string(clean_text(copy)) : NULL;
+}
+
 int show_json(json_t *v, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *owned = v;
@@ -185,7 +192,9 @@ static void print_first(const json_t *rows, const struct column *cols)
 	{
 		FL_AUTOFREE char *text = cell_text(json_object_get(row, cols->key), ", ");
 
-		puts(text ? text : "-");
+		/* What has no name is not among the names that scripts ask for. */
+		if (text)
+			puts(text);
 	}
 }
 

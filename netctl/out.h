@@ -43,6 +43,9 @@ struct field {
 };
 int show_object(struct ctl *c, json_t *object, const struct field *fields, struct fl_error *err);
 
+/* A string for JSON of what may be anything (a file's name, a message that was cut). */
+json_t *json_text(const char *s);
+
 /* Only JSON: prints and releases it. */
 int show_json(json_t *v, struct fl_error *err);
 

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """netctl's frame: dispatch, options, help, tables, JSON, errors."""
+import json
+
 import pytest
 
 from support import configs as net
@@ -71,6 +73,81 @@ def test_networks(attached):
     assert "10-bad.conflist: not JSON" in outcome.stderr
     found = {n["name"]: n for n in attached.json("network", "ls")}
     assert found["other"]["file"] == "" and found["other"]["driver"] == "bridge"
+
+
+@pytest.mark.parametrize("argv", [["--json", "network", "ls"], ["--color", "never", "--json", "network", "ls"],
+                                  ["--dir=/etc/cni/net.d", "--json", "network", "ls", "--no-header"]])
+def test_common_options_before_the_verb(attached, argv):
+    assert attached(*argv).expect().json == attached("network", "ls", "--json").json
+
+
+def test_options_before_the_verb(attached):
+    assert attached("-q", "network", "ls").expect().stdout == "net\nother\n"
+    assert attached("--dir", "/run/nowhere", "-q", "network", "ls").expect().stdout == "net\nother\n"
+    assert attached("--no-header", "endpoint", "ls", "other").expect().rows[0][0] == "c1"
+    assert attached("--help", "network", "ls").expect().stdout == attached("help", "network", "ls").stdout
+    assert attached("--json", "--version").expect().json["cniVersions"]
+    attached("--container", "c1", "endpoint", "ls").expect(USAGE, "--container: no such option in front of a verb")
+    attached("--dir").expect(USAGE)
+    attached("--json").expect(USAGE)
+    attached.lab.netns("box")
+    assert attached("-q", "sandbox", "exec", "box", "--", "echo", "--json").expect().stdout == "--json\n"
+    attached("--json", "completion", "bash").expect(USAGE, "--json: no such option")
+
+
+@pytest.mark.parametrize("argv, words", [
+    (["endpoint", "ls", "--json", "--bogus"], "--bogus: no such option"), (["endpoint", "ls", "--bogus", "--json"], "--bogus"),
+    (["endpoint", "ls", "--json", "a", "b"], "one argument too many"), (["nope", "--json"], "nope: no such verb"),
+    (["--json", "nope"], "nope: no such verb"), (["--json", "--bogus", "nope"], "--bogus: no such option"),
+    (["network", "lss", "--json"], "did you mean"), (["network", "inspect", "--json"], "expected at least 1 argument")])
+def test_wrong_usage_is_json_where_that_was_asked_for(netctl, argv, words):
+    outcome = netctl(*argv).expect(USAGE)
+    assert words in outcome.error["msg"] and outcome.error["code"] == 2
+    assert outcome.stderr.count("\n") == 1 and not outcome.stdout
+
+
+def evil_plugin(netctl, message):
+    """A network whose plugin fails with the message; what --cni-path is to be."""
+    lab = netctl.lab
+    lab.run(["mkdir", "-p", "/run/stub"])
+    lab.write("/run/stub/answer", json.dumps({"cniVersion": "1.0.0", "code": 11, "msg": message, "details": message}))
+    lab.write("/run/stub/evil", "#!/bin/sh\n[ $CNI_COMMAND = ADD ] || exit 0\ncat /run/stub/answer\nexit 1\n")
+    lab.run(["chmod", "755", "/run/stub/evil"])
+    netctl.write(net.conflist({"type": "evil"}, name="evil"))
+    return "--cni-path", "/run/stub"
+
+
+@pytest.mark.parametrize("shift", ["", "x"])
+def test_a_message_cut_within_a_letter_is_json(cni, netctl, shift):
+    outcome = netctl("attach", "evil", "c1", "--json", *evil_plugin(netctl, shift + "\u00e9" * 4000))
+    assert "\u00e9\u00e9" in outcome.expect(FAILED).error["msg"]
+
+
+def test_arguments_that_are_not_utf8(netctl):
+    for argv, status in (((b"endpoint", b"inspect", b"x\xffy"), NOT_FOUND), ((b"no\xffpe",), USAGE)):
+        done = netctl.lab.run([program(), *argv, b"--json"], env=netctl.environment(), check=False)
+        assert done.returncode == status and "?" in json.loads(done.stderr)["msg"]
+
+
+def test_terminals_are_not_written_to_by_others(cni, netctl):
+    evil = "\x1b[31mred \x1b]0;title\x07 \u202edne\n"
+    outcome = netctl("attach", "evil", "c1", *evil_plugin(netctl, evil)).expect(FAILED, r"\u{1b}[31mred")
+    assert not set(outcome.stderr) & set("\x1b\x07\u202e")
+    outcome = netctl("network", "inspect", "\x1b]0;pwn\x07").expect(NOT_FOUND, r"\u{1b}]0;pwn")
+    assert not set(outcome.stderr) & set("\x1b\x07")
+    netctl.lab.write("/etc/cni/net.d/70-\x1b[31m.conflist", "{")
+    outcome = netctl("network", "ls").expect()
+    assert "70-" in outcome.stderr and "\x1b" not in outcome.stderr + outcome.stdout
+
+
+def test_files_that_cannot_be_read(attached):
+    lab = attached.lab
+    lab.write("/etc/cni/net.d/70-bad.conflist", '{"name": "' + "\u00e9" * 300)
+    lab.write("/etc/cni/net.d/71-bad.conflist", '{"name": x"' + "\u00e9" * 300)
+    lab.call(lambda: open(b"/etc/cni/net.d/72-\xff.conflist", "w").close())
+    broken = [row["file"] for row in attached.json("network", "ls") if "error" in row]
+    assert broken == ["70-bad.conflist", "71-bad.conflist", "72-?.conflist"]
+    assert attached("network", "ls", "-q").expect().stdout == "net\nother\n"
 
 
 def test_colours_only_when_wanted(attached):
