@@ -5,6 +5,7 @@
 #include "netctl/subnets.h"
 
 #include "base/strbuf.h"
+#include "ipam/ipam.h"
 #include "netctl/out.h"
 
 #include <errno.h>
@@ -111,6 +112,11 @@ static json_t *ipam_of(const struct subnets *s)
 					    json_string(fl_addr_str(&sub->gateway, FL_ADDR_BUF)));
 		json_array_append_new(ranges, json_pack("[o]", range));
 	}
+	/* None: it comes from elsewhere, as -o ipam=... says. */
+	if (!s->n) {
+		json_decref(ranges);
+		return json_object();
+	}
 	return json_pack("{ss so}", "type", "host-local", "ranges", ranges);
 }
 
@@ -151,6 +157,58 @@ static int add_driver(const struct ctl *c, json_t *p, const char *driver, const 
 	return 0;
 }
 
+/* ---- what no plugin would accept ---- */
+
+static int check_interface(const json_t *plugin, const char *key, struct fl_error *err)
+{
+	const json_t *v = fl_json_get(plugin, key);
+	const char *name = json_string_value(v);
+
+	if (!v || (name && fl_ifname_valid(name)))
+		return 0;
+	return usage_error(err,
+			   "%s %s: expected the name of an interface, at most 15 letters without "
+			   "'/', ':', '%%' and blanks",
+			   key, name ? name : fl_json_kind(v));
+}
+
+/* With all the -o, by the reader that the plugin will use. */
+static int check_ipam(json_t *plugin, const char *network, struct fl_error *err)
+{
+	const json_t *type = fl_json_get(fl_json_get(plugin, "ipam"), "type");
+	struct fl_ipam_conf conf = { 0 };
+	struct fl_error why = { 0 };
+	int r;
+
+	if (!json_is_string(type) || strcmp(json_string_value(type), "host-local") != 0)
+		return 0;
+	r = fl_ipam_parse(plugin, network, CNI_VERSION, NULL, &conf, &why);
+	fl_ipam_conf_clear(&conf);
+	return r ? usage_error(err, "%s", why.text) : 0;
+}
+
+static int check_vlan(const json_t *plugin, const char *driver, struct fl_error *err)
+{
+	const json_t *id = fl_json_get(plugin, "vlanId");
+
+	if (strcmp(driver, "vlan") != 0 ||
+	    (json_is_integer(id) && json_integer_value(id) >= 0 && json_integer_value(id) <= 4094))
+		return 0;
+	return usage_error(err, "--driver vlan: expected -o vlanId=NUMBER, from 0 to 4094");
+}
+
+static int check_plugin(json_t *plugin, const char *network, const char *driver,
+			struct fl_error *err)
+{
+	int r = check_interface(plugin, "bridge", err);
+
+	if (!r)
+		r = check_interface(plugin, "master", err);
+	if (!r)
+		r = check_vlan(plugin, driver, err);
+	return r ? r : check_ipam(plugin, network, err);
+}
+
 static int build(const struct ctl *c, const char *network, const char *driver,
 		 const struct subnets *s, json_t **ret, struct fl_error *err)
 {
@@ -166,9 +224,38 @@ static int build(const struct ctl *c, const char *network, const char *driver,
 	for (size_t i = 0; !r && (text = option_nth(c, "opt", i)); i++)
 		r = put_option(p, text, err);
 	if (!r)
+		r = check_plugin(p, network, driver, err);
+	if (!r)
 		*ret = json_pack("{ss ss s[O]}", "cniVersion", CNI_VERSION, "name", network,
 				 "plugins", p);
 	return r;
+}
+
+/* -o ipam={"type":"dhcp"} or -o ipam.type=dhcp */
+static bool has_own_ipam(const struct ctl *c)
+{
+	const char *text;
+
+	for (size_t i = 0; (text = option_nth(c, "opt", i)); i++)
+		if (!strncmp(text, "ipam=", 5) || !strncmp(text, "ipam.type=", 10))
+			return true;
+	return false;
+}
+
+static int check_driver(const struct ctl *c, const char *name, struct fl_error *err)
+{
+	const struct driver *d = find_driver(name);
+
+	if (!d)
+		return usage_error(err, "--driver: expected " DRIVERS ", not %s", name);
+	/* Others have addresses of that network: which are free nobody but its owner knows. */
+	if (d->lower && !option_given(c, "subnet") && !has_own_ipam(c))
+		return usage_error(err,
+				   "--driver %s: expected --subnet, that of the network which the "
+				   "interface is on, and --ip-range with the part of it that is "
+				   "free; or -o ipam.type=dhcp",
+				   name);
+	return 0;
 }
 
 static int check(const struct ctl *c, const char *network, const char *driver,
@@ -181,8 +268,8 @@ static int check(const struct ctl *c, const char *network, const char *driver,
 				   "%.64s: expected a letter or digit, then letters, digits, '_', "
 				   "'.', '-'",
 				   network);
-	if (!find_driver(driver))
-		return usage_error(err, "--driver: expected " DRIVERS ", not %s", driver);
+	if (check_driver(c, driver, err))
+		return -EINVAL;
 	if (same)
 		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
 				    "network %s exists already: %s/%s", network, c->dir,
@@ -208,7 +295,7 @@ static int run(struct ctl *c, struct fl_error *err)
 	if (!r)
 		r = netfile_may_be_made(c, &files, network, err);
 	if (!r)
-		r = subnets_choose(c, &files, &subnets, err);
+		r = subnets_choose(c, &files, find_driver(driver)->lower, &subnets, err);
 	if (!r)
 		r = build(c, network, driver, &subnets, &list, err);
 	if (!r)
@@ -258,7 +345,8 @@ const struct command network_create_command = {
 	.about = "make a network: a configuration that every CNI runtime sees",
 	.text = "Writes " CONFLIST_PREFIX "NAME.conflist. Bridge and NAT come to be when the first "
 		"container is attached.\n\nWithout --subnet a free one is taken from the default "
-		"pools: what routes, name servers and other networks of the host use is avoided. "
+		"pools: what routes, name servers and other networks of the host use is avoided. A "
+		"macvlan, ipvlan or vlan is on a network of others, and needs its --subnet. "
 		"/etc/fairlead/netctl.json sets the pools: "
 		"{\"defaultAddressPools\": [{\"base\": \"10.89.0.0/16\", \"size\": "
 		"24}]}.\n\nRuntimes "

@@ -64,6 +64,15 @@ static int use_store(struct ctl *c, struct fl_used *used, struct fl_error *err)
 	return r ? r : fl_used_by_networks(t, used, err);
 }
 
+static int use_host(struct ctl *c, struct fl_used *used, struct fl_error *err)
+{
+	int r = ctl_host(c, err);
+
+	if (!r)
+		r = fl_used_by_host(c->host, AF_INET, used, err);
+	return r ? r : fl_used_by_host(c->host, AF_INET6, used, err);
+}
+
 /* ---- default pools ---- */
 
 struct pool {
@@ -181,26 +190,39 @@ static int refuse_overlap(const struct fl_prefix *p, const struct fl_used *used,
 	return 0;
 }
 
+/* Network and broadcast address, the gateway, and one for a container. */
+static int check_prefix(const struct fl_prefix *p, const char *text, struct fl_error *err)
+{
+	struct fl_prefix masked = fl_prefix_masked(p);
+	unsigned longest = fl_addr_bits(&p->addr) - 2;
+
+	if (!fl_addr_eq(&masked.addr, &p->addr))
+		return usage_error(
+			err, "--subnet %s has host bits; did you mean %s, with --gateway %s?", text,
+			fl_prefix_str(&masked, FL_PREFIX_BUF), fl_addr_str(&p->addr, FL_ADDR_BUF));
+	return p->len <= longest
+		       ? 0
+		       : usage_error(err,
+				     "--subnet %s has no address for a container; expected a "
+				     "length of at most %u",
+				     text, longest);
+}
+
 static int take_given(const struct ctl *c, struct subnets *s, const struct fl_used *used,
 		      struct fl_error *err)
 {
 	const char *text;
 
 	for (size_t i = 0; (text = option_nth(c, "subnet", i)); i++) {
-		struct fl_prefix p, masked;
+		struct fl_prefix p;
 		int r;
 
 		if (fl_prefix_parse(text, &p))
 			return usage_error(err, "--subnet: expected ADDRESS/LENGTH, not \"%s\"",
 					   text);
-		masked = fl_prefix_masked(&p);
-		if (!fl_addr_eq(&masked.addr, &p.addr))
-			return usage_error(err,
-					   "--subnet %s has host bits; did you mean %s, with "
-					   "--gateway %s?",
-					   text, fl_prefix_str(&masked, FL_PREFIX_BUF),
-					   fl_addr_str(&p.addr, FL_ADDR_BUF));
-		r = refuse_overlap(&p, used, err);
+		r = check_prefix(&p, text, err);
+		if (!r)
+			r = refuse_overlap(&p, used, err);
 		for (size_t k = 0; !r && k < s->n; k++)
 			if (fl_prefix_overlaps(&s->v[k].prefix, &p))
 				r = usage_error(err, "--subnet %s overlaps another --subnet", text);
@@ -220,6 +242,14 @@ static struct subnet *containing(struct subnets *s, const struct fl_addr *a)
 	return NULL;
 }
 
+/* The network's own address, and that of IPv4's broadcasts. */
+static bool is_nobodys(const struct subnet *s, const struct fl_addr *a)
+{
+	struct fl_addr last = fl_prefix_last(&s->prefix);
+
+	return fl_addr_eq(a, &s->prefix.addr) || (last.family == AF_INET && fl_addr_eq(a, &last));
+}
+
 static int take_gateways(const struct ctl *c, struct subnets *s, struct fl_error *err)
 {
 	const char *text;
@@ -234,9 +264,33 @@ static int take_gateways(const struct ctl *c, struct subnets *s, struct fl_error
 		sub = containing(s, &a);
 		if (!sub)
 			return usage_error(err, "--gateway %s lies in no --subnet", text);
+		if (is_nobodys(sub, &a))
+			return usage_error(err,
+					   "--gateway %s: the first and the last address of %s "
+					   "are no host's",
+					   text, fl_prefix_str(&sub->prefix, FL_PREFIX_BUF));
 		sub->gateway = a;
 	}
 	return 0;
+}
+
+static void set_range(struct subnet *s, const struct fl_prefix *p)
+{
+	s->first = p->addr;
+	s->last = fl_prefix_last(p);
+	if (is_nobodys(s, &s->first))
+		s->first = fl_addr_add(s->first, 1);
+	if (is_nobodys(s, &s->last))
+		s->last = fl_addr_sub(s->last, 1);
+}
+
+static bool has_addresses(const struct subnet *s)
+{
+	struct fl_addr gateway =
+		fl_addr_is_set(&s->gateway) ? s->gateway : fl_addr_add(s->prefix.addr, 1);
+	int order = fl_addr_cmp(&s->first, &s->last);
+
+	return order < 0 || (!order && !fl_addr_eq(&s->first, &gateway));
 }
 
 static int take_ranges(const struct ctl *c, struct subnets *s, struct fl_error *err)
@@ -246,7 +300,6 @@ static int take_ranges(const struct ctl *c, struct subnets *s, struct fl_error *
 	for (size_t i = 0; (text = option_nth(c, "ip-range", i)); i++) {
 		struct fl_prefix p;
 		struct subnet *sub;
-		struct fl_addr end;
 
 		if (fl_prefix_parse(text, &p))
 			return usage_error(err, "--ip-range: expected ADDRESS/LENGTH, not \"%s\"",
@@ -255,14 +308,12 @@ static int take_ranges(const struct ctl *c, struct subnets *s, struct fl_error *
 		sub = containing(s, &p.addr);
 		if (!sub || p.len < sub->prefix.len)
 			return usage_error(err, "--ip-range %s lies in no --subnet", text);
-		sub->first = p.addr;
-		sub->last = fl_prefix_last(&p);
-		/* The subnet's own first and last addresses are nobody's. */
-		if (fl_addr_eq(&sub->first, &sub->prefix.addr))
-			sub->first = fl_addr_add(sub->first, 1);
-		end = fl_prefix_last(&sub->prefix);
-		if (end.family == AF_INET && fl_addr_eq(&sub->last, &end))
-			sub->last = fl_addr_sub(sub->last, 1);
+		set_range(sub, &p);
+		if (!has_addresses(sub))
+			return usage_error(err,
+					   "--ip-range %s has no address for a container: those of "
+					   "the network, its broadcasts and its gateway are taken",
+					   text);
 	}
 	return 0;
 }
@@ -275,7 +326,7 @@ static bool has_family(const struct subnets *s, int family)
 	return false;
 }
 
-int subnets_choose(struct ctl *c, const struct conflists *files, struct subnets *ret,
+int subnets_choose(struct ctl *c, const struct conflists *files, bool lan, struct subnets *ret,
 		   struct fl_error *err)
 {
 	AUTOSUBNETS struct subnets s = { 0 };
@@ -284,14 +335,11 @@ int subnets_choose(struct ctl *c, const struct conflists *files, struct subnets 
 
 	if (!r)
 		r = use_store(c, &used, err);
-	/* A macvlan's subnet is that of the host's own network. */
-	if (!r && !option_given(c, "parent"))
-		r = ctl_host(c, err);
-	if (!r && c->host)
-		r = fl_used_by_host(c->host, &used, err);
+	if (!r && !lan)
+		r = use_host(c, &used, err);
 	if (!r)
 		r = take_given(c, &s, &used, err);
-	if (!r && !s.n)
+	if (!r && !s.n && !lan)
 		r = pick4(&s, &used, err);
 	if (!r && option_given(c, "ipv6") && !has_family(&s, AF_INET6))
 		r = pick6(&s, err);

@@ -21,7 +21,8 @@ void subnets_clear(struct subnets *s);
 
 /*
  * By --subnet, --gateway, --ip-range and --ipv6. One that overlaps another network's, or a route of
- * the host, is refused.
+ * the host, is refused. With `lan` it is that of a network which the host is on itself: routes are
+ * no obstacle, and there is no free one to choose.
  */
-int subnets_choose(struct ctl *c, const struct conflists *files, struct subnets *ret,
+int subnets_choose(struct ctl *c, const struct conflists *files, bool lan, struct subnets *ret,
 		   struct fl_error *err);

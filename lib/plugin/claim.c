@@ -86,7 +86,7 @@ static int take_own(void *arg, const struct fl_ifaddr *a)
 static int look_around(struct fl_call *c, struct fl_error *err)
 {
 	struct fl_link link;
-	int r = fl_used_by_host(c->host, &c->used, err);
+	int r = fl_used_by_host(c->host, AF_INET, &c->used, err);
 
 	if (!r && *c->net.link)
 		r = fl_link_find(c->host, c->net.link, &link, err);

@@ -42,7 +42,7 @@ static int use_network(void *arg, const struct fl_network *net)
 	return r;
 }
 
-static int use_name_servers(struct fl_used *u)
+static int use_name_servers(struct fl_used *u, int family)
 {
 	FL_AUTOFCLOSE FILE *f = fopen("/etc/resolv.conf", "re");
 	char line[512], text[64];
@@ -51,17 +51,17 @@ static int use_name_servers(struct fl_used *u)
 
 	while (f && !r && fgets(line, sizeof(line), f))
 		if (sscanf(line, " nameserver %63s", text) == 1 &&
-		    !fl_prefix_parse_lenient(text, &p))
+		    !fl_prefix_parse_lenient(text, &p) && p.addr.family == family)
 			r = fl_used_add(u, &p, NULL);
 	return r;
 }
 
-int fl_used_by_host(struct fl_nl *host, struct fl_used *u, struct fl_error *err)
+int fl_used_by_host(struct fl_nl *host, int family, struct fl_used *u, struct fl_error *err)
 {
-	int r = fl_routes_each(host, AF_INET, use_route, u, err);
+	int r = fl_routes_each(host, family, use_route, u, err);
 
 	if (!r)
-		r = use_name_servers(u);
+		r = use_name_servers(u, family);
 	return r == -ENOMEM ? fl_error_oom(err) : r;
 }
 

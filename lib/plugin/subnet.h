@@ -18,7 +18,7 @@ struct fl_used {
 void fl_used_clear(struct fl_used *u);
 #define FL_AUTOUSED FL_CLEANUP(fl_used_clear)
 int fl_used_add(struct fl_used *u, const struct fl_prefix *p, struct fl_error *err);
-/* IPv4 routes and name servers of the host. */
-int fl_used_by_host(struct fl_nl *host, struct fl_used *u, struct fl_error *err);
+/* Routes and name servers of the host, AF_INET or AF_INET6. */
+int fl_used_by_host(struct fl_nl *host, int family, struct fl_used *u, struct fl_error *err);
 /* Subnets of the networks that have endpoints. */
 int fl_used_by_networks(struct fl_txn *t, struct fl_used *u, struct fl_error *err);

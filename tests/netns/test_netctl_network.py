@@ -55,7 +55,23 @@ def test_options(netctl):
     (["x", "--subnet", "10.1.0.0/24", "--gateway", "10.2.0.1"], "lies in no --subnet"),
     (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.0.0.0/8"], "lies in no --subnet"),
     (["x", "--subnet", "10.1.0.0/24", "--subnet", "10.1.0.0/25"], "overlaps another"),
-    (["x", "-o", "mtu"], "expected KEY=VALUE"), (["x", "-d", "macvlan", "--internal"], "for bridge"),
+    (["x", "-o", "mtu"], "expected KEY=VALUE"), (["x", "-d", "macvlan", "--subnet", "10.1.0.0/24", "--internal"], "for bridge"),
+    (["x", "--subnet", "10.1.0.0/31"], "at most 30"), (["x", "--subnet", "10.1.0.0/32"], "at most 30"),
+    (["x", "--subnet", "fd00:9::/127"], "at most 126"),
+    (["x", "--subnet", "10.1.0.0/24", "--gateway", "10.1.0.0"], "no host's"),
+    (["x", "--subnet", "10.1.0.0/24", "--gateway", "10.1.0.255"], "no host's"),
+    (["x", "--subnet", "fd00:9::/64", "--gateway", "fd00:9::"], "no host's"),
+    (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.0/32"], "no address for a container"),
+    (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.1/32"], "no address for a container"),
+    (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.255/32"], "no address for a container"),
+    (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.9/32", "--gateway", "10.1.0.9"], "no address for a container"),
+    (["x", "-o", "bridge=a-name-of-sixteen"], "bridge a-name-of-sixteen: expected the name of an interface"),
+    (["x", "-o", "bridge=5"], "expected the name"), (["x", "-o", "bridge=a/b"], "expected the name"),
+    (["x", "-d", "macvlan", "--subnet", "10.1.0.0/24", "--parent", "a-name-of-sixteen"], "expected the name"),
+    (["x", "-o", "ipam.ranges=[]"], "ranges"), (["x", "-d", "macvlan"], "expected --subnet"),
+    (["x", "-d", "ipvlan", "--parent", "up0"], "expected --subnet"), (["x", "-d", "vlan", "-o", "vlanId=5"], "expected --subnet"),
+    (["x", "-d", "vlan", "--subnet", "10.1.0.0/24"], "vlanId=NUMBER"),
+    (["x", "-d", "vlan", "--subnet", "10.1.0.0/24", "-o", "vlanId=4095"], "vlanId=NUMBER"),
     (["x", "--parent", "up0"], "for macvlan"), (["x", "-d", "tap", "--isolate"], "for bridge"), ([], "expected 1 argument"),
 ])
 def test_wrong_usage(netctl, argv, words):
@@ -72,6 +88,44 @@ def test_automatic_subnets_avoid_what_is_used(lab, netctl):
     assert subnets(netctl, "a") == ["10.89.3.0/24"] and subnets(netctl, "b") == ["10.89.4.0/24"]
     netctl("network", "create", "c", "--subnet", "10.89.2.128/25").expect(FAILED, "overlaps 10.89.2.0/24")
     netctl("network", "create", "c", "--subnet", "192.0.2.0/25").expect(FAILED, "overlaps 192.0.2.0/24")
+
+
+def test_ipv6_overlap(lab, netctl):
+    """The gateway of 2001:db8::/64 would be the host's own address on up0."""
+    lab.ip("-6", "route", "add", "2001:db8:5::/48", "via", "2001:db8::2")
+    lab.run(["sh", "-c", "echo nameserver fd00:53::53 > /run/resolv; mount --bind /run/resolv /etc/resolv.conf"])
+    netctl("network", "create", "six", "--subnet", "2001:db8::/64").expect(FAILED, "overlaps 2001:db8::/64")
+    netctl("network", "create", "six", "--subnet", "2001:db8:5:7::/64").expect(FAILED, "overlaps 2001:db8:5::/48")
+    netctl("network", "create", "six", "--subnet", "fd00:53::/64").expect(FAILED, "overlaps fd00:53::53/128")
+    netctl("network", "create", "six", "--subnet", "2001:db8:6::/64").expect()
+    netctl("network", "create", "more", "--subnet", "2001:db8:6::/80").expect(FAILED, "overlaps 2001:db8:6::/64")
+    assert [a["local"] for a in lab.ip("-6", "addr", "show", "dev", "up0")[0]["addr_info"] if a["scope"] == "global"] == ["2001:db8::1"]
+
+
+def test_the_smallest(netctl):
+    """What is accepted can be attached to."""
+    netctl("sandbox", "create", "box").expect()
+    for name, more, address in (("a", ["--subnet", "10.1.0.0/30"], "10.1.0.2/30"), ("b", ["--subnet", "fd00:9::/126"], "fd00:9::2/126"),
+                                ("c", ["--subnet", "10.2.0.0/24", "--ip-range", "10.2.0.9/32"], "10.2.0.9/24"),
+                                ("d", ["--subnet", "10.3.0.0/24", "--ip-range", "10.3.0.0/30", "--gateway", "10.3.0.254"], "10.3.0.1/24"),
+                                ("e", ["--subnet", "10.4.0.0/24", "-o", "bridge=fifteen-letters"], "10.4.0.2/24")):
+        netctl("network", "create", name, *more).expect()
+        netctl("attach", name, "box").expect()
+        assert netctl.json("endpoint", "ls", name)[0]["addresses"] == [address]
+
+
+def test_macvlan_is_on_the_network_of_its_interface(lab, netctl):
+    """With and without --parent: the route is no obstacle, another network is."""
+    netctl("network", "create", "lan", "-d", "macvlan", "--subnet", "192.0.2.0/24", "--ip-range", "192.0.2.128/25").expect()
+    netctl("network", "create", "lan2", "-d", "macvlan", "--subnet", "192.0.2.0/25").expect(FAILED, "overlaps 192.0.2.0/24")
+    netctl("sandbox", "create", "box").expect()
+    netctl("attach", "lan", "box").expect()
+    lab.tcp_server("outside", port=80)
+    netctl("sandbox", "exec", "box", "--", "bash", "-c", "</dev/tcp/192.0.2.2/80").expect()
+    assert netctl.json("endpoint", "ls")[0]["addresses"] == ["192.0.2.128/24"]
+    for name, options in (("d1", ["-o", 'ipam={"type": "dhcp"}']), ("d2", ["-o", "ipam.type=dhcp"])):
+        netctl("network", "create", name, "-d", "macvlan", *options).expect()
+        assert read(netctl, name)["plugins"][0]["ipam"] == {"type": "dhcp"}
 
 
 def test_ipv6_is_unique_local(netctl):
