@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """netctl topology: tree, JSON, DOT, SVG."""
 import concurrent.futures
+import os
 import re
 import shutil
+import subprocess
 
 import pytest
 
@@ -125,6 +127,28 @@ def test_file(lab, drawn):
     assert [name for name in lab.files("/run") if "picture" in name] == ["picture.d", "picture.svg"]
     outcome = drawn("topology", "--svg", "-o", "/run/nowhere/picture.svg").expect(FAILED, "/run/nowhere/picture.svg")
     assert not outcome.stdout
+
+
+def test_file_that_is_not_regular(lab, drawn):
+    """A link stays one; a device and a pipe are written to."""
+    lab.write("/run/real.svg", "before")
+    for name, to in (("link.svg", "/run/real.svg"), ("new.svg", "/run/made.svg"), ("chain.svg", "link.svg")):
+        lab.run(["ln", "-s", to, f"/run/{name}"])
+    for name, to in (("link.svg", "real.svg"), ("new.svg", "made.svg"), ("chain.svg", "real.svg")):
+        lab.run(["rm", "-f", f"/run/{to}"] if name == "new.svg" else ["sh", "-c", f"echo before > /run/{to}"])
+        drawn("topology", "--svg", "-o", f"/run/{name}").expect()
+        assert Picture(lab.read(f"/run/{to}")).containers == ["c1", "c2"]
+        assert lab.call(os.path.islink, f"/run/{name}") and not lab.call(os.path.islink, f"/run/{to}")
+    lab.run(["mknod", "/run/null", "c", "1", "3"])
+    drawn("topology", "--svg", "-o", "/run/null").expect()
+    assert lab.run(["stat", "-c", "%F", "/run/null"]).stdout == "character special file\n"
+    lab.run(["mkfifo", "/run/fifo"])
+    reader = lab.start(["cat", "/run/fifo"], stdout=subprocess.PIPE, text=True)
+    drawn("topology", "--svg", "-o", "/run/fifo").expect()
+    assert Picture(reader.communicate(timeout=20)[0]).containers == ["c1", "c2"]
+    assert lab.run(["stat", "-c", "%F", "/run/fifo"]).stdout == "fifo\n"
+    assert Picture(drawn("topology", "--svg", "-o", "/dev/stdout").expect().stdout).containers == ["c1", "c2"]
+    assert not [name for name in lab.files("/run") if ".svg." in name or "null." in name]
 
 
 @pytest.mark.parametrize("n, networks", [(1, 1), (2, 1), (20, 3), (200, 6)])
