@@ -12,7 +12,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 
 void leftovers_clear(struct leftovers *l)
 {
@@ -178,12 +180,12 @@ static int names_each(struct ctl *c, const char *folder,
 		      int (*fn)(void *arg, int dir, const char *name), void *arg)
 {
 	FL_CLEANUP(closedir_p) DIR *d = NULL;
-	char path[4352];
+	char state[4096], path[4352];
 	const struct dirent *e;
-	int r = 0;
+	int r = ctl_state_dir(c, state, sizeof(state), NULL);
 
-	snprintf(path, sizeof(path), "%s/%s", fl_store_path(c->store), folder);
-	d = opendir(path);
+	snprintf(path, sizeof(path), "%.3900s/%s", r ? "" : state, folder);
+	d = r ? NULL : opendir(path);
 	while (d && !r && (e = readdir(d)))
 		if (e->d_name[0] != '.')
 			r = fn(arg, dirfd(d), e->d_name);
@@ -297,8 +299,9 @@ static int take_kept(void *arg, int dir, const char *name)
 		return 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dir, name);
 	kept = json_load_file(path, 0, NULL);
+	one.unfinished = kept && !json_object_get(kept, "result");
 	/* Plugins that are not ours leave no record, and are in use as long as the sandbox is. */
-	if (!kept || kept_sandbox_lives(s->c, kept))
+	if (!kept || (!one.unfinished && kept_sandbox_lives(s->c, kept)))
 		return 0;
 	slot = one_more(s->l, LEFT_KEPT);
 	if (!slot)
@@ -307,17 +310,56 @@ static int take_kept(void *arg, int dir, const char *name)
 	return 0;
 }
 
+/* Who attaches or detaches holds the folder's lock. -1: somebody is at work. */
+static int open_idle(int dir, const char *name)
+{
+	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* What was not whole yet when its writer was killed has a name with a dot; *whole: others. */
+static size_t count_unwritten(int folder, bool remove, size_t *whole)
+{
+	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	FL_CLEANUP(closedir_p) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *e;
+	size_t n = 0;
+
+	*whole = !d;
+	while (d && (e = readdir(d)))
+		if (e->d_name[0] != '.')
+			++*whole;
+		else if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+			n += !remove || !unlinkat(folder, e->d_name, 0);
+	return n;
+}
+
 static int take_kept_folder(void *arg, int dir, const char *name)
 {
+	FL_AUTOCLOSE int idle = open_idle(dir, name);
 	struct file_search *s = arg;
 	char folder[FL_NAME_MAX + 32];
+	struct leftover *one;
+	size_t whole;
+	int r;
 
-	(void)dir;
-	if (strlen(name) > FL_NAME_MAX)
+	if (idle < 0 || strlen(name) > FL_NAME_MAX)
 		return 0;
 	s->container = name;
 	snprintf(folder, sizeof(folder), "attachments/%s", name);
-	return names_each(s->c, folder, take_kept, s);
+	r = names_each(s->c, folder, take_kept, s);
+	if (r || s->network || (!count_unwritten(idle, false, &whole) && whole))
+		return r;
+	one = one_more(s->l, LEFT_KEPT);
+	if (!one)
+		return -ENOMEM;
+	fl_strcpy(one->id.container, sizeof(one->id.container), name);
+	return 0;
 }
 
 static int find_files(struct ctl *c, const struct model *m, const char *network,
@@ -328,7 +370,7 @@ static int find_files(struct ctl *c, const struct model *m, const char *network,
 	int r = ids ? names_each(c, "attachments", take_kept_folder, &f.s) : -ENOMEM;
 
 	f.ids = ids;
-	return r || network ? r : names_each(c, "files", take_folder, &f);
+	return r || network || !c->store ? r : names_each(c, "files", take_folder, &f);
 }
 
 /* ---- all ---- */
@@ -345,7 +387,8 @@ int leftovers_find(struct ctl *c, const struct model *m, const char *network, st
 		r = find_attachments(c, m, network, &l);
 	if (!r && c->store)
 		r = find_leases(c, m, network, &l, err);
-	if (!r && c->store)
+	/* Plugins that are not ours leave no other state. */
+	if (!r)
 		r = find_files(c, m, network, &l);
 	if (r)
 		return r == -ENOMEM ? fl_error_oom(err) : r;
@@ -381,13 +424,42 @@ static int free_lease(struct ctl *c, const struct leftover *l, struct fl_error *
 	return r ? r : 1;
 }
 
+/* 0: it has been finished or removed since it was looked at. */
+static int is_still_unfinished(struct ctl *c, const struct fl_endpoint_id *id, struct fl_error *err)
+{
+	AUTOKEPT struct kept k = KEPT_NONE;
+	FL_AUTOJSON json_t *v = NULL;
+	int r = kept_lock(c, id->container, id->network, id->ifname, &k, err);
+
+	if (!r)
+		r = kept_read(&k, &v, err);
+	return r == -ENOENT ? 0 : r ? r : !json_object_get(v, "result");
+}
+
+/* The folder goes with the lock, when nothing else is in it. */
+static int remove_unwritten(struct ctl *c, const char *container, struct fl_error *err)
+{
+	AUTOKEPT struct kept k = KEPT_NONE;
+	size_t whole;
+	int r = kept_lock(c, container, "", "", &k, err);
+
+	return r ? r : count_unwritten(k.dir, true, &whole) || !whole;
+}
+
 /* The plugins of what was kept are asked once more: foreign ones have their own state. */
 static int remove_kept(struct ctl *c, const struct leftover *l, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *list = json_array();
-	int r = runtime_detach_unrecorded(c, l->id.container, l->id.network, l->id.ifname, true,
-					  list, err);
+	int r = 1;
 
+	if (!*l->id.network)
+		return remove_unwritten(c, l->id.container, err);
+	if (l->unfinished)
+		r = is_still_unfinished(c, &l->id, err);
+	if (r <= 0)
+		return r;
+	r = runtime_detach_unrecorded(c, l->id.container, l->id.network, l->id.ifname, true, list,
+				      err);
 	return r ? r : 1;
 }
 
@@ -461,7 +533,9 @@ const char *leftover_why(const struct leftover *l)
 			       ? "its owner is not attached"
 			       : "it was imported, and its container ended before this boot";
 	case LEFT_KEPT:
-		return "its sandbox is gone, and nothing is recorded of it";
+		return !*l->id.network ? "netctl was killed as it wrote what it keeps"
+		       : l->unfinished ? "its ADD ended in the midst of it"
+				       : "its sandbox is gone, and nothing is recorded of it";
 	default:
 		return "the container is not attached";
 	}
@@ -475,7 +549,7 @@ const char *leftover_str(const struct leftover *l, char *buf, size_t size)
 	snprintf(who, sizeof(who), "%s", l->id.container);
 	if (l->a)
 		container_label(l->a->main, who, sizeof(who));
-	if (l->kind == LEFT_FILES)
+	if (l->kind == LEFT_FILES || (l->kind == LEFT_KEPT && !*l->id.network))
 		snprintf(buf, size, "files of container %s", who);
 	else if (l->kind == LEFT_LEASE)
 		snprintf(buf, size, "address %s of network %s, container %s",

@@ -12,7 +12,7 @@ enum leftover_kind {
 	LEFT_UNFINISHED, /* one that is `creating` or `deleting`, and nobody at work on it */
 	LEFT_UNPLUGGED,	 /* its interface is gone, on the host and inside; the sandbox lives */
 	LEFT_LEASE,	 /* its owner has no record */
-	LEFT_KEPT,	 /* what was kept of an attachment that has neither record nor sandbox */
+	LEFT_KEPT,	 /* what was kept of an attachment that has no record, and lives no more */
 	LEFT_FILES,	 /* STATE/files of a container without record */
 	LEFT_KINDS
 };
@@ -20,9 +20,11 @@ enum leftover_kind {
 struct leftover {
 	enum leftover_kind kind;
 	const struct attachment *a; /* of the first three; in the model */
-	struct fl_endpoint_id id;   /* whose; LEFT_FILES: the container only */
-	char pool[512];		    /* LEFT_LEASE */
-	struct fl_addr addr;	    /* LEFT_LEASE */
+	/* Whose; the container only of LEFT_FILES, and of LEFT_KEPT where nothing is legible. */
+	struct fl_endpoint_id id;
+	bool unfinished;     /* LEFT_KEPT: its ADD was killed */
+	char pool[512];	     /* LEFT_LEASE */
+	struct fl_addr addr; /* LEFT_LEASE */
 };
 
 struct leftovers {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """netctl gc and reload."""
 import concurrent.futures
+import fcntl
 import json
 import os
 import pathlib
@@ -118,7 +119,7 @@ def test_files_and_kept_attachments(lab, cni, netctl):
     for path in (f"{folder}/files/gone", f"{folder}/files/c1", f"{folder}/attachments/gone", f"{folder}/attachments/c2"):
         lab.run(["mkdir", "-p", path])
     lab.write(f"{folder}/files/gone/hosts", "127.0.0.1 localhost\n")
-    kept = {"config": {"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge"}]}}
+    kept = {"config": {"cniVersion": "1.0.0", "name": "net", "plugins": [{"type": "bridge"}]}, "result": {}}
     lab.write(f"{folder}/attachments/gone/net,eth0", json.dumps({**kept, "netns": "/run/netns/gone"}))
     lab.write(f"{folder}/attachments/c2/net,eth7", json.dumps({**kept, "netns": "/run/netns/c2"}))
     found = netctl.json("gc")
@@ -127,6 +128,59 @@ def test_files_and_kept_attachments(lab, cni, netctl):
     assert lab.files(f"{folder}/files") == ["c1"]
     assert lab.files(f"{folder}/attachments") == ["c2"], "the sandbox lives: the network may be another's"
     assert netctl.json("gc") == []
+
+
+def test_killed_run(lab, netctl):
+    """Its command and its sandbox end with it; what was kept goes with the record."""
+    netctl("network", "create", "web", "-o", "dns.enabled=false").expect()
+    running = netctl.start("run", "web", "--", "sleep", "600")
+    net.eventually(lambda: [e["state"] for e in netctl.json("endpoint", "ls")] == ["ready"])
+    assert netctl.json("gc") == [] and len(lab.files(f"{state(lab)}/attachments")) == 1
+    lab.stop(running, signal.SIGKILL)
+    net.eventually(lambda: not net.bridge_ports(lab, "fl-web"))
+    assert [row["kind"] for row in netctl.json("gc")] == ["endpoint"]
+    assert lab.files(f"{state(lab)}/attachments") == []
+
+
+def test_killed_attach_of_a_plugin_without_records(lab, netctl):
+    """The sandbox lives, and nothing was attached to it."""
+    lab.run(["mkdir", "/run/stub"])
+    lab.write("/run/stub/slow", "#!/bin/sh\necho $CNI_COMMAND >> /run/calls\n"
+              "[ $CNI_COMMAND = ADD ] && exec setpriv --pdeathsig KILL sleep 600\nexit 0\n")
+    lab.run(["chmod", "755", "/run/stub/slow"])
+    netctl.write(net.conflist({"type": "slow"}))
+    netctl("sandbox", "create", "box").expect()
+    path = ["--cni-path", f"/run/stub:{plugin_dir()}"]
+    lab.write("/run/calls", "")
+    adding = netctl.start("attach", "net", "box", *path)
+    net.eventually(lambda: lab.read("/run/calls") == "ADD\n")
+    assert netctl.json("gc", *path) == [], "somebody is at work"
+    lab.stop(adding, signal.SIGKILL)
+    [row] = [row for row in netctl.json("gc", "-n", *path) if row["kind"] == "attachment"]
+    assert (row["container"], row["network"], row["interface"]) == ("box", "net", "eth0")
+    assert row["why"] == "its ADD ended in the midst of it" and not row["removed"]
+    assert [r["removed"] for r in netctl.json("gc", *path)] == [True]
+    assert lab.read("/run/calls") == "ADD\nDEL\n" and lab.files(f"{state(lab)}/attachments") == []
+    assert netctl.json("gc", *path) == []
+
+
+def test_killed_as_it_wrote(lab, cni, netctl):
+    net.attach(cni, net.bridge(), "c1")
+    folder = f"{state(lab)}/attachments"
+    lab.run(["mkdir", "-p", f"{folder}/half", f"{folder}/empty", f"{folder}/busy"])
+    for name in ("half", "busy"):
+        lab.write(f"{folder}/{name}/.new", '{"conf')
+    busy = lab.call(os.open, f"{folder}/busy", os.O_RDONLY)
+    fcntl.flock(busy, fcntl.LOCK_EX)
+    assert netctl.json("gc", "--network", "net") == []
+    found = netctl.json("gc")
+    assert sorted((row["kind"], row["container"], row["network"], row["removed"]) for row in found) == \
+        [("attachment", "empty", "", True), ("attachment", "half", "", True)]
+    assert lab.files(folder) == ["busy"]
+    os.close(busy)
+    assert netctl("doctor", "-q").stdout == "attachment-stale\n"
+    netctl("doctor", "--repair").expect()
+    assert lab.files(folder) == [] and netctl.json("gc") == []
 
 
 def test_stale_leases(lab, cni, netctl):
