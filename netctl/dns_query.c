@@ -301,7 +301,7 @@ static const struct option_spec options[] = {
 static const struct example examples[] = {
 	{ "netctl dns query db --from web", "what a container is told" },
 	{ "netctl dns query example.com AAAA --from web", "of the world outside" },
-	{ "netctl dns query 10.1.0.2 --from web", "the name of an address" },
+	{ "netctl dns query 10.89.0.2 --from web", "the name of an address" },
 	{ 0 },
 };
 

@@ -4,6 +4,7 @@
 #include "netctl/out.h"
 #include "netctl/shares.h"
 
+#include <errno.h>
 #include <string.h>
 
 static const char *state_colour(const json_t *row)
@@ -25,21 +26,35 @@ static const struct column columns[] = {
 	{ 0 },
 };
 
+/* A word alone is a network, or else a container: where both have it, --container decides. */
+static int find(const struct ctl *c, const struct model *m, const struct attachment ***ret,
+		size_t *n, struct fl_error *err)
+{
+	const char *container = option_value(c, "container"), *word = c->argc ? c->argv[0] : NULL;
+	struct fl_error other = { 0 };
+	int r = model_find(m, container, word, NULL, ret, n, err);
+
+	if (r != -ENOENT || !word || container)
+		return r;
+	r = model_find(m, word, NULL, NULL, ret, n, &other);
+	if (r == -ENOENT && strstr(other.text, "several"))
+		*err = other;
+	return r;
+}
+
 static int run_ls(struct ctl *c, struct fl_error *err)
 {
 	FL_AUTOFREE const struct attachment **found = NULL;
 	AUTOMODEL struct model m = { 0 };
-	json_t *rows = json_array();
+	json_t *rows;
 	size_t n = 0;
 	int r = model_read(c, &m, err);
 
 	if (!r)
-		r = model_find(&m, option_value(c, "container"), c->argc ? c->argv[0] : NULL, NULL,
-			       &found, &n, err);
-	if (r) {
-		json_decref(rows);
+		r = find(c, &m, &found, &n, err);
+	if (r)
 		return r;
-	}
+	rows = json_array();
 	for (size_t i = 0; i < n; i++) {
 		json_t *row = attachment_json(found[i]);
 
@@ -55,19 +70,19 @@ static int run_ls(struct ctl *c, struct fl_error *err)
 }
 
 static const struct option_spec options[] = {
-	{ "container", 0, "CONTAINER", "of this container only", "@endpoint" },
+	{ "container", 0, "CONTAINER", "of this container only, in the network", "@endpoint" },
 	{ 0 },
 };
 
 static const struct example examples[] = {
 	{ "netctl endpoint ls", "everything that is attached" },
-	{ "netctl endpoint ls web --json", "one network, for scripts" },
+	{ "netctl endpoint ls web --json", "of network web, or container web; for scripts" },
 	{ 0 },
 };
 
 const struct command endpoint_ls_command = {
 	.name = "endpoint ls",
-	.args = "[NETWORK]",
+	.args = "[NETWORK|CONTAINER]",
 	.about = "who is attached, with which interface and addresses",
 	.json = "a list of objects: " ATTACHMENT_JSON
 		", sharesSandboxOf (id of the container whose interfaces it has; \"\": none).",

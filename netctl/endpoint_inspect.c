@@ -417,14 +417,14 @@ static int run(struct ctl *c, struct fl_error *err)
 
 static const struct option_spec options[] = {
 	{ "network", 0, "NETWORK", "only the attachment to this network", "@network" },
-	{ "interface", 0, "NAME", "only this interface of the container", NULL },
+	{ "interface", 'i', "NAME", "only this interface of the container", NULL },
 	{ "processes", 0, NULL, "also the processes in the sandbox: reads all of /proc", NULL },
 	{ 0 },
 };
 
 static const struct example examples[] = {
 	{ "netctl endpoint inspect web", "all attachments of a container" },
-	{ "netctl endpoint inspect web --network net --json", "one of them, for scripts" },
+	{ "netctl endpoint inspect web --network front --json", "one of them, for scripts" },
 	{ 0 },
 };
 

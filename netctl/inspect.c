@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* network inspect */
 #include "netctl/conflist.h"
-#include "netctl/model.h"
+#include "netctl/network_common.h"
 #include "netctl/out.h"
 
 #include <string.h>
@@ -35,25 +35,14 @@ static const struct field fields[] = {
 	{ 0 },
 };
 
-static int add_subnet(void *arg, const struct fl_prefix *p)
-{
-	struct fl_prefix masked = fl_prefix_masked(p);
-
-	return json_array_append_new(arg, json_string(fl_prefix_str(&masked, FL_PREFIX_BUF)));
-}
-
 /* As the plugin will have it; JSON's own word where it is no record yet. */
 static void add_record(json_t *o, const struct fl_network *net)
 {
-	json_t *subnets = json_array();
-
-	for (uint32_t i = 0; i < net->n_subnets; i++)
-		add_subnet(subnets, &net->subnets[i]);
 	json_object_set_new(o, "driver", json_string(net->driver));
 	json_object_set_new(o, "link", json_string(net->link));
 	if (*net->parent)
 		json_object_set_new(o, "parent", json_string(net->parent));
-	json_object_set_new(o, "subnets", subnets);
+	json_object_set_new(o, "subnets", network_subnets(net));
 	json_object_set_new(o, "internal", json_boolean(net->internal));
 	json_object_set_new(o, "isolate", json_boolean(net->isolate));
 	json_object_set_new(o, "icc", json_boolean(!net->no_icc));
@@ -150,18 +139,10 @@ static json_t *endpoints_of(const struct model *m, const char *network)
 	return list;
 }
 
-static const struct fl_network *record_of(const struct model *m, const char *network)
-{
-	for (size_t i = 0; i < m->n_attachments; i++)
-		if (!strcmp(m->attachments[i].main->id.network, network))
-			return model_network(m, m->attachments[i].main);
-	return NULL;
-}
-
 static int inspect(struct ctl *c, const struct model *m, const struct conflists *files,
 		   const char *network, json_t **ret, struct fl_error *err)
 {
-	const struct fl_network *net = record_of(m, network);
+	const struct fl_network *net = network_record(m, network);
 	const struct conflist *file = conflists_find(files, network);
 	json_t *o;
 	int r = 0;

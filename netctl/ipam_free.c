@@ -111,7 +111,7 @@ static const struct option_spec free_options[] = {
 };
 
 static const struct example free_examples[] = {
-	{ "netctl ipam free web 10.1.0.7", "a lease whose container is gone" },
+	{ "netctl ipam free web 10.89.0.7", "a lease whose container is gone" },
 	{ 0 },
 };
 

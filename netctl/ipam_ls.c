@@ -192,9 +192,9 @@ static const struct column lease_columns[] = {
 };
 
 static const struct field fields[] = {
-	{ "network:", "network", NULL },       { "ranges:", "ranges", NULL },
-	{ "gateways:", "gateways", NULL },     { "used:", "used", NULL },
-	{ "leases", "leases", lease_columns }, { 0 },
+	{ "Network", "network", NULL },	       { "Ranges", "ranges", NULL },
+	{ "Gateways", "gateways", NULL },      { "Used", "used", NULL },
+	{ "Leases", "leases", lease_columns }, { 0 },
 };
 
 struct showing {

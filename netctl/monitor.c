@@ -282,7 +282,7 @@ static const struct option_spec options[] = {
 
 static const struct example examples[] = {
 	{ "netctl monitor", "what comes and goes, until ^C" },
-	{ "netctl monitor --json --network net", "one network, an object a line" },
+	{ "netctl monitor --json --network web", "one network, an object a line" },
 	{ 0 },
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* network ls: configurations, and networks that have endpoints without one. */
 #include "netctl/conflist.h"
-#include "netctl/model.h"
+#include "netctl/network_common.h"
 #include "netctl/out.h"
 
 #include <string.h>
@@ -21,35 +21,10 @@ static const struct column columns[] = {
 	{ 0 },
 };
 
-static int add_subnet(void *arg, const struct fl_prefix *p)
-{
-	struct fl_prefix masked = fl_prefix_masked(p);
-
-	return json_array_append_new(arg, json_string(fl_prefix_str(&masked, FL_PREFIX_BUF)));
-}
-
-static int count(const struct model *m, const char *network)
-{
-	int n = 0;
-
-	for (size_t i = 0; i < m->n_attachments; i++)
-		n += !strcmp(m->attachments[i].main->id.network, network);
-	return n;
-}
-
-/* Its record by the plugin that made interfaces; NULL: nothing is attached. */
-static const struct fl_network *record_of(const struct model *m, const char *network)
-{
-	for (size_t i = 0; i < m->n_attachments; i++)
-		if (!strcmp(m->attachments[i].main->id.network, network))
-			return model_network(m, m->attachments[i].main);
-	return NULL;
-}
-
 static json_t *row_of(const struct model *m, const char *name, const struct conflist *file)
 {
-	const struct fl_network *net = record_of(m, name);
-	json_t *row = json_object(), *subnets = json_array();
+	const struct fl_network *net = network_record(m, name);
+	json_t *row = json_object(), *subnets;
 	const char *link =
 		file ? json_string_value(fl_json_get(conflist_main(file), "bridge")) : NULL;
 
@@ -57,10 +32,8 @@ static json_t *row_of(const struct model *m, const char *name, const struct conf
 		link = json_string_value(fl_json_get(conflist_main(file), "master"));
 	if (net && *net->link)
 		link = net->link;
-	if (net && net->n_subnets)
-		for (uint32_t i = 0; i < net->n_subnets; i++)
-			add_subnet(subnets, &net->subnets[i]);
-	else if (file)
+	subnets = net ? network_subnets(net) : json_array();
+	if (file && !json_array_size(subnets))
 		conflist_subnets_each(file, add_subnet, subnets);
 	json_object_set_new(row, "name", json_string(name));
 	json_object_set_new(row, "driver",
@@ -69,7 +42,7 @@ static json_t *row_of(const struct model *m, const char *name, const struct conf
 					      : ""));
 	json_object_set_new(row, "subnets", subnets);
 	json_object_set_new(row, "link", json_string(link ? link : ""));
-	json_object_set_new(row, "endpoints", json_integer(count(m, name)));
+	json_object_set_new(row, "endpoints", json_integer((json_int_t)network_endpoints(m, name)));
 	json_object_set_new(row, "file", json_text(file ? file->file : ""));
 	json_object_set_new(row, "managed", json_boolean(file && file->ours));
 	return row;

@@ -61,6 +61,11 @@ def test_endpoints(attached):
     assert attached("endpoint", "ls", "-q", "net").expect().stdout == "c1\nc2\n"
     assert attached("endpoint", "ls", "--no-header", "net").expect().rows[0][0] == "c1"
     assert [e["network"] for e in attached.json("endpoint", "ls", "--container", "c1")] == ["net", "other"]
+    assert [e["network"] for e in attached.json("endpoint", "ls", "c1")] == ["net", "other"]
+    assert [e["network"] for e in attached.json("endpoint", "ls", "other", "--container", "c1")] == ["other"]
+    attached("endpoint", "ls", "c1", "--container", "c2").expect(NOT_FOUND)
+    attached("endpoint", "ls", "c").expect(NOT_FOUND)
+    assert [e["interface"] for e in attached.json("endpoint", "inspect", "c1", "-i", "eth1")] == ["eth1"]
 
 
 def test_networks(attached):

@@ -56,7 +56,7 @@ def test_show(used, lab):
     net.eventually(lambda: len(net.bridge_ports(lab, "net0")) == 1)
     assert [e["state"] for e in used.json("ipam", "show", "net")["leases"][:2]] == ["live", "stale"]
     text = used("ipam", "show", "net").expect().stdout
-    assert "gateways: 10.1.0.1, fd00:1::1" in text and "10.1.0.11" in text
+    assert "Gateways 10.1.0.1, fd00:1::1" in text and "Network  net\n" in text and "10.1.0.11" in text
 
 
 def test_free(used, lab, cni):
