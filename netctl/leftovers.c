@@ -429,8 +429,10 @@ static int is_still_unfinished(struct ctl *c, const struct fl_endpoint_id *id, s
 {
 	AUTOKEPT struct kept k = KEPT_NONE;
 	FL_AUTOJSON json_t *v = NULL;
-	int r = kept_lock(c, id->container, id->network, id->ifname, &k, err);
+	int r = kept_lock(c, id->container, &k, err);
 
+	if (!r)
+		kept_choose(&k, id->network, id->ifname);
 	if (!r)
 		r = kept_read(&k, &v, err);
 	return r == -ENOENT ? 0 : r ? r : !json_object_get(v, "result");
@@ -441,7 +443,7 @@ static int remove_unwritten(struct ctl *c, const char *container, struct fl_erro
 {
 	AUTOKEPT struct kept k = KEPT_NONE;
 	size_t whole;
-	int r = kept_lock(c, container, "", "", &k, err);
+	int r = kept_lock(c, container, &k, err);
 
 	return r ? r : count_unwritten(k.dir, true, &whole) || !whole;
 }

@@ -209,11 +209,61 @@ static void move_behind(char **argv, int n, int words)
 	}
 }
 
+/* What hands have learned elsewhere. */
+static const struct {
+	const char *word, *verb;
+} synonyms[] = {
+	{ "delete", "rm" },	     { "remove", "rm" },	  { "del", "rm" },
+	{ "list", "ls" },	     { "add", "create" },	  { "new", "create" },
+	{ "show", "inspect" },
+}, elsewhere[] = {
+	{ "ps", "endpoint ls" },     { "ls", "endpoint ls" },	  { "list", "endpoint ls" },
+	{ "inspect", "endpoint inspect" }, { "exec", "sandbox exec" }, { "connect", "network connect" },
+	{ "disconnect", "network disconnect" }, { "events", "monitor" }, { "publish", "attach" },
+	{ "ports", "port ls" },	     { "check", "doctor" },	  { "repair", "doctor" },
+	{ "create", "network create" }, { "rm", "network rm" },
+};
+
+static bool is_verb(const char *name)
+{
+	for (size_t i = 0; commands[i]; i++)
+		if (!strcmp(commands[i]->name, name))
+			return true;
+	return false;
+}
+
+static const char *usual_word(const char *word)
+{
+	for (size_t i = 0; i < FL_ARRAY_SIZE(synonyms); i++)
+		if (!strcmp(synonyms[i].word, word))
+			return synonyms[i].verb;
+	return word;
+}
+
+/* "network delete", "create network", "ps": the verb that is meant; false: none is known. */
+static bool translate(int argc, char **argv, char *buf, size_t size)
+{
+	const char *first = usual_word(argv[0]), *second = argc > 1 ? usual_word(argv[1]) : "";
+
+	snprintf(buf, size, "%s %s", first, second);
+	if (is_verb(buf))
+		return true;
+	snprintf(buf, size, "%.60s %.60s", second, first);
+	if (is_verb(buf))
+		return true;
+	for (size_t i = 0; i < FL_ARRAY_SIZE(elsewhere); i++)
+		if (!strcmp(elsewhere[i].word, argv[0])) {
+			snprintf(buf, size, "%s", elsewhere[i].verb);
+			return true;
+		}
+	return false;
+}
+
 static int no_verb(int argc, char **argv, struct fl_error *err)
 {
 	struct nearest n = { .word = argv[0] };
 	const char *group = group_about(argv[0]) ? argv[0] : NULL;
-	char words[128];
+	char words[128], meant[128];
 
 	if (argv[0][0] == '-')
 		return usage_error(err,
@@ -223,6 +273,8 @@ static int no_verb(int argc, char **argv, struct fl_error *err)
 	snprintf(words, sizeof(words), "%s%s%s", argv[0], group ? " " : "",
 		 group && argc > 1 ? argv[1] : "");
 	n.word = words;
+	if (translate(argc, argv, meant, sizeof(meant)))
+		return usage_error(err, "%s: no such verb; did you mean \"%s\"?", words, meant);
 	for (size_t i = 0; commands[i]; i++) {
 		size_t len = group_len(commands[i]);
 		FL_AUTOFREE char *head = strndup(commands[i]->name, len);

@@ -37,6 +37,13 @@ def test_overview_help_and_version(netctl):
     (["endpoint", "ls", "--container"], "expected a value"),
     (["endpoint", "ls", "--color=often"], "expected auto, always or never"),
     (["xyzzy"], "no such verb"),
+    (["network", "delete", "x"], 'did you mean "network rm"'),
+    (["network", "list"], 'did you mean "network ls"'),
+    (["create", "network", "x"], 'did you mean "network create"'),
+    (["rm", "network", "x"], 'did you mean "network rm"'),
+    (["ps"], 'did you mean "endpoint ls"'),
+    (["inspect", "web"], 'did you mean "endpoint inspect"'),
+    (["exec", "web", "ls"], 'did you mean "sandbox exec"'),
 ])
 def test_wrong_usage(netctl, argv, words):
     outcome = netctl(*argv).expect(USAGE, words)
