@@ -221,6 +221,9 @@ static int build(const struct ctl *c, const char *network, const char *driver,
 	json_object_set_new(p, "ipam", ipam_of(s));
 	json_object_set_new(p, "dns", json_pack("{sb}", "enabled", 1));
 	json_object_set_new(p, "capabilities", capabilities(find_driver(driver)->routed));
+	/* As docker has it: a port of the host's own is not taken over by mistake. */
+	if (find_driver(driver)->routed)
+		json_object_set_new(p, "checkHostPorts", json_true());
 	for (size_t i = 0; !r && (text = option_nth(c, "opt", i)); i++)
 		r = put_option(p, text, err);
 	if (!r)
@@ -304,8 +307,10 @@ static int run(struct ctl *c, struct fl_error *err)
 		return r;
 	if (c->json)
 		return show_json(json_incref(list), err);
-	if (c->quiet)
+	if (c->quiet) {
+		puts(network);
 		return 0;
+	}
 	printf("%s\n", path);
 	for (size_t i = 0; i < subnets.n; i++)
 		printf("  subnet %s\n", fl_prefix_str(&subnets.v[i].prefix, FL_PREFIX_BUF));

@@ -201,19 +201,12 @@ int ctl_sandbox(struct ctl *c, const struct fl_endpoint *ep, struct fl_netns *re
 {
 	struct fl_netns recorded = { -1, ep->cookie, ep->dev, ep->ino };
 	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
-	struct fl_error why = { 0 };
 	int r = ctl_self(c, err);
 
-	if (r)
-		return r;
-	r = *ep->netns ? fl_netns_open(ep->netns, &c->self, &ns, &why) : -ENOENT;
-	if (r == -ENOENT || r == -ENOTDIR || r == -EINVAL || r == -ESRCH)
-		return -ENOENT;
-	if (r)
-		return fl_error_set(err, r, why.code, "%s", why.text);
-	if (!fl_netns_same(&ns, &recorded))
-		return -ENOENT;
-	r = ret_nl ? ctl_nl_in(c, &ns, ret_nl, err) : 0;
+	if (!r)
+		r = fl_netns_reopen(ep->netns, &recorded, &c->self, &ns, err);
+	if (!r && ret_nl)
+		r = ctl_nl_in(c, &ns, ret_nl, err);
 	if (r)
 		return r;
 	*ret_ns = ns;

@@ -153,17 +153,88 @@ static const struct attachment *with_family(const struct party *p, int family)
 	return NULL;
 }
 
-static bool has_family(struct walk *w, const struct party *p, int family)
+enum { OWN_MAX = 64 };
+
+/* Addresses of the host in whose subnets others have room. */
+struct own {
+	int family;
+	struct fl_ifaddr v[OWN_MAX];
+	size_t n;
+};
+
+static int take_own(void *arg, const struct fl_ifaddr *a)
 {
+	struct own *o = arg;
+	const struct fl_addr *addr = &a->prefix.addr;
+
+	if (addr->family == o->family && !fl_addr_is_loopback(addr) &&
+	    !fl_addr_is_linklocal(addr) && a->prefix.len < fl_addr_bits(addr) - 1)
+		o->v[o->n++] = *a;
+	return o->n == OWN_MAX;
+}
+
+static bool is_networks_link(struct walk *w, uint32_t index)
+{
+	struct fl_link link;
+
+	if (fl_link_get_index(w->c->host, index, &link, NULL))
+		return true;
+	for (size_t i = 0; i < w->m->n_networks; i++)
+		if (!strcmp(w->m->networks[i].link, link.name))
+			return true;
+	return false;
+}
+
+/* Somebody beside the host, on a network that is not ours. */
+static int neighbour_address(struct walk *w, int family, struct fl_addr *ret)
+{
+	struct own o = { .family = family };
+	struct fl_error ignored = { 0 };
+
+	if (fl_ifaddrs_each(w->c->host, 0, take_own, &o, &ignored) < 0)
+		return 0;
+	for (size_t i = 0; i < o.n; i++) {
+		if (is_networks_link(w, o.v[i].index))
+			continue;
+		*ret = fl_addr_add(fl_prefix_masked(&o.v[i].prefix).addr, 1);
+		if (fl_addr_eq(ret, &o.v[i].prefix.addr))
+			*ret = fl_addr_add(*ret, 1);
+		return 1;
+	}
+	return 0;
+}
+
+/* The next router; behind a default route without one (a tunnel), an address that is nobody's. */
+static int router_address(struct walk *w, int family, struct fl_addr *ret)
+{
+	static const struct fl_addr some4 = { AF_INET, { 198, 51, 100, 1 } },	  /* RFC 5737 */
+		some6 = { AF_INET6, { 0x20, 0x01, 0x0d, 0xb8, 0xff, [15] = 1 } }; /* RFC 3849 */
 	struct fl_error ignored = { 0 };
 	struct fl_nlroute r;
+
+	if (fl_default_route(w->c->host, family, &r, &ignored))
+		return 0;
+	*ret = r.gw.family == family ? r.gw : family == AF_INET ? some4 : some6;
+	return 1;
+}
+
+/* Who may ask from outside: on a host without a default route, a neighbour. */
+static int outside_address(struct walk *w, int family, struct fl_addr *ret)
+{
+	return router_address(w, family, ret) || neighbour_address(w, family, ret);
+}
+
+static bool has_family(struct walk *w, const struct party *p, int family)
+{
+	struct fl_addr ignored;
 
 	if (fl_addr_is_set(&p->addr))
 		return p->addr.family == family;
 	if (p->kind == PARTY_CONTAINER)
 		return with_family(p, family);
-	/* The host has its loopback; to the outside a way is needed. */
-	return p->kind == PARTY_HOST || !fl_default_route(w->c->host, family, &r, &ignored);
+	/* The host has its loopback; to the outside a way is needed, from it there may be one. */
+	return p->kind == PARTY_HOST || (p == w->from ? outside_address(w, family, &ignored)
+						      : router_address(w, family, &ignored));
 }
 
 static bool choose_family(struct walk *w)
@@ -197,20 +268,6 @@ static const char *choose_pair(struct walk *w)
 	return NULL;
 }
 
-/* The next router; behind a default route without one (a tunnel), an address that is nobody's. */
-static int outside_address(struct walk *w, struct fl_addr *ret)
-{
-	static const struct fl_addr some4 = { AF_INET, { 198, 51, 100, 1 } },	  /* RFC 5737 */
-		some6 = { AF_INET6, { 0x20, 0x01, 0x0d, 0xb8, 0xff, [15] = 1 } }; /* RFC 3849 */
-	struct fl_error ignored = { 0 };
-	struct fl_nlroute r;
-
-	if (fl_default_route(w->c->host, w->family, &r, &ignored))
-		return 0;
-	*ret = r.gw.family == w->family ? r.gw : w->family == AF_INET ? some4 : some6;
-	return 1;
-}
-
 /* The host's own address, as others have it. */
 static int host_address(struct walk *w, struct fl_addr *ret)
 {
@@ -218,7 +275,7 @@ static int host_address(struct walk *w, struct fl_addr *ret)
 	struct fl_addr outside;
 	struct fl_nlroute r;
 
-	if (!outside_address(w, &outside) ||
+	if (!outside_address(w, w->family, &outside) ||
 	    fl_route_get(w->c->host, &outside, NULL, 0, &r, &ignored) || !fl_addr_is_set(&r.src))
 		return 0;
 	*ret = r.src;
@@ -248,7 +305,7 @@ static int destination(struct walk *w)
 	else if (w->to->kind == PARTY_CONTAINER)
 		w->p.dst = *attachment_address(w->dst, w->family);
 	else if (w->to->kind == PARTY_OUTSIDE)
-		return outside_address(w, &w->p.dst);
+		return router_address(w, w->family, &w->p.dst);
 	else if (w->from->kind == PARTY_HOST)
 		w->p.dst = w->family == AF_INET ? lo4 : lo6;
 	else
@@ -261,7 +318,7 @@ static int source(struct walk *w)
 	if (fl_addr_is_set(&w->from->addr))
 		w->p.src = w->from->addr;
 	else if (w->from->kind == PARTY_OUTSIDE)
-		return outside_address(w, &w->p.src);
+		return outside_address(w, w->family, &w->p.src);
 	return 1;
 }
 

@@ -5,6 +5,7 @@
  */
 #include "netctl/attach.h"
 #include "netctl/sandbox.h"
+#include "netctl/text.h"
 
 #include "base/strbuf.h"
 
@@ -41,7 +42,9 @@ static bool tell(int fd)
 
 static int complain(const struct fl_error *e)
 {
-	fprintf(stderr, "netctl run: %s\n", e->text);
+	FL_AUTOFREE char *text = plain_text(e->text);
+
+	fprintf(stderr, "netctl run: %s\n", text ? text : "out of memory");
 	return EXIT_RUN;
 }
 

@@ -111,6 +111,23 @@ int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns
 	return 0;
 }
 
+int fl_netns_reopen(const char *path, const struct fl_netns *recorded, const struct fl_netns *self,
+		    struct fl_netns *ret, struct fl_error *err)
+{
+	struct fl_netns ns = FL_NETNS_NONE;
+	struct fl_error why = { 0 };
+	int r = *path ? fl_netns_open(path, self, &ns, &why) : -ENOENT;
+
+	if (r && r != -ENOENT && r != -ENOTDIR && r != -EINVAL && r != -ESRCH)
+		return fl_error_set(err, r, why.code, "%s", why.text);
+	if (r || !fl_netns_same(&ns, recorded)) {
+		fl_netns_close(&ns);
+		return -ENOENT;
+	}
+	*ret = ns;
+	return 0;
+}
+
 bool fl_netns_same(const struct fl_netns *a, const struct fl_netns *b)
 {
 	if (a->cookie && b->cookie)

@@ -34,6 +34,13 @@ int fl_netns_self(struct fl_netns *ret, struct fl_error *err);
  */
 int fl_netns_open(const char *path, const struct fl_netns *self, struct fl_netns *ret,
 		  struct fl_error *err);
+/*
+ * The namespace that was `recorded` (cookie, dev, ino), by the path that led to it then. -ENOENT
+ * (err untouched): the path leads nowhere any more, or to another one. What else keeps it from
+ * being opened is an error, and says nothing of the namespace.
+ */
+int fl_netns_reopen(const char *path, const struct fl_netns *recorded, const struct fl_netns *self,
+		    struct fl_netns *ret, struct fl_error *err);
 bool fl_netns_same(const struct fl_netns *a, const struct fl_netns *b);
 
 /*

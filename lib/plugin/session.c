@@ -199,15 +199,10 @@ int fl_sandbox_open(struct fl_call *c, const struct fl_endpoint *ep, struct fl_s
 		*ret = (struct fl_sandbox){ c->sandbox, c->inside, true };
 		return 0;
 	}
-	r = *ep->netns ? fl_netns_open(ep->netns, &c->self, &s.ns, err) : -ENOENT;
-	/* Whatever else keeps it from being opened says nothing of the sandbox. */
-	if (r && r != -ENOENT && r != -ENOTDIR && r != -EINVAL && r != -ESRCH)
+	/* The host's own one it can only be by CNI_NETNS_OVERRIDE at ADD. */
+	r = fl_netns_reopen(ep->netns, &recorded, &c->self, &s.ns, err);
+	if (r)
 		return r;
-	/* Its own one it can only be by CNI_NETNS_OVERRIDE at ADD. */
-	if (r || !fl_netns_same(&s.ns, &recorded)) {
-		fl_sandbox_close(&s);
-		return -ENOENT;
-	}
 	r = run_in(c, &s.ns, open_route_socket, &s.nl, err);
 	if (r)
 		fl_sandbox_close(&s);

@@ -89,6 +89,13 @@ def test_one_of_a_range_that_is_free(lab, web):
     web("attach", "web", "b", "-p", "8000-8002:80").expect(0, "0.0.0.0:8002")
 
 
+def test_a_port_of_the_hosts_own_is_not_taken_over(lab, web):
+    server = lab.tcp_server(None, port=8022)
+    assert server
+    web("attach", "web", "a", "-p", "8022:22").expect(FAILED, "port 8022 is held by the host process")
+    assert web.json("endpoint", "ls") == []
+
+
 def test_publish_all(web):
     web("attach", "web", "a", "-P", "--expose", "80", "--expose", "53/udp").expect()
     assert sorted(p["containerPort"] for p in web.json("endpoint", "ls")[0]["ports"]) == [53, 80]

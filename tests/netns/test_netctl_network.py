@@ -29,6 +29,7 @@ def test_create_writes_what_a_runtime_reads(netctl):
     assert main["capabilities"]["portMappings"] and main["dns"] == {"enabled": True}
     assert netctl.lab.run(["stat", "-c", "%a", f"{DIR}/fairlead-web.conflist"]).stdout == "644\n"
     assert netctl.json("network", "create", "other")["name"] == "other"
+    assert netctl("network", "create", "-q", "third").expect().stdout == "third\n"
 
 
 def test_options(netctl):

@@ -676,6 +676,15 @@ def test_one_address_in_two_networks(world):
     world.why("host", "c1:80", NOT, "host route")
 
 
+def test_outside_of_a_host_without_a_default_route(world):
+    """It is who is beside the host, by the family that there is."""
+    world.lab.run(["ip", "route", "del", "default"])
+    world.add(published(), "c1")
+    world.serve("c1")
+    found = world.agree("outside", "host:8080", HOST, 8080, REACHED)
+    assert HOST in str(found["steps"])
+
+
 def test_ptp(world):
     config = {"cniVersion": net.VERSION, "name": "p", "type": "ptp", "ipMasq": True, "ipam": net.host_local("10.3.0.0/24", routes=["0.0.0.0/0"])}
     one = world.cni.add("ptp", config, "c1").expect()
