@@ -142,7 +142,8 @@ class Lab:
 
     def start(self, argv, netns=None, env=None, **kwargs):
         """Start a program; a Popen. It ends with the lab at the latest, or with this process."""
-        argv = ["setpriv", "--pdeathsig", "KILL", *argv]
+        # A caller in the background ignores some signals (nohup, CI), and that would be inherited.
+        argv = ["env", "--default-signal=HUP,INT,QUIT", "setpriv", "--pdeathsig", "KILL", *argv]
         process = self.call(subprocess.Popen, argv, netns=netns, env=env, **kwargs)
         self._processes.append(process)
         return process
