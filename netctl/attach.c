@@ -437,10 +437,11 @@ static int run_detach(struct ctl *c, struct fl_error *err)
 	if (r)
 		return r;
 	/* A container's id stays when its namespace went. */
-	if (target_resolve(c, &m, word, &t, &unknown))
+	r = target_resolve(c, &m, word, &t, &unknown);
+	if (r == -ENOTUNIQ)
+		return ambiguous(err, "%s", unknown.text);
+	if (r)
 		fl_strcpy(t.container, sizeof(t.container), word);
-	if (strstr(unknown.text, "several") || strstr(unknown.text, "another namespace"))
-		return not_found(err, "%s", unknown.text);
 	r = detach_all(c, t.container, network, option_value(c, "interface"), list, &n, err);
 	if (!r && !n && is_network(c, word) && !is_network(c, network))
 		return not_found(err, "%s is a network; it comes first: netctl %s %s %s", word,

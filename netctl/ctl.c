@@ -78,6 +78,17 @@ int usage_error(struct fl_error *err, const char *fmt, ...)
 	return r;
 }
 
+int ambiguous(struct fl_error *err, const char *fmt, ...)
+{
+	va_list ap;
+	int r;
+
+	va_start(ap, fmt);
+	r = fail(err, ENOTUNIQ, FL_ECODE_UNKNOWN_CONTAINER, fmt, ap);
+	va_end(ap);
+	return r;
+}
+
 int not_found(struct fl_error *err, const char *fmt, ...)
 {
 	va_list ap;

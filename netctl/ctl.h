@@ -57,6 +57,9 @@ int usage_error(struct fl_error *err, const char *fmt, ...) __attribute__((forma
 /* EXIT_NOT_FOUND. Returns -ENOENT. */
 int not_found(struct fl_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+/* EXIT_NOT_FOUND too: what was named is not one thing. Returns -ENOTUNIQ. */
+int ambiguous(struct fl_error *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
 /* ---- the host ---- */
 /* The namespace of this process, and its route socket. */
 int ctl_self(struct ctl *c, struct fl_error *err);

@@ -37,7 +37,7 @@ static int find(const struct ctl *c, const struct model *m, const struct attachm
 	if (r != -ENOENT || !word || container)
 		return r;
 	r = model_find(m, word, NULL, NULL, ret, n, &other);
-	if (r == -ENOENT && strstr(other.text, "several"))
+	if (r == -ENOTUNIQ)
 		*err = other;
 	return r;
 }

@@ -318,7 +318,7 @@ static bool wants_json(const struct command *cmd, int argc, char **argv)
 
 static int status_of(const struct fl_error *e)
 {
-	if (e->code == FL_ECODE_UNKNOWN_CONTAINER && e->err == -ENOENT)
+	if (e->code == FL_ECODE_UNKNOWN_CONTAINER && (e->err == -ENOENT || e->err == -ENOTUNIQ))
 		return EXIT_NOT_FOUND;
 	return e->code == FL_ECODE_UNSUPPORTED && e->err == -EINVAL ? EXIT_USAGE : EXIT_FAILED;
 }

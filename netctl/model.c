@@ -278,7 +278,7 @@ int model_find(const struct model *m, const char *container, const char *network
 	best = best_match(m, container, ids);
 	if (ids[1]) {
 		free(found);
-		return not_found(
+		return ambiguous(
 			err, "%s: several containers %s, %s and %s among them; give the id",
 			container, best == MATCH_NAME ? "have this name" : "have ids that begin so",
 			ids[0], ids[1]);

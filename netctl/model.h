@@ -42,7 +42,7 @@ const struct fl_network *model_network(const struct model *m, const struct fl_en
  * Attachments of a container by what people call it: its id, else its name, else a prefix of the
  * id; NULL for all. Narrowed to a network and an interface unless NULL. *n is how many there are,
  * *ret an array of pointers into the model (owned). None, and a name or prefix of several
- * containers, are EXIT_NOT_FOUND.
+ * containers (-ENOTUNIQ), are EXIT_NOT_FOUND.
  */
 int model_find(const struct model *m, const char *container, const char *network,
 	       const char *ifname, const struct attachment ***ret, size_t *n, struct fl_error *err);

@@ -22,7 +22,7 @@ static int choose(const struct model *m, const char *word, bool *chosen, struct 
 		r = model_find(m, word, NULL, NULL, &found, &n, err);
 	if (!r)
 		mark(m, found, n, chosen);
-	else if (r == -ENOENT && !container && !strstr(err->text, "several"))
+	else if (r == -ENOENT && !container)
 		not_found(err, "%s: no container and no network of this name is attached", word);
 	return r;
 }

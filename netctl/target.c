@@ -93,7 +93,7 @@ static int by_container(struct ctl *c, const struct model *m, const char *word, 
 	recognise(c, m, &other);
 	if (!strcmp(other.container, t->container))
 		return 0;
-	return not_found(err,
+	return ambiguous(err,
 			 "%s is the name of container %s, and of another namespace; say %s "
 			 "or " FL_NETNS_RUN_DIR "/%s",
 			 word, t->container, t->container, word);
@@ -130,8 +130,8 @@ static int by_prefix(const struct model *m, const char *word, struct target *t,
 		by_attachment(found[0], t);
 		return 0;
 	}
-	if (strstr(why.text, "several"))
-		return not_found(err, "%s", why.text);
+	if (r == -ENOTUNIQ)
+		return ambiguous(err, "%s", why.text);
 	return not_found(err,
 			 "%s: no attached container, no namespace in " FL_NETNS_RUN_DIR
 			 ", no process; `netctl sandbox create %s` makes a namespace",
