@@ -482,10 +482,11 @@ static int is_unchanged(struct ctl *c, const struct fl_endpoint *ep, struct fl_e
 
 int attachment_remove(struct ctl *c, const struct attachment *a, struct fl_error *err)
 {
-	int r = is_unchanged(c, a->main, err);
+	/* In this order: an ADD that ends in between has changed its record. */
+	int r = fl_alive_check(a->main) ? 0 : is_unchanged(c, a->main, err);
 
-	if (r <= 0 || fl_alive_check(a->main))
-		return r < 0 ? r : 0;
+	if (r <= 0)
+		return r;
 	r = runtime_detach(c, a, true, err);
 	return r ? r : 1;
 }

@@ -140,19 +140,41 @@ static bool is_attached(struct fl_call *c, const struct fl_endpoint *prior)
 	return !prior->ifindex || !fl_link_get_index(where, prior->ifindex, &link, NULL);
 }
 
+static int read_prior(struct fl_call *c, struct fl_endpoint *ret, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = fl_txn_begin(c->store, false, &t, err);
+
+	return r ? r : fl_endpoint_get(t, &c->ep.id, ret, err);
+}
+
+/*
+ * 1: its ADD is dead. The record is read again afterwards: an ADD that ended between the first
+ * reading and the question whether it is at work has changed it.
+ */
+static int is_orphan(struct fl_call *c, const struct fl_endpoint *prior, struct fl_error *err)
+{
+	FL_AUTOENDPOINT struct fl_endpoint now = { 0 };
+	int r = fl_alive_check(prior) ? -ENOENT : read_prior(c, &now, err);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	return now.state == prior->state && now.nsid == prior->nsid &&
+	       now.ifindex == prior->ifindex && !strcmp(now.link, prior->link);
+}
+
 /* A record of the same name: a failed ADD's, or an endpoint that lives. */
 static int clear_prior(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOENDPOINT struct fl_endpoint prior = { 0 };
-	FL_AUTOTXN struct fl_txn *t = NULL;
-	int r = fl_txn_begin(c->store, false, &t, err);
+	int r = read_prior(c, &prior, err);
 
-	if (!r)
-		r = fl_endpoint_get(t, &c->ep.id, &prior, err);
-	fl_txn_abort(fl_take_ptr(t));
 	if (r)
 		return r == -ENOENT ? 0 : r;
-	if (prior.state == FL_STATE_CREATING && fl_alive_check(&prior))
+	r = prior.state == FL_STATE_CREATING ? is_orphan(c, &prior, err) : 1;
+	if (r < 0)
+		return r;
+	if (!r)
 		return fl_error_set(err, EBUSY, FL_ECODE_TRY_AGAIN,
 				    "another ADD of container %s, interface %s is under way",
 				    prior.id.container, prior.id.ifname);
