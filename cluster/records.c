@@ -15,9 +15,9 @@
 /* Where a text of JSON goes. */
 struct raw {
 	int64_t vni, mtu, port, epoch, created, next;
-	const char *name, *net, *node, *id, *boot_id, *key, *used;
+	const char *name, *net, *node, *id, *boot_id, *key, *used, *container, *ifname;
 	int mode, use;
-	bool encrypted, internal;
+	bool encrypted, internal, broadcast;
 	struct fl_addr vtep4, vtep6, ip4, ip6;
 	struct fl_mac mac;
 	json_t *options, *labels;
@@ -34,7 +34,7 @@ struct raw_released {
 };
 
 static const char *const modes[] = { "l2", "l3", NULL };
-static const char *const uses[] = { "endpoint", "node", "gateway", "service", NULL };
+static const char *const uses[] = { "endpoint", "node", "gateway", "service", "freed", NULL };
 
 static const struct fl_field subnet_fields[] = {
 	FL_F("subnet", PREFIX, struct raw_subnet, subnet),
@@ -52,8 +52,10 @@ static const struct fl_field net_fields[] = {
 	FL_F("mode", ENUM, struct raw, mode, .names = modes),
 	FL_F("vni", INT, struct raw, vni, .min = 1, .max = FL_REC_VNI_MAX),
 	FL_F("mtu", INT, struct raw, mtu, .max = 65535),
+	FL_F("port", INT, struct raw, port, .max = 65535),
 	FL_F("encrypted", BOOL, struct raw, encrypted),
 	FL_F("internal", BOOL, struct raw, internal),
+	FL_F("broadcast", BOOL, struct raw, broadcast),
 	FL_F("subnets", LIST, struct raw, subnets, .max = FL_REC_SUBNETS_MAX, .sub = subnet_fields,
 	     .size = sizeof(struct raw_subnet)),
 	FL_F("options", JSON_OBJECT, struct raw, options),
@@ -83,10 +85,13 @@ static const struct fl_field join_fields[] = {
 	FL_F("epoch", INT, struct raw, epoch, .max = EPOCH_MAX),
 	FL_F("ip4", ADDR, struct raw, ip4),
 	FL_F("ip6", ADDR, struct raw, ip6),
+	FL_F("mac", MAC, struct raw, mac),
 	{ 0 },
 };
 static const struct fl_field ep_fields[] = {
 	FL_F("node", STRING, struct raw, node, .max = FL_REC_ID_MAX),
+	FL_F("container", STRING, struct raw, container, .max = FL_REC_CONTAINER_MAX),
+	FL_F("ifname", STRING, struct raw, ifname, .max = FL_REC_IFNAME_MAX),
 	FL_F("epoch", INT, struct raw, epoch, .max = EPOCH_MAX),
 	FL_F("mac", MAC, struct raw, mac),
 	FL_F("ip4", ADDR, struct raw, ip4),
@@ -244,6 +249,8 @@ static int take_net(const struct raw *raw, struct fl_rec *rec, struct fl_error *
 	to->mtu = (uint32_t)raw->mtu;
 	to->encrypted = raw->encrypted;
 	to->internal = raw->internal;
+	to->port = (uint16_t)raw->port;
+	to->broadcast = raw->broadcast;
 	r = take_subnets(&raw->subnets, to, err);
 	if (!r)
 		r = take_pairs("options", raw->options, &to->options, err);
@@ -317,6 +324,9 @@ static int take_join(const struct raw *raw, struct fl_rec *rec, struct fl_error 
 	static const char *const paths[] = { "ip4", "ip6" };
 
 	rec->join.epoch = raw->epoch;
+	rec->join.mac = raw->mac;
+	if (raw->mac.b[0] & 1)
+		return wrong(err, "mac", "a unicast MAC address");
 	return take_both(paths, &raw->ip4, &raw->ip6, true, &rec->join.ip4, &rec->join.ip6, err);
 }
 
@@ -346,6 +356,14 @@ static int take_ep(const struct raw *raw, struct fl_rec *rec, struct fl_error *e
 	struct fl_rec_ep *to = &rec->ep;
 	int r = take_id("node", raw->node, false, to->node, err);
 
+	if (!r && !fl_name_valid(raw->container, FL_REC_CONTAINER_MAX))
+		r = wrong(err, "container", "1 to 200 of [a-zA-Z0-9_.-]");
+	if (!r && !fl_ifname_valid(raw->ifname))
+		r = wrong(err, "ifname", "the name of an interface");
+	if (!r) {
+		strcpy(to->container, raw->container);
+		strcpy(to->ifname, raw->ifname);
+	}
 	if (!r && (fl_mac_is_zero(&raw->mac) || raw->mac.b[0] & 1))
 		r = wrong(err, "mac", "a unicast MAC address");
 	if (!r)
@@ -432,9 +450,15 @@ static void make_printable(char *text)
 int fl_rec_decode(enum fl_rec_kind kind, const char *text, size_t len, struct fl_rec *ret,
 		  struct fl_error *err)
 {
-	struct raw raw = {
-		.name = "", .net = "", .node = "", .id = "", .boot_id = "", .key = "", .used = ""
-	};
+	struct raw raw = { .name = "",
+			   .net = "",
+			   .node = "",
+			   .id = "",
+			   .boot_id = "",
+			   .key = "",
+			   .used = "",
+			   .container = "",
+			   .ifname = "" };
 	FL_AUTOFREE struct fl_rec *rec = calloc(1, sizeof(*rec));
 	FL_AUTOJSON json_t *doc = NULL;
 	int r;

@@ -27,6 +27,8 @@ enum {
 	FL_REC_ID_MAX = 64,    /* bytes of ids of networks, nodes, endpoints: [a-zA-Z0-9_.-] */
 	FL_REC_NAME_MAX = 253, /* of names, which resolve */
 	FL_REC_NETNAME_MAX = 63,
+	FL_REC_CONTAINER_MAX = 200, /* of a container's id: [a-zA-Z0-9_.-] */
+	FL_REC_IFNAME_MAX = 15,
 	FL_REC_SUBNETS_MAX = 8,
 	FL_REC_ALIASES_MAX = 16,
 	FL_REC_SERVICES_MAX = 16,
@@ -87,9 +89,11 @@ enum fl_rec_mode { FL_REC_L2, FL_REC_L3 };
 struct fl_rec_net {
 	char name[FL_REC_NETNAME_MAX + 1];
 	enum fl_rec_mode mode;
-	uint32_t vni; /* 1..FL_REC_VNI_MAX */
-	uint32_t mtu; /* of its interfaces; 0: what the underlay leaves */
+	uint32_t vni;  /* 1..FL_REC_VNI_MAX */
+	uint32_t mtu;  /* of its interfaces; 0: what the underlay leaves */
+	uint16_t port; /* UDP, of its VXLAN; 0: 4789 */
 	bool encrypted, internal;
+	bool broadcast; /* broadcast and multicast go to every node that joined */
 	struct {
 		struct fl_prefix subnet; /* masked */
 		struct fl_addr gateway;	 /* inside, or not set */
@@ -121,11 +125,13 @@ struct fl_rec_alive {
 struct fl_rec_join {
 	int64_t epoch;
 	struct fl_addr ip4, ip6; /* of the node in this network; may be unset */
+	struct fl_mac mac;	 /* which they have there; zero without them */
 };
 
 /* 5 KB: for passing on, not for keeping. */
 struct fl_rec_ep {
 	char node[FL_REC_ID_MAX + 1];
+	char container[FL_REC_CONTAINER_MAX + 1], ifname[FL_REC_IFNAME_MAX + 1]; /* on the node */
 	int64_t epoch;
 	struct fl_mac mac;		/* unicast */
 	struct fl_addr ip4, ip6;	/* one of them is set */
@@ -137,10 +143,16 @@ struct fl_rec_ep {
 	int64_t created; /* seconds since 1970 */
 };
 
-enum fl_rec_use { FL_REC_USE_ENDPOINT, FL_REC_USE_NODE, FL_REC_USE_GATEWAY, FL_REC_USE_SERVICE };
+enum fl_rec_use {
+	FL_REC_USE_ENDPOINT,
+	FL_REC_USE_NODE,
+	FL_REC_USE_GATEWAY,
+	FL_REC_USE_SERVICE,
+	FL_REC_USE_FREED, /* until its lease ends; by then nobody remembers who had it */
+};
 struct fl_rec_ip {
 	enum fl_rec_use use;
-	char node[FL_REC_ID_MAX + 1]; /* "" of a gateway, a service */
+	char node[FL_REC_ID_MAX + 1]; /* "" of a gateway, a service, a freed one */
 	char id[FL_REC_ID_MAX + 1];   /* of the endpoint, the service; else "" */
 };
 

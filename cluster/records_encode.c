@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 static const char *const modes[] = { "l2", "l3" };
-static const char *const uses[] = { "endpoint", "node", "gateway", "service" };
+static const char *const uses[] = { "endpoint", "node", "gateway", "service", "freed" };
 
 /* ---- members; what is zero is left out ---- */
 
@@ -98,6 +98,8 @@ static void put_net(struct out *o, const struct fl_rec_net *n)
 	put_int(o, "mtu", n->mtu);
 	put_true(o, "encrypted", n->encrypted);
 	put_true(o, "internal", n->internal);
+	put_int(o, "port", n->port);
+	put_true(o, "broadcast", n->broadcast);
 	for (size_t i = 0; i < n->n_subnets; i++) {
 		struct out item = { json_object(), false };
 
@@ -128,11 +130,15 @@ static void put_join(struct out *o, const struct fl_rec_join *j)
 	put_int(o, "epoch", j->epoch);
 	put_addr(o, "ip4", &j->ip4);
 	put_addr(o, "ip6", &j->ip6);
+	if (!fl_mac_is_zero(&j->mac))
+		put_text(o, "mac", fl_mac_str(&j->mac, FL_MAC_BUF));
 }
 
 static void put_ep(struct out *o, const struct fl_rec_ep *e)
 {
 	put_text(o, "node", e->node);
+	put_text(o, "container", e->container);
+	put_text(o, "ifname", e->ifname);
 	put_int(o, "epoch", e->epoch);
 	put_text(o, "mac", fl_mac_str(&e->mac, FL_MAC_BUF));
 	put_addr(o, "ip4", &e->ip4);

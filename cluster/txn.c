@@ -143,7 +143,7 @@ static struct fl_strbuf *item(struct fl_etcd_txn *t, enum fl_etcd_list list, con
 
 /* All but the value, which the caller adds with the closing brace. */
 static struct fl_strbuf *compare(struct fl_etcd_txn *t, const char *key, enum fl_etcd_target target,
-				 enum fl_etcd_relation rel)
+				 enum fl_etcd_relation rel, bool prefix)
 {
 	struct fl_strbuf *b = item(t, FL_ETCD_COMPARES, key, false);
 
@@ -153,13 +153,17 @@ static struct fl_strbuf *compare(struct fl_etcd_txn *t, const char *key, enum fl
 		       relations[rel]);
 	add_key(b, "key", t->prefix, key);
 	fl_strbuf_add(b, ",");
+	if (prefix) {
+		add_range_end(b, t->prefix, key);
+		fl_strbuf_add(b, ",");
+	}
 	return b;
 }
 
-void fl_etcd_txn_if(struct fl_etcd_txn *t, const char *key, enum fl_etcd_target target,
-		    enum fl_etcd_relation rel, int64_t n)
+static void compare_number(struct fl_etcd_txn *t, const char *key, enum fl_etcd_target target,
+			   enum fl_etcd_relation rel, int64_t n, bool prefix)
 {
-	struct fl_strbuf *b = compare(t, key, target, rel);
+	struct fl_strbuf *b = compare(t, key, target, rel, prefix);
 
 	if (!b)
 		return;
@@ -167,10 +171,22 @@ void fl_etcd_txn_if(struct fl_etcd_txn *t, const char *key, enum fl_etcd_target 
 	fl_strbuf_add(b, "}");
 }
 
+void fl_etcd_txn_if(struct fl_etcd_txn *t, const char *key, enum fl_etcd_target target,
+		    enum fl_etcd_relation rel, int64_t n)
+{
+	compare_number(t, key, target, rel, n, false);
+}
+
+void fl_etcd_txn_if_each(struct fl_etcd_txn *t, const char *prefix, enum fl_etcd_target target,
+			 enum fl_etcd_relation rel, int64_t n)
+{
+	compare_number(t, prefix, target, rel, n, true);
+}
+
 void fl_etcd_txn_if_value(struct fl_etcd_txn *t, const char *key, enum fl_etcd_relation rel,
 			  const void *value, size_t len)
 {
-	struct fl_strbuf *b = compare(t, key, FL_ETCD_T_VALUE, rel);
+	struct fl_strbuf *b = compare(t, key, FL_ETCD_T_VALUE, rel, false);
 
 	if (!b)
 		return;

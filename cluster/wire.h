@@ -78,6 +78,10 @@ void fl_etcd_txn_if(struct fl_etcd_txn *t, const char *key, enum fl_etcd_target 
 		    enum fl_etcd_relation rel, int64_t n);
 void fl_etcd_txn_if_value(struct fl_etcd_txn *t, const char *key, enum fl_etcd_relation rel,
 			  const void *value, size_t len);
+/* The same of every key that begins with `prefix`; true when there is none, as long as 0 would be.
+ */
+void fl_etcd_txn_if_each(struct fl_etcd_txn *t, const char *prefix, enum fl_etcd_target target,
+			 enum fl_etcd_relation rel, int64_t n);
 static inline void fl_etcd_txn_if_absent(struct fl_etcd_txn *t, const char *key)
 {
 	fl_etcd_txn_if(t, key, FL_ETCD_T_CREATE, FL_ETCD_EQ, 0);

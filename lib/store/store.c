@@ -11,7 +11,7 @@
 #include <sys/random.h>
 #include <sys/statvfs.h>
 
-#define SCHEMA 4
+#define SCHEMA 5
 /* The same in every process, or LMDB would have to remap. tmpfs is sparse: only used pages count.
  */
 #define MAP_SIZE ((size_t)256 << 20)

@@ -16,9 +16,10 @@ BELOW = {
     "dhcp": {"base", "nl", "netns"},
     "dns": {"base", "store", "netns", "nft", "nl"},
     "cluster": {"base"},
+    "overlay": {"base", "nl", "netns", "store", "cluster", "vxlan"},
     "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp", "dns"},
-    "netctl": {"base", "nl", "netns", "nft", "store", "fw", "ipam", "plugin", "dns"},
-    "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp", "vxlan"},
+    "netctl": {"base", "nl", "netns", "nft", "store", "fw", "ipam", "plugin", "dns", "overlay"},
+    "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp", "vxlan", "overlay"},
 }
 # header prefix -> the one folder that may include it
 ONLY = {"netlink/": "lib/nl", "libmnl/": "lib/nft", "libnftnl/": "lib/nft", "lmdb.h": "lib/store",

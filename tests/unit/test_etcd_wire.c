@@ -152,6 +152,7 @@ static void golden_txn(void **state)
 	fl_etcd_txn_if(&t, "b", FL_ETCD_T_VERSION, FL_ETCD_LT, 4);
 	fl_etcd_txn_if(&t, "b", FL_ETCD_T_LEASE, FL_ETCD_GT, 5);
 	fl_etcd_txn_if_value(&t, "b", FL_ETCD_EQ, "v", 1);
+	fl_etcd_txn_if_each(&t, "net/", FL_ETCD_T_MOD, FL_ETCD_LT, 7);
 	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, "a", "1", 1, 0);
 	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, "a", "1", 1, 6);
 	fl_etcd_txn_delete(&t, FL_ETCD_SUCCESS, "b", false);
@@ -172,7 +173,10 @@ static void golden_txn(void **state)
 		"{\"target\":\"LEASE\",\"result\":\"GREATER\",\"key\":\"L2MvdjEvYg==\","
 		"\"lease\":\"5\"},"
 		"{\"target\":\"VALUE\",\"result\":\"EQUAL\",\"key\":\"L2MvdjEvYg==\","
-		"\"value\":\"dg==\"}],"
+		"\"value\":\"dg==\"},"
+		"{\"target\":\"MOD\",\"result\":\"LESS\",\"key\":\"L2MvdjEvbmV0Lw==\",\"range_"
+		"end\":"
+		"\"L2MvdjEvbmV0MA==\",\"mod_revision\":\"7\"}],"
 		"\"success\":["
 		"{\"request_put\":{\"key\":\"L2MvdjEvYQ==\",\"value\":\"MQ==\"}},"
 		"{\"request_put\":{\"key\":\"L2MvdjEvYQ==\",\"value\":\"MQ==\",\"lease\":\"6\"}},"

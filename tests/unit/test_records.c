@@ -136,7 +136,8 @@ static const struct value {
 } golden[] = {
 	{ FL_REC_NET,
 	  "{\"v\":1,\"name\":\"front\",\"mode\":\"l3\",\"vni\":4097,\"mtu\":1400,"
-	  "\"encrypted\":true,\"internal\":true,\"subnets\":[{\"subnet\":\"10.1.0.0/16\","
+	  "\"encrypted\":true,\"internal\":true,\"port\":8472,\"broadcast\":true,\"subnets\":[{"
+	  "\"subnet\":\"10.1.0.0/16\","
 	  "\"gateway\":\"10.1.0.1\"},{\"subnet\":\"fd00::/64\"}],\"options\":{\"a\":\"b\"},"
 	  "\"labels\":{\"x\":\"y\",\"z\":\"\"}}" },
 	{ FL_REC_NET, "{\"v\":1,\"name\":\"a\",\"mode\":\"l2\",\"vni\":1}" },
@@ -149,15 +150,19 @@ static const struct value {
 	{ FL_REC_NODE, "{\"v\":1,\"vtep6\":\"2001:db8::1\",\"mtu\":1280,\"port\":1}" },
 	{ FL_REC_ALIVE, "{\"v\":1,\"epoch\":9223372036854775807}" },
 	{ FL_REC_ALIVE, "{\"v\":1}" },
-	{ FL_REC_JOIN, "{\"v\":1,\"epoch\":1,\"ip4\":\"10.1.0.2\",\"ip6\":\"fd00::2\"}" },
+	{ FL_REC_JOIN, "{\"v\":1,\"epoch\":1,\"ip4\":\"10.1.0.2\",\"ip6\":\"fd00::2\","
+		       "\"mac\":\"02:00:00:00:00:02\"}" },
+	{ FL_REC_JOIN, "{\"v\":1}" },
 	{ FL_REC_EP,
-	  "{\"v\":1,\"node\":\"a\",\"epoch\":2,\"mac\":\"02:00:00:00:00:01\","
+	  "{\"v\":1,\"node\":\"a\",\"container\":\"c1\",\"ifname\":\"eth0\",\"epoch\":2,"
+	  "\"mac\":\"02:00:00:00:00:01\","
 	  "\"ip4\":\"10.1.0.5\",\"ip6\":\"fd00::5\",\"name\":\"web\",\"aliases\":[\"w\",\"www.x\"],"
 	  "\"services\":[\"s1\"],\"created\":1700000000}" },
 	{ FL_REC_IP, "{\"v\":1,\"use\":\"endpoint\",\"node\":\"a\",\"id\":\"e1\"}" },
 	{ FL_REC_IP, "{\"v\":1,\"use\":\"gateway\"}" },
 	{ FL_REC_IP, "{\"v\":1,\"use\":\"node\",\"node\":\"a\"}" },
 	{ FL_REC_IP, "{\"v\":1,\"use\":\"service\",\"id\":\"s1\"}" },
+	{ FL_REC_IP, "{\"v\":1,\"use\":\"freed\"}" },
 	{ FL_REC_BLK, "{\"v\":1,\"node\":\"a\",\"used\":\"8000000000000001\",\"next\":63,"
 		      "\"released\":[{\"n\":0,\"at\":5},{\"n\":63,\"at\":6}]}" },
 	{ FL_REC_BLK, "{\"v\":1,\"used\":\"0\"}" },
@@ -189,7 +194,8 @@ static void unknown_keys(void **state)
 	assert_string_equal(r->owner.net, "n1");
 }
 
-#define EP "{\"v\":1,\"node\":\"a\",\"mac\":\"02:00:00:00:00:01\",\"ip4\":\"10.1.0.5\""
+#define WHOSE "\"container\":\"c\",\"ifname\":\"e\","
+#define EP "{\"v\":1,\"node\":\"a\"," WHOSE "\"mac\":\"02:00:00:00:00:01\",\"ip4\":\"10.1.0.5\""
 #define NET "{\"v\":1,\"name\":\"a\",\"vni\":1"
 #define NODE "{\"v\":1,\"vtep4\":\"192.0.2.1\",\"mtu\":1500,\"port\":4789"
 
@@ -240,10 +246,15 @@ static const struct {
 	{ FL_REC_ALIVE, "{\"v\":1,\"epoch\":\"1\"}", "epoch: " },
 	{ FL_REC_JOIN, "{\"v\":1,\"ip4\":\"fd00::1\"}", "ip4: " },
 	{ FL_REC_EP, "{\"v\":1,\"mac\":\"02:00:00:00:00:01\",\"ip4\":\"10.1.0.5\"}", "node: " },
-	{ FL_REC_EP, "{\"v\":1,\"node\":\"a\",\"ip4\":\"10.1.0.5\"}", "mac: " },
-	{ FL_REC_EP, "{\"v\":1,\"node\":\"a\",\"mac\":\"01:00:00:00:00:01\",\"ip4\":\"10.1.0.5\"}",
+	{ FL_REC_EP, "{\"v\":1,\"node\":\"a\"," WHOSE "\"ip4\":\"10.1.0.5\"}", "mac: " },
+	{ FL_REC_EP,
+	  "{\"v\":1,\"node\":\"a\"," WHOSE "\"mac\":\"01:00:00:00:00:01\",\"ip4\":\"10.1.0.5\"}",
 	  "mac: " },
-	{ FL_REC_EP, "{\"v\":1,\"node\":\"a\",\"mac\":\"02:00:00:00:00:01\"}", "ip4: " },
+	{ FL_REC_EP, "{\"v\":1,\"node\":\"a\"," WHOSE "\"mac\":\"02:00:00:00:00:01\"}", "ip4: " },
+	{ FL_REC_EP, "{\"v\":1,\"node\":\"a\",\"ifname\":\"e\"}", "container: " },
+	{ FL_REC_EP, "{\"v\":1,\"node\":\"a\",\"container\":\"c\",\"ifname\":\"a/b\"}",
+	  "ifname: " },
+	{ FL_REC_JOIN, "{\"v\":1,\"mac\":\"01:00:00:00:00:02\"}", "mac: " },
 	{ FL_REC_EP, EP ",\"name\":\"a b\"}", "name: " },
 	{ FL_REC_EP, EP ",\"name\":\"a..b\"}", "name: " },
 	{ FL_REC_EP, EP ",\"aliases\":[\"a\",\"\"]}", "aliases[1]: " },
