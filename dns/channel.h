@@ -5,10 +5,9 @@
  */
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include "base/seqpacket.h"
 
-#define CHANNEL_FDS 64
+#define CHANNEL_FDS FL_PACKET_FDS
 
 enum channel_op {
 	/* broker to worker */
@@ -33,13 +32,6 @@ struct channel_msg {
 	char network[201]; /* OPEN of a listener for the host: its network; else "" */
 };
 
-/* 0 or -errno; -EAGAIN where the socket is non-blocking and full. */
+/* As fl_packet_send() and fl_packet_receive(). */
 int channel_send(int fd, const struct channel_msg *m, const int *fds, size_t n);
-/*
- * Returns how many descriptors came, closed on exec, or -errno: -EAGAIN, -ECONNRESET when the other
- * side is gone, -EBADMSG for what is none of ours.
- */
 int channel_receive(int fd, struct channel_msg *m, int fds[CHANNEL_FDS]);
-/* The same for messages of another layout: `len` bytes exactly. */
-int channel_send_bytes(int fd, const void *msg, size_t len, const int *fds, size_t n);
-int channel_receive_bytes(int fd, void *msg, size_t len, int *fds, size_t max);

@@ -43,7 +43,7 @@ static void answer(struct client *c, int result, uint16_t port, const struct fl_
 		a.code = err->code ? err->code : FL_ECODE_IO;
 		snprintf(a.text, sizeof(a.text), "%.511s", err->text);
 	}
-	channel_send_bytes(c->fd, &a, sizeof(a), NULL, 0);
+	fl_packet_send(c->fd, &a, sizeof(a), NULL, 0);
 }
 
 void clients_closed(struct broker *b, const struct worker_process *w, uint64_t token)
@@ -237,7 +237,7 @@ static void on_readable(evutil_socket_t s, short what, void *arg)
 	int fd = -1, n;
 
 	(void)what;
-	n = channel_receive_bytes(s, &q, sizeof(q), &fd, 1);
+	n = fl_packet_receive(s, &q, sizeof(q), &fd, 1);
 	if (n == -EAGAIN)
 		return;
 	if (n == -EBADMSG) /* of another version: it is told so */
