@@ -5,7 +5,7 @@
  * an endpoint here for each path of the file SANDBOXES; all on one network.
  */
 #include "netns/netns.h"
-#include "store/hosts.h"
+#include "store/peers.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -26,43 +26,41 @@ struct fill {
 	struct fl_error err;
 };
 
-static void describe(struct fill *f, struct fl_endpoint *ep, const char *id)
+static void make_id(struct fill *f, const char *id, char *buf, size_t size)
 {
-	snprintf(ep->id.network, sizeof(ep->id.network), NETWORK);
-	snprintf(ep->id.driver, sizeof(ep->id.driver), "bridge");
-	snprintf(ep->id.ifname, sizeof(ep->id.ifname), "eth0");
-	snprintf(ep->id.container, sizeof(ep->id.container), "%s%052lx", id, ++f->n);
-	snprintf(ep->dns, sizeof(ep->dns), SETTINGS);
-	ep->state = FL_STATE_CREATING;
+	snprintf(buf, size, "%s%052lx", id, ++f->n);
 }
 
-/* Elsewhere: names, and no record of its own. Here: all that an ADD writes. */
-static int put(struct fill *f, const struct fl_endpoint *ep, bool here)
+static int begin(struct fill *f)
 {
-	int r = f->txn ? 0 : fl_txn_begin(f->store, true, &f->txn, &f->err);
+	return f->txn ? 0 : fl_txn_begin(f->store, true, &f->txn, &f->err);
+}
 
-	if (!r)
-		r = here ? fl_endpoint_put(f->txn, ep, &f->err) : fl_hosts_put(f->txn, ep, &f->err);
-	if (!r && f->n % BATCH == 0)
-		r = fl_txn_commit(&f->txn, &f->err);
-	return r;
+static int end(struct fill *f)
+{
+	return f->n % BATCH == 0 ? fl_txn_commit(&f->txn, &f->err) : 0;
 }
 
 /* The lines of one container follow each other: name, alias, short id, as many as there are. */
 static int put_group(struct fill *f)
 {
-	struct fl_endpoint ep = { .n_addrs = 1, .addrs[0].len = 8 };
+	struct fl_peer p = { .network = NETWORK, .node = "elsewhere" };
+	int r;
 
 	if (!f->n_group)
 		return 0;
-	describe(f, &ep, f->n_group > 2 ? f->group[2] : "000000000000");
-	snprintf(ep.name, sizeof(ep.name), "%s", f->group[0]);
+	make_id(f, f->n_group > 2 ? f->group[2] : "000000000000", p.container, sizeof(p.container));
+	snprintf(p.id, sizeof(p.id), "%.64s", p.container);
+	snprintf(p.name, sizeof(p.name), "%s", f->group[0]);
 	if (f->n_group > 1)
-		snprintf(ep.aliases, sizeof(ep.aliases), "[\"%s\"]", f->group[1]);
+		snprintf(p.aliases, sizeof(p.aliases), "[\"%s\"]", f->group[1]);
 	f->n_group = 0;
-	if (fl_addr_parse(f->address, &ep.addrs[0].addr))
+	if (fl_addr_parse(f->address, &p.addrs[0]))
 		return fl_error_set(&f->err, EINVAL, FL_ECODE_CONFIG, "no address: %s", f->address);
-	return put(f, &ep, false);
+	r = begin(f);
+	if (!r)
+		r = fl_peer_put(f->txn, &p, &f->err);
+	return r ? r : end(f);
 }
 
 static int put_name(struct fill *f, char *line)
@@ -83,15 +81,23 @@ static int put_name(struct fill *f, char *line)
 static int put_sandbox(struct fill *f, char *line)
 {
 	FL_AUTONETNS struct fl_netns ns = FL_NETNS_NONE;
-	struct fl_endpoint ep = { 0 };
+	struct fl_endpoint ep = {
+		.id = { .network = NETWORK, .driver = "bridge", .ifname = "eth0" },
+		.dns = SETTINGS,
+		.state = FL_STATE_CREATING
+	};
 	int r = fl_netns_open(line, &f->self, &ns, &f->err);
 
 	snprintf(ep.netns, sizeof(ep.netns), "%s", line);
 	ep.cookie = ns.cookie;
 	ep.dev = ns.dev;
 	ep.ino = ns.ino;
-	describe(f, &ep, "");
-	return r ? r : put(f, &ep, true);
+	make_id(f, "", ep.id.container, sizeof(ep.id.container));
+	if (!r)
+		r = begin(f);
+	if (!r)
+		r = fl_endpoint_put(f->txn, &ep, &f->err);
+	return r ? r : end(f);
 }
 
 static int each_line(struct fill *f, const char *path, int (*fn)(struct fill *f, char *line))

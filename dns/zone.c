@@ -186,7 +186,8 @@ static void put_services(const struct fl_zone *z, struct fl_dns_reply *r, const 
 	for (size_t i = 0; i < f->n && asked < MOST; i++) {
 		struct fl_addr a = addr_of(&f->host[i]);
 
-		if (!f->host[i].family || seen_owner(f, i))
+		/* What others publish is on their nodes. */
+		if (!f->host[i].family || !fl_host_is_here(&f->host[i]) || seen_owner(f, i))
 			continue;
 		asked++;
 		if (z->service(z->arg, &a, z->nets[f->net[i]].name, s->name, s->proto, &port) ||

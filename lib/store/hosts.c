@@ -25,7 +25,14 @@ static uint64_t owner_hash(const struct fl_endpoint_id *id)
 	struct fl_key k = { 0 };
 
 	fl_key_endpoint(&k, id);
-	return hash_more(HASH_START, k.b, k.len);
+	return fl_named_hash(fl_key_done(&k), false);
+}
+
+uint64_t fl_named_hash(struct fl_bytes key, bool elsewhere)
+{
+	uint64_t h = hash_more(HASH_START, key.p, key.len);
+
+	return elsewhere ? h | FL_HOST_ELSEWHERE : h & ~FL_HOST_ELSEWHERE;
 }
 
 uint64_t fl_sandbox_id(uint64_t cookie, uint64_t dev, uint64_t ino)
@@ -70,7 +77,7 @@ static struct fl_bytes sandbox_key(struct fl_key *k, uint64_t sandbox, const uin
 	return fl_key_done(k);
 }
 
-/* ---- names of an endpoint ---- */
+/* ---- names ---- */
 
 /* The root is nobody's: whoever were called so would answer every question for it. */
 static int parse_name(const char *text, struct fl_dns_name *ret)
@@ -78,27 +85,27 @@ static int parse_name(const char *text, struct fl_dns_name *ret)
 	return strcmp(text, ".") != 0 ? fl_dns_name_parse(text, ret) : -EINVAL;
 }
 
-static int short_id(const struct fl_endpoint *ep, struct fl_dns_name *ret)
+static int short_id(const struct fl_named *who, struct fl_dns_name *ret)
 {
 	char text[SHORT_ID + 1];
 
-	fl_strcpy(text, sizeof(text), ep->id.container);
+	fl_strcpy(text, sizeof(text), who->container);
 	return parse_name(text, ret);
 }
 
-int fl_endpoint_canonical(const struct fl_endpoint *ep, struct fl_dns_name *ret)
+int fl_named_canonical(const struct fl_named *who, struct fl_dns_name *ret)
 {
-	if (ep->name[0] && !parse_name(ep->name, ret))
+	if (*who->name && !parse_name(who->name, ret))
 		return 0;
-	return short_id(ep, ret);
+	return short_id(who, ret);
 }
 
-int fl_endpoint_hostnames(const struct fl_endpoint *ep,
-			  int (*fn)(void *arg, const struct fl_dns_name *name), void *arg)
+int fl_named_each(const struct fl_named *who, int (*fn)(void *arg, const struct fl_dns_name *name),
+		  void *arg)
 {
-	FL_AUTOJSON json_t *aliases = ep->aliases[0] ? json_loads(ep->aliases, 0, NULL) : NULL;
+	FL_AUTOJSON json_t *aliases = *who->aliases ? json_loads(who->aliases, 0, NULL) : NULL;
 	struct fl_dns_name n;
-	int r = fl_endpoint_canonical(ep, &n) ? 0 : fn(arg, &n);
+	int r = fl_named_canonical(who, &n) ? 0 : fn(arg, &n);
 
 	for (size_t i = 0; !r && i < json_array_size(aliases); i++) {
 		const char *text = json_string_value(json_array_get(aliases, i));
@@ -106,19 +113,48 @@ int fl_endpoint_hostnames(const struct fl_endpoint *ep,
 		if (text && !parse_name(text, &n))
 			r = fn(arg, &n);
 	}
-	if (!r && !short_id(ep, &n))
+	if (!r && !short_id(who, &n))
 		r = fn(arg, &n);
-	if (!r && ep->hostname[0] && !parse_name(ep->hostname, &n))
+	if (!r && *who->hostname && !parse_name(who->hostname, &n))
 		r = fn(arg, &n);
 	return r;
+}
+
+static struct fl_named named_of(const struct fl_endpoint *ep)
+{
+	struct fl_named who = { .network = ep->id.network,
+				.container = ep->id.container,
+				.name = ep->name,
+				.hostname = ep->hostname,
+				.aliases = ep->aliases,
+				.owner = owner_hash(&ep->id),
+				.n_addrs = ep->n_addrs };
+
+	for (uint32_t i = 0; i < ep->n_addrs; i++)
+		who.addrs[i] = ep->addrs[i].addr;
+	return who;
+}
+
+int fl_endpoint_canonical(const struct fl_endpoint *ep, struct fl_dns_name *ret)
+{
+	struct fl_named who = named_of(ep);
+
+	return fl_named_canonical(&who, ret);
+}
+
+int fl_endpoint_hostnames(const struct fl_endpoint *ep,
+			  int (*fn)(void *arg, const struct fl_dns_name *name), void *arg)
+{
+	struct fl_named who = named_of(ep);
+
+	return fl_named_each(&who, fn, arg);
 }
 
 /* ---- writing ---- */
 
 struct entry {
 	struct fl_txn *t;
-	const struct fl_endpoint *ep;
-	uint64_t owner;
+	const struct fl_named *who;
 	bool put;
 	struct fl_error *err;
 };
@@ -140,9 +176,9 @@ static int change_host(const struct entry *e, const struct fl_dns_name *name,
 		       const struct fl_addr *a, bool put)
 {
 	MDB_dbi dbi = e->t->store->dbi[FL_TABLE_HOSTS];
-	uint64_t key = host_key(e->t->store, name, e->ep->id.network);
+	uint64_t key = host_key(e->t->store, name, e->who->network);
 	struct fl_key v;
-	struct fl_bytes val = host_entry(&v, a, e->owner);
+	struct fl_bytes val = host_entry(&v, a, e->who->owner);
 	MDB_val mk = { sizeof(key), &key }, mv = { val.len, (void *)val.p };
 	int rc;
 
@@ -157,10 +193,13 @@ static int change_host(const struct entry *e, const struct fl_dns_name *name,
 static int change_name(void *arg, const struct fl_dns_name *name)
 {
 	const struct entry *e = arg;
-	int r = change_host(e, name, NULL, e->put && !e->ep->n_addrs);
+	bool put = e->put && !e->who->n_addrs;
+	int r = 0;
 
-	for (uint32_t i = 0; !r && i < e->ep->n_addrs; i++)
-		r = change_host(e, name, &e->ep->addrs[i].addr, e->put);
+	if (put || !e->put || !e->who->fresh)
+		r = change_host(e, name, NULL, put);
+	for (uint32_t i = 0; !r && i < e->who->n_addrs; i++)
+		r = change_host(e, name, &e->who->addrs[i], e->put);
 	return r;
 }
 
@@ -273,40 +312,53 @@ static int get_address(struct fl_txn *t, const struct fl_addr *a, const char *ne
 	return fl_get(t, FL_TABLE_ADDRESSES, address_key(&k, a, network), ret, err);
 }
 
+/* What is elsewhere does not take the place of what is here. */
 static int put_address(const struct entry *e, const struct fl_addr *a,
 		       const struct fl_dns_name *name)
 {
+	MDB_dbi dbi = e->t->store->dbi[FL_TABLE_ADDRESSES];
+	bool elsewhere = e->who->owner & FL_HOST_ELSEWHERE;
 	struct fl_key k, val = { 0 };
+	struct fl_bytes key = address_key(&k, a, e->who->network);
+	MDB_val mk = { key.len, (void *)key.p }, mv;
+	uint64_t owner = 0;
+	int rc, r;
 
-	fl_key_bytes(&val, &e->owner, sizeof(e->owner));
+	fl_key_bytes(&val, &e->who->owner, sizeof(e->who->owner));
 	fl_key_bytes(&val, name->b, name->len);
-	return fl_put(e->t, FL_TABLE_ADDRESSES, address_key(&k, a, e->ep->id.network),
-		      fl_key_done(&val), e->err);
+	mv = (MDB_val){ val.len, val.b };
+	rc = mdb_put(e->t->mdb, dbi, &mk, &mv, elsewhere ? MDB_NOOVERWRITE : 0);
+	if (rc != MDB_KEYEXIST)
+		return fl_store_fail(e->t->store, rc, e->err);
+	r = split_address((struct fl_bytes){ mv.mv_data, mv.mv_size }, &owner, NULL, e->err);
+	if (r || !(owner & FL_HOST_ELSEWHERE))
+		return r;
+	return fl_put(e->t, FL_TABLE_ADDRESSES, key, fl_key_done(&val), e->err);
 }
 
-/* An address that another endpoint has by now stays that one's. */
+/* An address that another one has by now stays that one's. */
 static int del_address(const struct entry *e, const struct fl_addr *a)
 {
 	struct fl_bytes val;
 	uint64_t owner = 0;
 	struct fl_key k;
-	int r = get_address(e->t, a, e->ep->id.network, &val, e->err);
+	int r = get_address(e->t, a, e->who->network, &val, e->err);
 
 	if (!r)
 		r = split_address(val, &owner, NULL, e->err);
-	if (r || owner != e->owner)
+	if (r || owner != e->who->owner)
 		return r == -ENOENT ? 0 : r;
-	return fl_del(e->t, FL_TABLE_ADDRESSES, address_key(&k, a, e->ep->id.network), e->err);
+	return fl_del(e->t, FL_TABLE_ADDRESSES, address_key(&k, a, e->who->network), e->err);
 }
 
 static int change_addresses(const struct entry *e)
 {
 	struct fl_dns_name name;
-	bool named = !fl_endpoint_canonical(e->ep, &name);
+	bool named = !fl_named_canonical(e->who, &name);
 	int r = 0;
 
-	for (uint32_t i = 0; !r && i < e->ep->n_addrs; i++) {
-		const struct fl_addr *a = &e->ep->addrs[i].addr;
+	for (uint32_t i = 0; !r && i < e->who->n_addrs; i++) {
+		const struct fl_addr *a = &e->who->addrs[i];
 
 		if (!e->put)
 			r = del_address(e, a);
@@ -316,24 +368,37 @@ static int change_addresses(const struct entry *e)
 	return r;
 }
 
+static int change(struct fl_txn *t, const struct fl_named *who, bool put, struct fl_error *err)
+{
+	struct entry e = { t, who, put, err };
+	int r = fl_named_each(who, change_name, &e);
+
+	return r ? r : change_addresses(&e);
+}
+
+int fl_named_put(struct fl_txn *t, const struct fl_named *who, struct fl_error *err)
+{
+	return change(t, who, true, err);
+}
+
+int fl_named_del(struct fl_txn *t, const struct fl_named *who, struct fl_error *err)
+{
+	return change(t, who, false, err);
+}
+
 int fl_hosts_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error *err)
 {
-	struct entry e = { t, ep, owner_hash(&ep->id), true, err };
+	struct fl_named who = named_of(ep);
 	struct fl_key k, val = { 0 };
 	FL_AUTOSTRBUF struct fl_strbuf b = { 0 };
-	int r = fl_endpoint_hostnames(ep, change_name, &e);
+	int r = fl_named_put(t, &who, err);
 
-	if (!r)
-		r = change_addresses(&e);
 	if (!r)
 		r = put_listener(t, ep, err);
 	if (r)
 		return r;
-	/* One that is elsewhere, on another node: only its names are here. */
-	if (!ep->cookie && !ep->ino)
-		return 0;
 	fl_key_endpoint(&val, &ep->id);
-	r = fl_put(t, FL_TABLE_NAMES, owner_key(&k, e.owner), fl_key_done(&val), err);
+	r = fl_put(t, FL_TABLE_NAMES, owner_key(&k, who.owner), fl_key_done(&val), err);
 	if (r)
 		return r;
 	/* The key's length, the key, the resolver's settings. */
@@ -342,23 +407,21 @@ int fl_hosts_put(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error
 	fl_strbuf_add(&b, ep->dns);
 	if (b.failed)
 		return fl_error_oom(err);
-	return fl_put(t, FL_TABLE_SANDBOXES, sandbox_key(&k, fl_endpoint_sandbox(ep), &e.owner),
+	return fl_put(t, FL_TABLE_SANDBOXES, sandbox_key(&k, fl_endpoint_sandbox(ep), &who.owner),
 		      (struct fl_bytes){ b.s, b.len }, err);
 }
 
 int fl_hosts_del(struct fl_txn *t, const struct fl_endpoint *ep, struct fl_error *err)
 {
-	struct entry e = { t, ep, owner_hash(&ep->id), false, err };
+	struct fl_named who = named_of(ep);
 	struct fl_key k;
-	int r = fl_endpoint_hostnames(ep, change_name, &e);
+	int r = fl_named_del(t, &who, err);
 
 	if (!r)
-		r = change_addresses(&e);
-	if (!r)
-		r = fl_del(t, FL_TABLE_NAMES, owner_key(&k, e.owner), err);
+		r = fl_del(t, FL_TABLE_NAMES, owner_key(&k, who.owner), err);
 	return r ? r
-		 : fl_del(t, FL_TABLE_SANDBOXES, sandbox_key(&k, fl_endpoint_sandbox(ep), &e.owner),
-			  err);
+		 : fl_del(t, FL_TABLE_SANDBOXES,
+			  sandbox_key(&k, fl_endpoint_sandbox(ep), &who.owner), err);
 }
 
 /* ---- reading ---- */

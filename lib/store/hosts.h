@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * What the resolver reads: the names and addresses of endpoints, and which endpoints a sandbox has.
- * One without a namespace here (no cookie, no inode) has names only. Written with the endpoint's
- * record (fl_endpoint_put(), fl_endpoint_evict()) where that has a resolver (`dns`), and gone as
- * soon as it is marked as `deleting`.
+ * Written with the endpoint's record (fl_endpoint_put(), fl_endpoint_evict()) where that has a
+ * resolver (`dns`), and gone as soon as it is marked as `deleting`. Of what is on other nodes
+ * (store/peers.h) there are names and addresses only.
  *
- * - hosts: hash of name on the wire and network -> family, address, hash of the endpoint's key; one
- * entry each. The hash is under a secret of the environment: names are chosen by strangers.
- * - addresses: address, network -> hash of the endpoint's key, canonical name on the wire
+ * - hosts: hash of name on the wire and network -> family, address, owner; one entry each. The hash
+ * is under a secret of the environment: names are chosen by strangers.
+ * - addresses: address, network -> owner, canonical name on the wire
  * - sandboxes: number of the sandbox, hash of the endpoint's key -> key of the endpoint, its `dns`
  */
 #pragma once
@@ -19,8 +19,18 @@
 struct fl_host {
 	uint8_t family; /* 4, 6, 0 */
 	uint8_t addr[16];
-	uint8_t owner[8]; /* hash of the endpoint's key */
+	uint8_t owner[8]; /* hash of the key of its record, with a bit that tells where that is */
 };
+
+#define FL_HOST_ELSEWHERE (1ull << 63) /* of an owner: a peer */
+
+static inline bool fl_host_is_here(const struct fl_host *h)
+{
+	uint64_t owner;
+
+	__builtin_memcpy(&owner, h->owner, sizeof(owner));
+	return !(owner & FL_HOST_ELSEWHERE);
+}
 
 /*
  * Appends the addresses of the name on the network to out[*n], up to `max` in all. -ENOENT (err

@@ -2,7 +2,7 @@
 /* What the files of lib/store share. Nobody else includes this header. */
 #pragma once
 
-#include "store/store.h"
+#include "store/hosts.h"
 
 #include <lmdb.h>
 
@@ -73,3 +73,22 @@ static inline uint32_t fl_get_u32(const uint8_t *b)
 
 /* Fills err from an LMDB result and returns -errno; -ENOENT leaves err alone. */
 int fl_store_fail(const struct fl_store *s, int rc, struct fl_error *err);
+
+/* Whose names and addresses they are: an endpoint, a peer. Points into its record. */
+struct fl_named {
+	const char *network, *container, *name, *hostname, *aliases; /* "": none */
+	uint64_t owner;						     /* fl_named_hash() */
+	struct fl_addr addrs[FL_ENDPOINT_ADDRS];
+	uint32_t n_addrs;
+	bool fresh; /* nothing of it is there yet */
+};
+
+/* Of what is here and what is elsewhere none are equal. */
+uint64_t fl_named_hash(struct fl_bytes key, bool elsewhere);
+/* fl_endpoint_canonical(), fl_endpoint_hostnames() */
+int fl_named_canonical(const struct fl_named *who, struct fl_dns_name *ret);
+int fl_named_each(const struct fl_named *who, int (*fn)(void *arg, const struct fl_dns_name *name),
+		  void *arg);
+/* In hosts and addresses. Both are idempotent. */
+int fl_named_put(struct fl_txn *t, const struct fl_named *who, struct fl_error *err);
+int fl_named_del(struct fl_txn *t, const struct fl_named *who, struct fl_error *err);

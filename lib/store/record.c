@@ -4,7 +4,7 @@
  * (0, "", false, unset) are not written. Reading is strict: these are our own files, and a key that
  * this version does not know would be lost when the record is written again.
  */
-#include "store/record.h"
+#include "store/peers.h"
 
 #include "base/json.h"
 #include "base/strbuf.h"
@@ -57,6 +57,8 @@ static const char *const gateway_modes[] = {
 #define EP_SIZE(m) sizeof(((struct fl_endpoint *)0)->m)
 #define NET(m) offsetof(struct fl_network, m)
 #define NET_SIZE(m) sizeof(((struct fl_network *)0)->m)
+#define PEER(m) offsetof(struct fl_peer, m)
+#define PEER_SIZE(m) sizeof(((struct fl_peer *)0)->m)
 
 static const struct member endpoint_members[] = {
 	{ "network", KIND_STRING, EP(id.network), EP_SIZE(id.network), .required = true },
@@ -114,6 +116,21 @@ static const struct member network_members[] = {
 	{ "tunnel", KIND_STRING, NET(tunnel), NET_SIZE(tunnel) },
 	{ "cluster", KIND_STRING, NET(cluster), NET_SIZE(cluster) },
 	{ "anycast", KIND_PREFIXES, NET(anycast), FL_NETWORK_SUBNETS, NET(n_anycast) },
+	{ NULL },
+};
+
+static const struct member peer_members[] = {
+	{ "network", KIND_STRING, PEER(network), PEER_SIZE(network), .required = true },
+	{ "id", KIND_STRING, PEER(id), PEER_SIZE(id), .required = true },
+	{ "node", KIND_STRING, PEER(node), PEER_SIZE(node), .required = true },
+	{ "container", KIND_STRING, PEER(container), PEER_SIZE(container), .required = true },
+	{ "ifname", KIND_STRING, PEER(ifname), PEER_SIZE(ifname) },
+	{ "mac", KIND_MAC, PEER(mac) },
+	{ "addr4", KIND_ADDR4, PEER(addrs[0]) },
+	{ "addr6", KIND_ADDR6, PEER(addrs[1]) },
+	{ "name", KIND_STRING, PEER(name), PEER_SIZE(name) },
+	{ "aliases", KIND_STRING, PEER(aliases), PEER_SIZE(aliases) },
+	{ "suspect", KIND_BOOL, PEER(suspect) },
 	{ NULL },
 };
 
@@ -434,6 +451,26 @@ int fl_network_encode(const struct fl_network *net, char **ret, struct fl_error 
 	return encode(network_members, net, ret, err);
 }
 
+int fl_peer_encode(const struct fl_peer *p, char **ret, struct fl_error *err)
+{
+	static const int families[] = { AF_INET, AF_INET6 };
+
+	if (!*p->network || !*p->id || !*p->node)
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"peer \"%s\" of network \"%s\" on node \"%s\": expected none of "
+			"the three to be empty",
+			p->id, p->network, p->node);
+	for (size_t i = 0; i < FL_ARRAY_SIZE(families); i++)
+		if (fl_addr_is_set(&p->addrs[i]) && p->addrs[i].family != families[i])
+			return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+					    "peer %s of network %s: address %s: expected the IPv4 "
+					    "address first, then the IPv6 one",
+					    p->id, p->network,
+					    fl_addr_str(&p->addrs[i], FL_ADDR_BUF));
+	return encode(peer_members, p, ret, err);
+}
+
 int fl_endpoint_decode(const char *json, size_t len, struct fl_endpoint *ret, struct fl_error *err)
 {
 	FL_AUTOENDPOINT struct fl_endpoint ep = { 0 };
@@ -453,6 +490,16 @@ int fl_network_decode(const char *json, size_t len, struct fl_network *ret, stru
 
 	if (!r)
 		*ret = net;
+	return r;
+}
+
+int fl_peer_decode(const char *json, size_t len, struct fl_peer *ret, struct fl_error *err)
+{
+	struct fl_peer p = { 0 };
+	int r = decode(peer_members, "peer", json, len, &p, err);
+
+	if (!r)
+		*ret = p;
 	return r;
 }
 

@@ -28,7 +28,7 @@ static const char *const table_names[FL_TABLE_COUNT] = {
 	[FL_TABLE_LEASES] = "leases",	    [FL_TABLE_PORTS] = "ports",
 	[FL_TABLE_NAMES] = "names",	    [FL_TABLE_MEMOS] = "memos",
 	[FL_TABLE_HOSTS] = "hosts",	    [FL_TABLE_ADDRESSES] = "addresses",
-	[FL_TABLE_SANDBOXES] = "sandboxes",
+	[FL_TABLE_SANDBOXES] = "sandboxes", [FL_TABLE_PEERS] = "peers",
 };
 
 /* LMDB calls a write that was cut short EIO, which is what a nearly full file system does. */

@@ -29,6 +29,7 @@ enum fl_table {
 	FL_TABLE_HOSTS, /* these three: store/hosts.h */
 	FL_TABLE_ADDRESSES,
 	FL_TABLE_SANDBOXES,
+	FL_TABLE_PEERS, /* store/peers.h */
 	FL_TABLE_COUNT
 };
 
