@@ -59,7 +59,7 @@ int fl_etcd_txn(struct fl_etcd *c, const struct fl_etcd_txn *t, fl_etcd_fn done,
 int fl_etcd_put(struct fl_etcd *c, const char *key, const void *value, size_t len, int64_t lease,
 		fl_etcd_fn done, void *arg, struct fl_etcd_call **ret, struct fl_error *err)
 {
-	FL_AUTOTXN struct fl_etcd_txn t;
+	FL_AUTOETCDTXN struct fl_etcd_txn t;
 
 	fl_etcd_txn_init(&t, c->prefix);
 	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, key, value, len, lease);
@@ -69,7 +69,7 @@ int fl_etcd_put(struct fl_etcd *c, const char *key, const void *value, size_t le
 int fl_etcd_delete(struct fl_etcd *c, const char *key, fl_etcd_fn done, void *arg,
 		   struct fl_etcd_call **ret, struct fl_error *err)
 {
-	FL_AUTOTXN struct fl_etcd_txn t;
+	FL_AUTOETCDTXN struct fl_etcd_txn t;
 
 	fl_etcd_txn_init(&t, c->prefix);
 	fl_etcd_txn_delete(&t, FL_ETCD_SUCCESS, key, false);

@@ -64,7 +64,7 @@ struct fl_etcd_txn {
 };
 void fl_etcd_txn_init(struct fl_etcd_txn *t, const char *prefix);
 void fl_etcd_txn_clear(struct fl_etcd_txn *t);
-#define FL_AUTOTXN FL_CLEANUP(fl_etcd_txn_clear)
+#define FL_AUTOETCDTXN FL_CLEANUP(fl_etcd_txn_clear)
 
 enum fl_etcd_target {
 	FL_ETCD_T_CREATE,

@@ -41,6 +41,25 @@ int fl_neigh_del(struct fl_nl *nl, const struct fl_neigh *n, struct fl_error *er
 	return r == -ENOENT || r == -ENODEV ? 0 : r;
 }
 
+static int see_one(void *arg, const struct nlmsghdr *h)
+{
+	*(bool *)arg |= h->nlmsg_type == RTM_NEWNEIGH;
+	return 0;
+}
+
+int fl_neigh_find(struct fl_nl *nl, const struct fl_neigh *n, struct fl_error *err)
+{
+	struct ndmsg nd = { .ndm_family = n->addr.family, .ndm_ifindex = (int)n->index };
+	FL_AUTOREQ struct fl_req q = { 0 };
+	bool found = false;
+	int r;
+
+	fl_req_init(&q, RTM_GETNEIGH, 0, &nd, sizeof(nd));
+	fl_req_addr(&q, NDA_DST, &n->addr);
+	r = fl_nl_ask(nl, &q, see_one, &found, err);
+	return r == -ENOENT || r == -ENODEV ? 0 : r ? r : found;
+}
+
 struct each {
 	uint32_t index;
 	int (*neigh)(void *arg, const struct fl_neigh *);

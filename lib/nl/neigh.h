@@ -25,6 +25,8 @@ void fl_neigh_build(struct fl_req *q, bool add, const struct fl_neigh *n);
 int fl_neigh_replace(struct fl_nl *nl, const struct fl_neigh *n, struct fl_error *err);
 /* By interface and address; absent is success. */
 int fl_neigh_del(struct fl_nl *nl, const struct fl_neigh *n, struct fl_error *err);
+/* By interface and address: 1, or 0: there is none. -EOPNOTSUPP, -EINVAL: before Linux 5.0. */
+int fl_neigh_find(struct fl_nl *nl, const struct fl_neigh *n, struct fl_error *err);
 /* Of one interface; of all when index is 0. */
 int fl_neighs_each(struct fl_nl *nl, int family, uint32_t index,
 		   int (*fn)(void *arg, const struct fl_neigh *), void *arg, struct fl_error *err);

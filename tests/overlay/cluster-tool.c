@@ -147,7 +147,7 @@ static int do_delete(struct tool *t)
 static int create(struct tool *t, const char *key, const char *value, struct fl_etcd_wait *w,
 		  struct fl_error *err)
 {
-	FL_AUTOTXN struct fl_etcd_txn txn;
+	FL_AUTOETCDTXN struct fl_etcd_txn txn;
 
 	fl_etcd_txn_init(&txn, fl_etcd_prefix(t->c));
 	fl_etcd_txn_if_absent(&txn, key);
@@ -187,7 +187,7 @@ static int increment(struct tool *t, const char *key, struct fl_error *err)
 {
 	struct fl_etcd_range q = { .key = key };
 	struct fl_etcd_wait read = { 0 }, write = { 0 };
-	FL_AUTOTXN struct fl_etcd_txn txn;
+	FL_AUTOETCDTXN struct fl_etcd_txn txn;
 	int64_t mod = 0;
 	char value[32];
 	int n = 0;
@@ -337,7 +337,7 @@ static int do_query(struct tool *t)
 /* More operations than one transaction may have. */
 static int do_large(struct tool *t)
 {
-	FL_AUTOTXN struct fl_etcd_txn txn;
+	FL_AUTOETCDTXN struct fl_etcd_txn txn;
 	struct fl_etcd_wait w = { 0 };
 	struct fl_error err;
 	char key[64];

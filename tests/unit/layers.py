@@ -16,7 +16,7 @@ BELOW = {
     "dhcp": {"base", "nl", "netns"},
     "dns": {"base", "store", "netns", "nft", "nl"},
     "cluster": {"base"},
-    "overlay": {"base", "nl", "netns", "store", "cluster", "vxlan"},
+    "overlay": {"base", "nl", "netns", "store", "cluster", "vxlan", "ipam"},
     "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp", "dns"},
     "netctl": {"base", "nl", "netns", "nft", "store", "fw", "ipam", "plugin", "dns", "overlay"},
     "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp", "vxlan", "overlay"},

@@ -143,7 +143,7 @@ static void golden_watch(void **state)
 static void golden_txn(void **state)
 {
 	FL_AUTOSTRBUF struct fl_strbuf b = { 0 };
-	FL_AUTOTXN struct fl_etcd_txn t;
+	FL_AUTOETCDTXN struct fl_etcd_txn t;
 
 	(void)state;
 	fl_etcd_txn_init(&t, PREFIX);
@@ -195,7 +195,7 @@ static void limits_of_txns(void **state)
 	(void)state;
 	for (unsigned n = 0; n <= FL_ETCD_TXN_OPS + 2; n += FL_ETCD_TXN_OPS / 2 + 1) {
 		for (int list = 0; list < FL_ETCD_LISTS; list++) {
-			FL_AUTOTXN struct fl_etcd_txn t;
+			FL_AUTOETCDTXN struct fl_etcd_txn t;
 
 			fl_etcd_txn_init(&t, PREFIX);
 			for (unsigned i = 0; i < n; i++) {
@@ -214,7 +214,7 @@ static void limits_of_txns(void **state)
 	}
 	memset(key, 'k', sizeof(key));
 	for (size_t len = FL_ETCD_KEY_MAX; len <= FL_ETCD_KEY_MAX + 1; len++) {
-		FL_AUTOTXN struct fl_etcd_txn t;
+		FL_AUTOETCDTXN struct fl_etcd_txn t;
 
 		fl_etcd_txn_init(&t, PREFIX);
 		key[len] = '\0';
@@ -232,7 +232,7 @@ static void faults_of_txns(void **state)
 
 	(void)state;
 	for (int i = 0; i < 3; i++) {
-		FL_AUTOTXN struct fl_etcd_txn t;
+		FL_AUTOETCDTXN struct fl_etcd_txn t;
 
 		memset(prefix, 'p', sizeof(prefix));
 		prefix[FL_ETCD_PREFIX_MAX - (i < 2)] = '\0';

@@ -1,0 +1,544 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "overlay/agent.h"
+
+#include "base/caps.h"
+#include "base/service.h"
+#include "netns/netns.h"
+#include "vxlan/dataplane.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <netdb.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/file.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <syslog.h>
+
+#define LOCK_FILE "overlay.lock"
+enum { LOOK_MS = 50, ALARMS_MS = 60000 };
+
+static const char usage[] =
+	"usage: fairlead-overlayd [OPTION]...\n"
+	"Keeps this node's part in the overlay networks of a cluster.\n"
+	"\n"
+	"  --config FILE      where etcd is, and what this node is called (" FL_OVERLAY_CONFIG ")\n"
+	"  --state DIR        state directory of this host namespace (default: as the plugins "
+	"choose it)\n"
+	"  --background       come back when ready; started again when it is killed; log to "
+	"syslog\n"
+	"  --version, --help\n";
+
+static bool to_syslog;
+
+void say(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (to_syslog) {
+		vsyslog(LOG_NOTICE, fmt, ap);
+	} else {
+		fputs("fairlead-overlayd: ", stderr);
+		vfprintf(stderr, fmt, ap);
+		fputc('\n', stderr);
+	}
+	va_end(ap);
+}
+
+void die_of_memory(void)
+{
+	static const char text[] = "fairlead-overlayd: no memory\n";
+
+	if (write(2, text, sizeof(text) - 1) < 0)
+		_exit(2);
+	_exit(1);
+}
+
+void *must_alloc(size_t n)
+{
+	void *p = calloc(1, n ? n : 1);
+
+	if (!p)
+		die_of_memory();
+	return p;
+}
+
+char *must_copy(const char *s)
+{
+	char *copy = strdup(s);
+
+	if (!copy)
+		die_of_memory();
+	return copy;
+}
+
+int64_t now_s(void)
+{
+	return (int64_t)time(NULL);
+}
+
+int64_t now_ms(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- trouble ---- */
+
+bool agent_heard(struct agent *a, const struct fl_etcd_result *r)
+{
+	bool ok = r->outcome == FL_ETCD_OK || r->outcome == FL_ETCD_COMPARE ||
+		  r->outcome == FL_ETCD_LOST || r->outcome == FL_ETCD_COMPACTED;
+
+	if (ok && a->trouble.err && !a->member.taken) {
+		say("the store is reached again");
+		a->trouble = (struct fl_error){ 0 };
+		a->trouble_since = now_s();
+		a->hopeless = false;
+		networks_in(a);
+		agent_wake(a);
+	}
+	if (ok)
+		return r->outcome == FL_ETCD_OK || r->outcome == FL_ETCD_COMPARE;
+	if (!a->trouble.err || strcmp(a->trouble.text, r->err.text) != 0)
+		say("%s", r->err.text);
+	if (!a->trouble.err)
+		a->trouble_since = now_s();
+	a->trouble = r->err;
+	if (!a->trouble.err)
+		a->trouble.err = EIO;
+	a->hopeless = r->outcome == FL_ETCD_DENIED;
+	if (a->hopeless)
+		agent_wake(a);
+	return false;
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	clients_wake(arg);
+}
+
+void agent_wake(struct agent *a)
+{
+	if (a->wake)
+		event_active(a->wake, EV_TIMEOUT, 0);
+}
+
+/* Another store, or an old one: the watches have ended, and read all again. */
+static void on_restored(void *arg)
+{
+	struct agent *a = arg;
+	struct network *net, *tmp;
+
+	say("the store of the cluster was restored: what this node has is written again");
+	a->quarantine_lease = 0;
+	HASH_ITER(hh, a->networks, net, tmp)
+	net->reconcile = true;
+	member_doubt(a);
+}
+
+/* ---- links ---- */
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct agent *a = arg;
+	struct network *net, *tmp;
+
+	(void)fd;
+	(void)what;
+	HASH_ITER(hh, a->networks, net, tmp)
+	if (net->bridge && net->tunnel && !program_look(net))
+		program_compare(net, true);
+}
+
+/* Bridges tell of each port that comes: they are looked at once for many. */
+static void on_link(evutil_socket_t fd, short what, void *arg)
+{
+	static const struct timeval soon = { 0, LOOK_MS * 1000 };
+	struct agent *a = arg;
+
+	(void)fd;
+	(void)what;
+	fl_nl_drain(a->links);
+	if (!evtimer_pending(a->look, NULL))
+		event_add(a->look, &soon);
+}
+
+static void on_alarms(void *arg, struct fl_etcd_result *r)
+{
+	struct agent *a = arg;
+
+	if (r->outcome == FL_ETCD_OK)
+		a->alarms = r->alarms;
+}
+
+static void on_compare(evutil_socket_t fd, short what, void *arg)
+{
+	struct agent *a = arg;
+	struct network *net, *tmp;
+
+	(void)fd;
+	(void)what;
+	HASH_ITER(hh, a->networks, net, tmp)
+	{
+		if (!network_ready(net))
+			continue;
+		program_look(net);
+		program_compare(net, false);
+		mirror_all(net);
+		net->reconcile = true;
+		network_settle(net);
+	}
+	mirror_flush(a);
+}
+
+static void on_minute(evutil_socket_t fd, short what, void *arg)
+{
+	struct agent *a = arg;
+	struct network *net, *tmp;
+
+	(void)fd;
+	(void)what;
+	fl_etcd_query(a->etcd, FL_ETCD_ALARMS, on_alarms, a, NULL, NULL);
+	HASH_ITER(hh, a->networks, net, tmp)
+	if (net->reconcile && network_ready(net))
+		network_settle(net);
+}
+
+/* ---- start ---- */
+
+/* 0: go on, 1: done, 2: wrong usage. */
+static int parse(int argc, char **argv, struct options *o)
+{
+	static const struct option options[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "state", required_argument, NULL, 's' },
+		{ "background", no_argument, NULL, 'b' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->config = optarg;
+			break;
+		case 's':
+			o->state = optarg;
+			break;
+		case 'b':
+			o->background = true;
+			break;
+		case 'v':
+			puts("fairlead-overlayd " FAIRLEAD_VERSION);
+			return 1;
+		case 'h':
+			fputs(usage, stdout);
+			return 1;
+		default:
+			fputs(usage, stderr);
+			return 2;
+		}
+	}
+	if (optind == argc)
+		return 0;
+	fputs(usage, stderr);
+	return 2;
+}
+
+static int open_state(struct agent *a, const char *given, struct fl_error *err)
+{
+	FL_AUTONETNS struct fl_netns self = FL_NETNS_NONE;
+	char path[sizeof(a->state) + 16];
+	struct stat st;
+	int r = fl_netns_self(&self, err);
+
+	if (r)
+		return r;
+	if (given)
+		fl_strcpy(a->state, sizeof(a->state), given);
+	else
+		r = fl_store_dir(NULL, self.cookie, a->state, sizeof(a->state), err);
+	if (!r)
+		r = fl_store_open(a->state, &a->store, err);
+	if (r)
+		return r;
+	if (stat(a->state, &st))
+		return fl_error_errno(err, errno, FL_ECODE_STORE, "state directory %s", a->state);
+	a->state_dev = st.st_dev;
+	a->state_ino = st.st_ino;
+	snprintf(path, sizeof(path), "%s/" LOCK_FILE, a->state);
+	a->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (a->lock < 0)
+		return fl_error_errno(err, errno, FL_ECODE_STORE, "cannot open %s", path);
+	if (!flock(a->lock, LOCK_EX | LOCK_NB))
+		return 0;
+	return fl_error_set(err, errno, FL_ECODE_CONFLICT,
+			    "another fairlead-overlayd serves the state directory %s", a->state);
+}
+
+static int read_boot_id(struct agent *a, struct fl_error *err)
+{
+	FL_AUTOFCLOSE FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!f || fscanf(f, "%36s", a->boot_id) != 1)
+		return fl_error_errno(err, EIO, FL_ECODE_KERNEL,
+				      "cannot read /proc/sys/kernel/random/boot_id");
+	return 0;
+}
+
+/* ---- which address of this node the others send to ---- */
+
+struct finding {
+	const char *link;
+	struct fl_addr addr;
+	uint32_t index;
+};
+
+static int see_address(void *arg, const struct fl_ifaddr *x)
+{
+	struct finding *f = arg;
+
+	if (fl_addr_is_set(&f->addr) ? !fl_addr_eq(&f->addr, &x->prefix.addr)
+				     : x->scope != RT_SCOPE_UNIVERSE)
+		return 0;
+	f->addr = x->prefix.addr;
+	f->index = x->index;
+	return 1;
+}
+
+/* The host of a URL: "http://[2001:db8::1]:2379". */
+static int endpoint_address(const char *url, struct fl_addr *ret, struct fl_error *err)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	const char *host = strstr(url, "://");
+	struct addrinfo *list = NULL;
+	char name[256];
+	size_t n;
+	int r;
+
+	host = host ? host + 3 : url;
+	host += *host == '[';
+	n = host[-1] == '[' ? strcspn(host, "]") : strcspn(host, ":/");
+	snprintf(name, sizeof(name), "%.*s", (int)n, host);
+	r = getaddrinfo(name, NULL, &hints, &list);
+	if (r)
+		return fl_error_set(err, EHOSTUNREACH, FL_ECODE_CONFIG,
+				    "local: missing, and the address of %s is not known (%s)", url,
+				    gai_strerror(r));
+	if (list->ai_family == AF_INET6)
+		*ret = fl_addr_make(AF_INET6,
+				    &((const struct sockaddr_in6 *)list->ai_addr)->sin6_addr);
+	else
+		*ret = fl_addr_make(AF_INET,
+				    &((const struct sockaddr_in *)list->ai_addr)->sin_addr);
+	freeaddrinfo(list);
+	return 0;
+}
+
+static int find_by_route(struct agent *a, struct finding *f, struct fl_error *err)
+{
+	struct fl_addr to;
+	struct fl_nlroute route;
+	int r = endpoint_address(a->conf.endpoints[0], &to, err);
+
+	if (!r && fl_addr_is_loopback(&to))
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "local: missing; etcd is on this host itself, so nothing tells "
+				    "which address the other nodes reach it by");
+	if (!r)
+		r = fl_route_get(a->nl, &to, NULL, 0, &route, err);
+	if (r)
+		return r;
+	f->addr = route.type == RTN_LOCAL ? to : route.src;
+	return 0;
+}
+
+static int find_vtep(struct agent *a, struct fl_error *err)
+{
+	const char *local = a->conf.local;
+	struct finding f = { 0 };
+	struct fl_link l = { 0 };
+	uint32_t in = 0;
+	int r = 0;
+
+	if (!local || !*local)
+		r = find_by_route(a, &f, err);
+	else if (fl_addr_parse(local, &f.addr))
+		r = fl_link_get(a->nl, local, &l, err);
+	if (!r)
+		in = l.index;
+	if (!r)
+		r = fl_ifaddrs_each(a->nl, in, see_address, &f, err);
+	if (r < 0)
+		return fl_error_prefix(err, "local");
+	if (!f.index)
+		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_CONFIG,
+				    "local: this node has no address %s",
+				    local && *local ? local : fl_addr_str(&f.addr, FL_ADDR_BUF));
+	r = fl_link_get_index(a->nl, f.index, &l, err);
+	if (r)
+		return r;
+	a->vtep = f.addr;
+	a->vtep_mtu = l.mtu < UINT16_MAX ? l.mtu : UINT16_MAX;
+	if (a->vtep_mtu < 1280)
+		return fl_error_set(err, EMSGSIZE, FL_ECODE_CONFIG,
+				    "interface %s has an MTU of %u; expected at least 1280", l.name,
+				    l.mtu);
+	return 0;
+}
+
+static int open_etcd(struct agent *a, struct fl_error *err)
+{
+	const struct fl_etcd_config c = {
+		.endpoints = a->conf.endpoints,
+		.n_endpoints = a->conf.n_endpoints,
+		.ca_file = a->conf.ca_file,
+		.cert_file = a->conf.cert_file,
+		.key_file = a->conf.key_file,
+		.user = a->conf.user,
+		.password = a->conf.password,
+		.password_file = a->conf.password_file,
+		.cluster = a->conf.cluster,
+		.total_ms = 4000,
+		.restored = on_restored,
+		.arg = a,
+	};
+
+	return fl_etcd_new(a->base, &c, &a->etcd, err);
+}
+
+static int drop_capabilities(struct fl_error *err)
+{
+	static const cap_value_t keep[] = { CAP_NET_ADMIN };
+
+	return fl_keep_capabilities(keep, 1, 1, 1, "NET_ADMIN", err);
+}
+
+static int prepare(struct agent *a, const struct options *o, struct fl_error *err)
+{
+	int r = config_read(o->config, &a->conf, err);
+
+	if (!r)
+		r = open_state(a, o->state, err);
+	if (!r)
+		r = fl_nl_open(&a->nl, err);
+	if (!r)
+		r = fl_nl_open_groups(RTMGRP_LINK, &a->links, err);
+	if (!r)
+		r = find_vtep(a, err);
+	if (!r)
+		r = read_boot_id(a, err);
+	a->base = event_base_new();
+	if (!a->base)
+		return fl_error_oom(err);
+	if (!r)
+		r = open_etcd(a, err);
+	if (!r)
+		r = drop_capabilities(err);
+	return r ? r : control_open(a, err);
+}
+
+static void on_end(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(arg);
+}
+
+static struct event *must_event(struct event *e)
+{
+	if (!e)
+		die_of_memory();
+	return e;
+}
+
+static void serve(struct agent *a)
+{
+	static const struct timeval compare = { COMPARE_MS / 1000, 0 };
+	static const struct timeval minute = { ALARMS_MS / 1000, 0 };
+	struct event *ends[] = { must_event(evsignal_new(a->base, SIGTERM, on_end, a->base)),
+				 must_event(evsignal_new(a->base, SIGINT, on_end, a->base)) };
+	struct event *alarms = must_event(event_new(a->base, -1, EV_PERSIST, on_minute, a));
+
+	signal(SIGPIPE, SIG_IGN);
+	a->link_event = must_event(
+		event_new(a->base, fl_nl_fd(a->links), EV_READ | EV_PERSIST, on_link, a));
+	a->look = must_event(evtimer_new(a->base, on_look, a));
+	a->wake = must_event(event_new(a->base, -1, 0, on_wake, a));
+	a->compare = must_event(event_new(a->base, -1, EV_PERSIST, on_compare, a));
+	event_add(a->link_event, NULL);
+	event_add(a->compare, &compare);
+	event_add(alarms, &minute);
+	for (size_t i = 0; i < FL_ARRAY_SIZE(ends); i++)
+		event_add(ends[i], NULL);
+	sweep_start(a);
+	nodes_start(a);
+	networks_start(a);
+	member_start(a);
+	say("ready");
+	event_base_dispatch(a->base);
+	for (size_t i = 0; i < FL_ARRAY_SIZE(ends); i++)
+		event_free(ends[i]);
+	event_free(alarms);
+}
+
+/* Everything stays as it is: in the kernel, in both stores. The next agent goes on with it. */
+static void finish(struct agent *a)
+{
+	struct event **events[] = { &a->link_event, &a->look, &a->wake, &a->compare };
+
+	if (a->sweep_timer)
+		sweep_stop(a);
+	member_stop(a);
+	networks_stop(a);
+	nodes_stop(a);
+	control_close(a);
+	for (size_t i = 0; i < FL_ARRAY_SIZE(events); i++)
+		if (*events[i])
+			event_free(fl_take_ptr(*events[i]));
+	if (a->joins_call)
+		fl_etcd_cancel(a->joins_call);
+	if (a->etcd)
+		fl_etcd_free(a->etcd);
+	fl_nl_close(a->nl);
+	fl_nl_close(a->links);
+	fl_store_close(a->store);
+	if (a->base)
+		event_base_free(a->base);
+	fl_close_p(&a->lock);
+	config_clear(&a->conf);
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .config = FL_OVERLAY_CONFIG };
+	static struct agent a = { .lock = -1, .listener = -1 };
+	struct fl_error err = { 0 };
+	int r = parse(argc, argv, &o);
+
+	if (r)
+		return r == 1 ? 0 : 2;
+	if (o.background) {
+		to_syslog = true;
+		openlog("fairlead-overlayd", LOG_PID, LOG_DAEMON);
+	}
+	a.trouble_since = now_s();
+	if (prepare(&a, &o, &err)) {
+		fprintf(stderr, "fairlead-overlayd: %s\n", err.text);
+		r = 1;
+	} else {
+		serve(&a);
+	}
+	finish(&a);
+	return r;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "overlay/agent.h"
+
+#include "vxlan/dataplane.h"
+
+#include <string.h>
+
+#define MTU_DEFAULT 1500
+
+struct node *node_get(struct agent *a, const char *name)
+{
+	struct node *n;
+
+	HASH_FIND_STR(a->nodes, name, n);
+	if (n)
+		return n;
+	n = must_alloc(sizeof(*n));
+	fl_strcpy(n->name, sizeof(n->name), name);
+	n->self = !strcmp(name, a->conf.node);
+	n->since = now_s();
+	HASH_ADD_STR(a->nodes, name, n);
+	return n;
+}
+
+struct fl_addr node_vtep(const struct agent *a, const struct node *n)
+{
+	if (!n->known)
+		return (struct fl_addr){ 0 };
+	return a->vtep.family == AF_INET6 ? n->rec.vtep6 : n->rec.vtep4;
+}
+
+uint32_t nodes_mtu(struct agent *a)
+{
+	uint32_t mtu = a->vtep_mtu;
+	struct node *n, *tmp;
+
+	HASH_ITER(hh, a->nodes, n, tmp)
+	if (n->known && n->rec.mtu < mtu)
+		mtu = n->rec.mtu;
+	return mtu ? mtu : MTU_DEFAULT;
+}
+
+/* ---- records ---- */
+
+static void begin_records(void *arg)
+{
+	struct agent *a = arg;
+	struct node *n, *tmp;
+
+	HASH_ITER(hh, a->nodes, n, tmp)
+	n->seen_record = false;
+}
+
+static void forget_record(struct agent *a, struct node *n)
+{
+	if (!n->known)
+		return;
+	n->known = false;
+	n->mod = 0;
+	if (n->self)
+		member_doubt(a);
+	networks_touch_node(a, n);
+}
+
+static void change_record(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
+			  int64_t revision)
+{
+	struct agent *a = arg;
+	struct node *n = node_get(a, key->id);
+	struct fl_error err = { 0 };
+	struct fl_rec *rec;
+
+	if (!kv) {
+		forget_record(a, n);
+		return;
+	}
+	rec = must_alloc(sizeof(*rec));
+	n->seen_record = true;
+	if (fl_rec_decode(FL_REC_NODE, kv->value, kv->value_len, rec, &err)) {
+		say("node/%s: %s", n->name, err.text);
+	} else {
+		n->rec = rec->node;
+		n->known = true;
+		n->mod = revision;
+		if (n->self && rec->node.epoch > a->member.epoch)
+			member_doubt(a);
+		networks_touch_node(a, n);
+	}
+	free(rec);
+}
+
+static void synced_records(void *arg)
+{
+	struct agent *a = arg;
+	struct node *n, *tmp;
+
+	HASH_ITER(hh, a->nodes, n, tmp)
+	if (!n->seen_record)
+		forget_record(a, n);
+}
+
+/* ---- life ---- */
+
+static void set_alive(struct agent *a, struct node *n, bool alive)
+{
+	if (n->alive == alive && n->since)
+		return;
+	n->alive = alive;
+	n->since = now_s();
+	if (!n->self)
+		say("node %s %s", n->name, alive ? "is alive" : "gives no sign of life");
+	networks_touch_node(a, n);
+}
+
+static void begin_alive(void *arg)
+{
+	struct agent *a = arg;
+	struct node *n, *tmp;
+
+	HASH_ITER(hh, a->nodes, n, tmp)
+	n->seen_alive = false;
+}
+
+static void change_alive(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
+			 int64_t revision)
+{
+	struct node *n = node_get(arg, key->id);
+
+	n->seen_alive = true;
+	n->alive_mod = kv ? revision : 0;
+	set_alive(arg, n, kv);
+}
+
+static void synced_alive(void *arg)
+{
+	struct agent *a = arg;
+	struct node *n, *tmp;
+
+	HASH_ITER(hh, a->nodes, n, tmp)
+	if (!n->seen_alive) {
+		n->alive_mod = 0;
+		set_alive(a, n, false);
+	}
+}
+
+static void settled(void *arg)
+{
+	struct agent *a = arg;
+
+	mirror_flush(a);
+	sweep_check(a);
+}
+
+void nodes_start(struct agent *a)
+{
+	static const struct follow_ops records = { begin_records, change_record, synced_records,
+						   settled };
+	static const struct follow_ops alive = { begin_alive, change_alive, synced_alive, settled };
+
+	follow_start(&a->follow_nodes, a, "node/", &records, a);
+	follow_start(&a->follow_alive, a, "alive/", &alive, a);
+}
+
+void nodes_stop(struct agent *a)
+{
+	struct node *n, *tmp;
+
+	follow_stop(&a->follow_nodes);
+	follow_stop(&a->follow_alive);
+	HASH_ITER(hh, a->nodes, n, tmp)
+	{
+		HASH_DEL(a->nodes, n);
+		free(n);
+	}
+}
+
+bool nodes_synced(const struct agent *a)
+{
+	return a->follow_nodes.synced && a->follow_alive.synced;
+}

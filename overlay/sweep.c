@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A node without a sign of life keeps everything for the hold-down: it may have lost the store
+ * only. Then one of the others, whoever gets the lock, gives back what it has, each transaction
+ * under the condition that it is still dead; its record goes last.
+ */
+#include "overlay/agent.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define LOCK "lock/sweep"
+
+struct sweep {
+	struct agent *a;
+	struct node *node;
+	struct client *client;
+	bool locked;
+	struct network *net; /* the one that is being swept */
+	unsigned works;	     /* under way */
+	bool gave, leaving;  /* its endpoints; then its own address */
+	struct fl_error err;
+	unsigned n;
+	struct fl_etcd_call *call;
+};
+
+static void next_network(struct sweep *s);
+
+static bool is_due(const struct node *n)
+{
+	return !n->self && !n->alive && n->known && n->sweep_at && now_ms() >= n->sweep_at;
+}
+
+static void on_unlocked(void *arg, struct fl_etcd_result *r)
+{
+	agent_heard(arg, r);
+}
+
+static void finish(struct sweep *s, int r)
+{
+	struct agent *a = s->a;
+	struct client *c = s->client;
+	struct fl_error err = s->err;
+
+	if (s->net)
+		network_unobserve(s->net);
+	if (!r)
+		say("node %s: %u endpoints were given back", s->node->name, s->n);
+	else
+		say("node %s cannot be swept now: %s", s->node->name, err.text);
+	/* Not before everybody else has had the time to see it. */
+	s->node->sweep_at = r && !s->node->alive ? now_ms() + 5 * RETRY_MS : 0;
+	a->n.swept += !r;
+	if (s->locked)
+		fl_etcd_delete(a->etcd, LOCK, on_unlocked, a, NULL, NULL);
+	a->sweep = NULL;
+	free(s);
+	if (c)
+		client_answer(c, r, &err, NULL);
+	sweep_check(a);
+}
+
+/* ---- its record ---- */
+
+static void on_record_gone(void *arg, struct fl_etcd_result *r)
+{
+	struct sweep *s = arg;
+
+	s->call = NULL;
+	agent_heard(s->a, r);
+	if (r->outcome == FL_ETCD_OK) {
+		finish(s, 0);
+		return;
+	}
+	s->err = r->err;
+	if (r->outcome == FL_ETCD_COMPARE)
+		fl_error_set(&s->err, ECANCELED, FL_ECODE_CONFLICT, "node %s is alive again",
+			     s->node->name);
+	finish(s, -s->err.err);
+}
+
+static void key_of(const struct sweep *s, enum fl_rec_kind kind, const char *net, char *buf)
+{
+	struct fl_rec_key k = { .kind = kind };
+
+	fl_strcpy(k.net, sizeof(k.net), net);
+	fl_strcpy(k.id, sizeof(k.id), s->node->name);
+	fl_rec_key(&k, buf);
+}
+
+static void delete_record(struct sweep *s)
+{
+	FL_AUTOETCDTXN struct fl_etcd_txn t;
+	char key[FL_REC_KEY_STR];
+
+	fl_etcd_txn_init(&t, fl_etcd_prefix(s->a->etcd));
+	key_of(s, FL_REC_ALIVE, "", key);
+	fl_etcd_txn_if_absent(&t, key);
+	key_of(s, FL_REC_NODE, "", key);
+	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, s->node->mod);
+	fl_etcd_txn_delete(&t, FL_ETCD_SUCCESS, key, false);
+	if (fl_etcd_txn(s->a->etcd, &t, on_record_gone, s, &s->call, &s->err))
+		finish(s, -s->err.err);
+}
+
+/* ---- a network ---- */
+
+static void on_given(struct work *w, int r, const struct fl_error *err)
+{
+	struct sweep *s = w->net->a->sweep;
+
+	if (!s)
+		return;
+	s->works--;
+	if (r && !s->err.err)
+		s->err = *err;
+	if (!r && w->kind == WORK_GIVE) {
+		s->n++;
+		table_del(w->net, w->id);
+	}
+	if (s->works)
+		return;
+	event_active(s->a->sweep_timer, EV_TIMEOUT, 0);
+}
+
+static struct work *work_new(struct sweep *s, enum work_kind kind)
+{
+	struct work *w = must_alloc(sizeof(*w));
+
+	w->net = s->net;
+	w->kind = kind;
+	w->done = on_given;
+	fl_strcpy(w->guard, sizeof(w->guard), s->node->name);
+	w->guard_mod = s->node->mod;
+	s->works++;
+	return w;
+}
+
+static void give_endpoints(struct sweep *s)
+{
+	struct ep *e, *tmp;
+
+	/* So that none of them ends before all are there. */
+	s->works++;
+	HASH_ITER(hh, s->net->table, e, tmp)
+	{
+		struct fl_rec_key k = { .kind = FL_REC_EP };
+		struct work *w;
+
+		if (e->of_node || e->node != s->node)
+			continue;
+		w = work_new(s, WORK_GIVE);
+		fl_strcpy(w->id, sizeof(w->id), e->id);
+		fl_strcpy(k.net, sizeof(k.net), s->net->id);
+		fl_strcpy(k.id, sizeof(k.id), e->id);
+		fl_rec_key(&k, w->key);
+		w->expected = e->mod;
+		memcpy(w->wanted, e->ip, sizeof(w->wanted));
+		w->who.use = FL_REC_USE_ENDPOINT;
+		fl_strcpy(w->who.node, sizeof(w->who.node), s->node->name);
+		fl_strcpy(w->who.id, sizeof(w->who.id), e->id);
+		work_add(w);
+	}
+	if (!--s->works)
+		event_active(s->a->sweep_timer, EV_TIMEOUT, 0);
+}
+
+static void give_node(struct sweep *s)
+{
+	char id[FL_OVERLAY_ID];
+	const struct ep *e;
+	struct work *w;
+
+	s->leaving = true;
+	table_node_id(s->node->name, id);
+	e = table_find(s->net, id);
+	w = work_new(s, WORK_LEAVE);
+	w->expected = e ? e->mod : 0;
+	key_of(s, FL_REC_JOIN, s->net->id, w->key);
+	work_add(w);
+}
+
+void sweep_go_on(struct agent *a)
+{
+	struct sweep *s = a->sweep;
+
+	if (!s || !s->locked || !s->net || s->works || s->call || !network_synced(s->net))
+		return;
+	if (s->err.err)
+		finish(s, -s->err.err);
+	else if (!s->leaving && !s->gave) {
+		s->gave = true;
+		give_endpoints(s);
+	} else if (!s->leaving) {
+		give_node(s);
+	} else {
+		next_network(s);
+	}
+}
+
+static void next_network(struct sweep *s)
+{
+	struct network *net = s->net ? s->net->hh.next : s->a->networks;
+
+	if (s->net)
+		network_unobserve(s->net);
+	while (net && net->gone)
+		net = net->hh.next;
+	s->net = net;
+	s->leaving = s->gave = false;
+	if (!net) {
+		delete_record(s);
+		return;
+	}
+	network_observe(net);
+	sweep_go_on(s->a);
+}
+
+/* ---- the lock ---- */
+
+static void on_locked(void *arg, struct fl_etcd_result *r)
+{
+	struct sweep *s = arg;
+
+	s->call = NULL;
+	agent_heard(s->a, r);
+	if (r->outcome == FL_ETCD_OK) {
+		s->locked = true;
+		next_network(s);
+		return;
+	}
+	s->err = r->err;
+	if (r->outcome == FL_ETCD_COMPARE)
+		fl_error_set(&s->err, EBUSY, FL_ECODE_TRY_AGAIN,
+			     "another node sweeps at the moment; try again");
+	finish(s, -s->err.err);
+}
+
+static void begin(struct agent *a, struct node *n, struct client *c)
+{
+	FL_AUTOETCDTXN struct fl_etcd_txn t;
+	struct sweep *s = must_alloc(sizeof(*s));
+
+	s->a = a;
+	s->node = n;
+	s->client = c;
+	a->sweep = s;
+	if (c)
+		c->started = true;
+	fl_etcd_txn_init(&t, fl_etcd_prefix(a->etcd));
+	fl_etcd_txn_if_absent(&t, LOCK);
+	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, LOCK, a->conf.node, strlen(a->conf.node),
+			a->member.lease);
+	if (fl_etcd_txn(a->etcd, &t, on_locked, s, &s->call, &s->err))
+		finish(s, -s->err.err);
+}
+
+/* ---- when ---- */
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct agent *a = arg;
+	struct node *n, *tmp;
+
+	(void)fd;
+	(void)what;
+	if (a->sweep) {
+		sweep_go_on(a);
+		return;
+	}
+	if (a->member.state != MEMBER_IN || a->trouble.err || !networks_synced(a))
+		return;
+	HASH_ITER(hh, a->nodes, n, tmp)
+	if (is_due(n)) {
+		begin(a, n, NULL);
+		return;
+	}
+}
+
+void sweep_check(struct agent *a)
+{
+	int64_t soonest = INT64_MAX, now = now_ms();
+	struct node *n, *tmp;
+
+	if (!nodes_synced(a) || a->sweep)
+		return;
+	HASH_ITER(hh, a->nodes, n, tmp)
+	{
+		if (n->alive || n->self || !n->known) {
+			n->sweep_at = 0;
+			continue;
+		}
+		if (!n->sweep_at)
+			n->sweep_at = now + a->conf.hold_down_s * 1000;
+		if (n->sweep_at < soonest)
+			soonest = n->sweep_at;
+	}
+	if (soonest < INT64_MAX) {
+		/* When the store cannot be reached just then, a second later. */
+		int64_t ms = soonest - now < RETRY_MS ? RETRY_MS : soonest - now;
+		const struct timeval t = { ms / 1000, ms % 1000 * 1000 };
+
+		event_add(a->sweep_timer, &t);
+	}
+}
+
+void sweep_node(struct agent *a, const char *name, struct client *c)
+{
+	struct fl_error err = { 0 };
+	struct node *n;
+
+	HASH_FIND_STR(a->nodes, name, n);
+	if (!n || (!n->known && !n->alive))
+		fl_error_set(&err, ENOENT, FL_ECODE_UNKNOWN_CONTAINER, "the cluster has no node %s",
+			     name);
+	else if (n->self)
+		fl_error_set(&err, EINVAL, FL_ECODE_CONFIG,
+			     "%s is this node: it leaves the cluster by itself", name);
+	else if (n->alive)
+		fl_error_set(&err, EBUSY, FL_ECODE_CONFLICT,
+			     "node %s is alive: stop its fairlead-overlayd, and wait for the end "
+			     "of its lease",
+			     name);
+	if (err.err)
+		client_answer(c, -err.err, &err, NULL);
+	else if (!a->sweep && a->member.state == MEMBER_IN)
+		begin(a, n, c);
+}
+
+void sweep_start(struct agent *a)
+{
+	a->sweep_timer = evtimer_new(a->base, on_timer, a);
+	if (!a->sweep_timer)
+		die_of_memory();
+}
+
+void sweep_stop(struct agent *a)
+{
+	if (a->sweep && a->sweep->call)
+		fl_etcd_cancel(a->sweep->call);
+	free(fl_take_ptr(a->sweep));
+	event_free(a->sweep_timer);
+}
