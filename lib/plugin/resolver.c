@@ -3,20 +3,15 @@
 
 #include "base/strbuf.h"
 #include "dns/request.h"
-#include "plugin/execute.h"
+#include "plugin/daemon.h"
 #include "plugin/internal.h"
 #include "store/hosts.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/wait.h>
-#include <time.h>
 
-#define START_LOCK "dns.start"
-enum { STARTS = 3, SETTLE_TRIES = 100, SETTLE_MS = 10, DNS_PORT = 53 };
+enum { DNS_PORT = 53 };
 
 static const struct fl_field fields[] = {
 	FL_F("enabled", BOOL, struct fl_resolver, enabled),
@@ -263,85 +258,43 @@ int fl_resolver_result(struct fl_call *c, struct fl_error *err)
 
 /* ---- the daemon ---- */
 
-static int no_daemon(const char *file, const char *why, struct fl_error *err)
-{
-	return fl_error_set(err, ENOENT, FL_ECODE_NOT_AVAILABLE, "dns.enabled: cannot start %s: %s",
-			    file, why);
-}
-
-static int execute_daemon(const char *state, struct fl_error *err)
-{
-	FL_AUTOSTRBUF struct fl_strbuf out = { 0 };
-	char file[4096];
-	const char *argv[] = { file, "--state", state, "--background", NULL };
-	struct fl_error why = { 0 };
-	int status = 0, r;
-
-	fl_libexec_path(FL_DNSD_PROGRAM, file, sizeof(file));
-	r = fl_execute(argv, NULL, "", &out, &status, &why);
-	if (r)
-		return no_daemon(file, r == -ENOENT ? "it is not installed" : why.text, err);
-	if (out.s)
-		out.s[strcspn(out.s, "\n")] = '\0';
-	/* Somebody else's comes up just now: also when it says so. */
-	if (WIFEXITED(status) && WEXITSTATUS(status) && out.s && !strstr(out.s, "another "))
-		return no_daemon(file, out.s, err);
-	return 0;
-}
-
-/* Those who come at once wait for the one that starts it. */
-static int start_daemon(const char *state, struct fl_error *err)
+static bool listens(const char *state)
 {
 	struct fl_dnsd_request ping = { .op = FL_DNSD_PING };
-	FL_AUTOCLOSE int lock = -1;
-	char path[4096];
-	int r;
 
-	snprintf(path, sizeof(path), "%s/" START_LOCK, state);
-	lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (lock < 0 || flock(lock, LOCK_EX))
-		return fl_error_errno(err, errno, FL_ECODE_STORE, "cannot lock %s", path);
-	r = fl_dnsd_ask(state, &ping, -1, false, NULL, NULL);
-	if (r != -ENOENT)
-		return 0;
-	r = execute_daemon(state, err);
-	/* Ready, but for one that its keeper is starting at this moment. */
-	for (int i = 0; !r && i < SETTLE_TRIES; i++) {
-		if (fl_dnsd_ask(state, &ping, -1, false, NULL, NULL) != -ENOENT)
-			return 0;
-		nanosleep(&(struct timespec){ .tv_nsec = SETTLE_MS * 1000000L }, NULL);
-	}
-	return r;
+	return fl_dnsd_ask(state, &ping, -1, false, NULL, NULL) != -ENOENT;
 }
+
+static const struct fl_daemon dnsd = { FL_DNSD_PROGRAM, "dns.enabled", "dns.start", listens };
 
 int fl_resolver_start(const char *state, struct fl_error *err)
 {
 	struct fl_dnsd_request ping = { .op = FL_DNSD_PING };
 	int r = fl_dnsd_ask(state, &ping, -1, true, NULL, err);
 
-	return r == -ENOENT ? start_daemon(state, err) : r;
+	return r == -ENOENT ? fl_daemon_start(&dnsd, state, err) : r;
+}
+
+struct question {
+	const char *state;
+	struct fl_dnsd_request *q;
+	int fd;
+	struct fl_dnsd_answer *ret;
+};
+
+static int ask(void *arg, struct fl_error *err)
+{
+	const struct question *q = arg;
+
+	return fl_dnsd_ask(q->state, q->q, q->fd, true, q->ret, err);
 }
 
 static int ask_started(struct fl_call *c, struct fl_dnsd_request *q, int fd,
 		       struct fl_dnsd_answer *ret, struct fl_error *err)
 {
-	const char *state = fl_store_path(c->store);
-	int r = -ENOENT;
+	struct question question = { fl_store_path(c->store), q, fd, ret };
 
-	for (int i = 0; i < STARTS && r == -ENOENT; i++) {
-		struct fl_error e = { 0 };
-
-		r = fl_dnsd_ask(state, q, fd, true, ret, &e);
-		if (r < 0 && e.err)
-			*err = e;
-		if (r != -ENOENT || e.err)
-			return r;
-		r = start_daemon(state, err);
-		if (r)
-			return r;
-		r = -ENOENT;
-	}
-	return no_daemon(FL_DNSD_PROGRAM, "it ends again and again (see the system's log)", err);
+	return fl_daemon_ask(&dnsd, question.state, ask, &question, err);
 }
 
 static int listen_at(struct fl_call *c, const struct fl_addr *a, struct fl_error *err)
@@ -503,11 +456,9 @@ int fl_resolver_check(struct fl_call *c, struct fl_error *err)
 int fl_resolver_status(struct fl_call *c, struct fl_error *err)
 {
 	struct fl_dnsd_request ping = { .op = FL_DNSD_PING };
-	char file[4096];
 
 	if (!c->resolver.enabled ||
 	    fl_dnsd_ask(fl_store_path(c->store), &ping, -1, true, NULL, NULL) != -ENOENT)
 		return 0;
-	fl_libexec_path(FL_DNSD_PROGRAM, file, sizeof(file));
-	return access(file, X_OK) ? no_daemon(file, "it is not installed", err) : 0;
+	return fl_daemon_installed(&dnsd, err);
 }
