@@ -69,6 +69,9 @@ struct fl_ipam_result {
 int fl_ipam_parse(json_t *config, const char *network, const char *cni_version,
 		  const char *cni_args_ip, struct fl_ipam_conf *ret, struct fl_error *err);
 void fl_ipam_conf_clear(struct fl_ipam_conf *c);
+/* Of all that only `requests`: for addresses that somebody else gives. */
+int fl_ipam_requests(const json_t *config, const char *cni_args_ip, struct fl_ipam_conf *c,
+		     struct fl_error *err);
 /* The pool alone, for a DEL whose ranges cannot be read. data_dir may be NULL. */
 void fl_ipam_use_pool(struct fl_ipam_conf *c, const char *network, const char *data_dir);
 /* Appends a range set that is this whole subnet, with the defaults of a set in the configuration.

@@ -430,6 +430,32 @@ static int get_object(const json_t *parent, const char *key, const char *path, j
 	return 0;
 }
 
+static int read_all_requests(struct parser *p, const char *args_ip, const json_t *cni,
+			     const json_t *runtime)
+{
+	int r = read_args_ip(p, args_ip);
+
+	if (!r && cni)
+		r = read_requests(p, fl_json_get(cni, "ips"), "args.cni.ips");
+	if (!r && runtime)
+		r = read_requests(p, fl_json_get(runtime, "ips"), "runtimeConfig.ips");
+	return r;
+}
+
+int fl_ipam_requests(const json_t *config, const char *args_ip, struct fl_ipam_conf *c,
+		     struct fl_error *err)
+{
+	struct parser p = { .c = c, .err = err };
+	json_t *runtime = NULL, *args = NULL, *cni = NULL;
+	int r = get_object(config, "runtimeConfig", "runtimeConfig", &runtime, err);
+
+	if (!r)
+		r = get_object(config, "args", "args", &args, err);
+	if (!r)
+		r = get_object(args, "cni", "args.cni", &cni, err);
+	return r ? r : read_all_requests(&p, args_ip, cni, runtime);
+}
+
 static int read_config(struct parser *p, const json_t *config, const char *network,
 		       const char *version, const char *args_ip, struct raw_ipam *raw)
 {
@@ -449,13 +475,7 @@ static int read_config(struct parser *p, const json_t *config, const char *netwo
 	if (!r)
 		r = read_all_sets(p, ipam, runtime ? fl_json_get(runtime, "ipRanges") : NULL,
 				  raw->ranges, version);
-	if (!r)
-		r = read_args_ip(p, args_ip);
-	if (!r && cni)
-		r = read_requests(p, fl_json_get(cni, "ips"), "args.cni.ips");
-	if (!r && runtime)
-		r = read_requests(p, fl_json_get(runtime, "ips"), "runtimeConfig.ips");
-	return r;
+	return r ? r : read_all_requests(p, args_ip, cni, runtime);
 }
 
 int fl_ipam_parse(json_t *config, const char *network, const char *cni_version,

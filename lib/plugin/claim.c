@@ -214,6 +214,12 @@ static int refuse_other(struct fl_call *c, struct fl_txn *t, struct fl_error *er
 			    prior.id.container, prior.id.ifname);
 }
 
+/* announce_network()'s: there is nothing in it that a failure would have to restore. */
+static bool is_announcement(const struct fl_call *c, const struct fl_network *net)
+{
+	return net->direct && !*net->link && !c->net.direct;
+}
+
 int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -242,6 +248,7 @@ int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 		r = c->driver->settle(c, t, err);
 	if (!r)
 		r = merge_network(c, t, &s->old, &s->has_old, err);
+	s->has_old = s->has_old && !is_announcement(c, &s->old);
 	if (!r)
 		r = put_record(c, t, &c->ep, err);
 	if (!r)
@@ -265,10 +272,13 @@ static int announce_network(struct fl_call *c, struct fl_txn *t, struct fl_error
 		fl_strcpy(bare.driver, sizeof(bare.driver), c->net.driver);
 		fl_strcpy(bare.parent, sizeof(bare.parent), c->net.parent);
 		memcpy(bare.made, c->net.made, sizeof(bare.made));
+		memcpy(bare.cluster, c->net.cluster, sizeof(bare.cluster));
 		return fl_network_put(t, &bare, err);
 	}
 	if (r)
 		return r > 0 ? 0 : r;
+	if (*c->net.cluster)
+		memcpy(old.cluster, c->net.cluster, sizeof(old.cluster));
 	r = fl_network_made_each(&c->net, adopt, &a);
 	return r ? r : fl_network_put(t, &old, err);
 }

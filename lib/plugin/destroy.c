@@ -2,8 +2,8 @@
 /*
  * The one way in which an endpoint goes: DEL, GC, the rollback of a failed ADD and the clean start
  * of a retried one. By the record alone, in an order that can be cut anywhere and run again: mark
- * `deleting`; nftables; kernel objects; conntrack; foreign IPAM; the record with its leases and
- * ports.
+ * `deleting`; nftables; kernel objects; what others keep for it; conntrack; the record with its
+ * leases and ports.
  */
 #include "plugin/alive.h"
 #include "plugin/internal.h"
@@ -157,6 +157,9 @@ int fl_endpoint_destroy(struct fl_call *c, const struct fl_endpoint *ep, struct 
 			err);
 	if (!r && c->driver->endpoint_delete)
 		r = c->driver->endpoint_delete(c, ep, err);
+	/* Behind the interface: whoever gets the address next must not meet this one. */
+	if (!r && c->driver->release)
+		r = c->driver->release(c, &ep->id, err);
 	if (!r)
 		r = fl_conntrack_flush(
 			ep, !(c->driver->flags & (FL_DRIVER_CHAINED | FL_DRIVER_DIRECT)), err);

@@ -97,11 +97,17 @@ int fl_engine_decode(struct fl_call *c, struct fl_error *err)
 		r = fl_ports_parse(c, err);
 	if (!r)
 		r = need_prev(c, err);
-	if (!r)
-		r = need_address(c, err);
 	if (!r && d->validate)
 		r = d->validate(c, err);
-	return r;
+	return r ? r : need_address(c, err);
+}
+
+/* A foreign IPAM, and the daemon of a driver's own one, get all that the caller gave. */
+static bool executes(const struct fl_call *c)
+{
+	bool starts = c->req.verb == FL_VERB_ADD || c->req.verb == FL_VERB_STATUS;
+
+	return c->ipam_mode == FL_IPAM_FOREIGN || (c->ipam_mode == FL_IPAM_DRIVER && starts);
 }
 
 int fl_engine_open(struct fl_call *c, struct fl_error *err)
@@ -122,8 +128,7 @@ int fl_engine_open(struct fl_call *c, struct fl_error *err)
 	/* Naming a process needs capabilities that are dropped next. */
 	if (!r && c->req.verb == FL_VERB_ADD && c->ep.n_ports)
 		r = fl_ports_check_host(c, err);
-	/* A foreign IPAM is executed with all that the caller gave. */
-	if (!r && c->ipam_mode != FL_IPAM_FOREIGN)
+	if (!r && !executes(c))
 		r = fl_session_drop(c, err);
 	return r;
 }
@@ -355,10 +360,24 @@ static void restore_network(struct fl_call *c, struct fl_step *s)
 	fl_txn_commit(&t, NULL);
 }
 
+/* A store whose commit failed halfway takes no more transactions from this process (MDB_PANIC). */
+static bool store_is_usable(struct fl_call *c)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+
+	if (!fl_txn_begin(c->store, false, &t, NULL))
+		return true;
+	fl_store_close(fl_take_ptr(c->store));
+	return !fl_session_store(c, NULL);
+}
+
 static void roll_back(struct fl_call *c, struct fl_step *s)
 {
 	struct fl_error quiet = { 0 };
 
+	/* The record leads DEL and GC to what is left. */
+	if (!store_is_usable(c))
+		return;
 	restore_network(c, s);
 	if (fl_call_ipam_is_late(c))
 		fl_call_ipam_verb(c, "DEL", &quiet);
@@ -441,6 +460,8 @@ int fl_engine_add(struct fl_call *c, struct fl_error *err)
 		r = identify(c, err);
 	if (!r && c->driver->prepare)
 		r = c->driver->prepare(c, err);
+	if (!r && c->ipam_mode == FL_IPAM_DRIVER)
+		r = fl_session_drop(c, err);
 	if (!r)
 		r = fl_call_ipam_is_late(c) ? fl_announce(c, err) : fl_claim(c, &s, err);
 	if (r)

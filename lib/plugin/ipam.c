@@ -26,7 +26,8 @@ static enum fl_ipam_mode mode_of(const char *type)
 
 bool fl_call_ipam_is_late(const struct fl_call *c)
 {
-	return c->ipam_mode == FL_IPAM_FOREIGN || c->ipam_mode == FL_IPAM_DHCP;
+	return c->ipam_mode == FL_IPAM_FOREIGN || c->ipam_mode == FL_IPAM_DHCP ||
+	       c->ipam_mode == FL_IPAM_DRIVER;
 }
 
 static int find_type(struct fl_call *c, const json_t *ipam, struct fl_error *err)
@@ -180,13 +181,14 @@ int fl_call_ipam_late(struct fl_call *c, struct fl_error *err)
 
 	if (c->ipam_mode == FL_IPAM_FOREIGN)
 		return run_foreign(c, err);
-	r = fl_dhcp_acquire(c, err);
+	r = c->ipam_mode == FL_IPAM_DRIVER ? c->driver->allocate(c, err) : fl_dhcp_acquire(c, err);
 	return r ? r : take_addresses(c, err);
 }
 
 int fl_call_ipam_verb(struct fl_call *c, const char *verb, struct fl_error *err)
 {
-	if (!fl_call_ipam_is_late(c))
+	/* The driver's own steps do it. */
+	if (!fl_call_ipam_is_late(c) || c->ipam_mode == FL_IPAM_DRIVER)
 		return 0;
 	if (c->ipam_mode == FL_IPAM_DHCP)
 		return fl_dhcp_verb(c, verb, NULL, err);

@@ -6,8 +6,9 @@
  *
  * Order of an ADD: validate; prepare; one transaction writes the endpoint as `creating` with lease,
  * ports and memo; network_create, endpoint_create, network_address, join; one nftables batch; one
- * transaction marks it `ready`. With an IPAM that needs the interface, addresses and ports are
- * claimed behind endpoint_create. A failure anywhere runs the same deletion as DEL, by the record.
+ * transaction marks it `ready`. With an IPAM that needs the interface (or is the driver's own,
+ * allocate), addresses and ports are claimed behind endpoint_create. A failure anywhere runs the
+ * same deletion as DEL, by the record.
  */
 #pragma once
 
@@ -32,10 +33,11 @@ enum fl_verb {
 
 enum fl_ipam_mode {
 	FL_IPAM_NONE,
-	FL_IPAM_OWN,	/* host-local, in this process and transaction */
-	FL_IPAM_STATIC, /* addresses are in the configuration */
-	FL_IPAM_DHCP,	/* a server's, through fairlead-dhcpd: needs the interface */
-	FL_IPAM_FOREIGN /* executed: may need the interface */
+	FL_IPAM_OWN,	 /* host-local, in this process and transaction */
+	FL_IPAM_STATIC,	 /* addresses are in the configuration */
+	FL_IPAM_DHCP,	 /* a server's, through fairlead-dhcpd: needs the interface */
+	FL_IPAM_FOREIGN, /* executed: may need the interface */
+	FL_IPAM_DRIVER	 /* the driver's allocate(): set by its validate() */
 };
 
 /* What is asked for, after decoding; the same for every dialect. */
@@ -147,11 +149,21 @@ struct fl_driver {
 	int (*endpoint_create)(struct fl_call *c, struct fl_error *err);
 	/* What the network needs once addresses are known: gateways, forwarding. May be NULL. */
 	int (*network_address)(struct fl_call *c, struct fl_error *err);
+	/*
+	 * FL_IPAM_DRIVER: gets the addresses, into c->ipam_result; the interface is there, and is
+	 * in the record. Only release() gives them back.
+	 */
+	int (*allocate)(struct fl_call *c, struct fl_error *err);
 	/* Addresses, routes and sysctls inside; fills c->result. */
 	int (*join)(struct fl_call *c, struct fl_error *err);
 	/* Deletes by the record `ep` and nothing else. Absent objects are success. */
 	int (*endpoint_delete)(struct fl_call *c, const struct fl_endpoint *ep,
 			       struct fl_error *err);
+	/*
+	 * Behind endpoint_delete, and for a DEL without a record: gives back what allocate() got,
+	 * by id and record of its network alone. What is not there is success. May be NULL.
+	 */
+	int (*release)(struct fl_call *c, const struct fl_endpoint_id *id, struct fl_error *err);
 	/*
 	 * DEL without a record, for FL_DRIVER_KEEPS_LINK: gives back what is recognised without
 	 * doubt. The sandbox may be gone (c->inside NULL); where it is not, no record claims

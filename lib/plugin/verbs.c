@@ -37,10 +37,11 @@ static int same_interface(void *arg, const struct fl_endpoint *ep)
 static int release_unknown(struct fl_call *c, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
-	int r;
+	/* Also with a configuration that does not tell which IPAM it was. */
+	int r = c->driver->release ? c->driver->release(c, &c->ep.id, err) : 0;
 
-	if (c->ipam_mode != FL_IPAM_OWN)
-		return 0;
+	if (r || c->ipam_mode != FL_IPAM_OWN)
+		return r;
 	r = fl_txn_begin(c->store, true, &t, err);
 	if (!r)
 		r = fl_ipam_release_conf(t, &c->ipam, &c->ep.id, err);
