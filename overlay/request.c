@@ -51,10 +51,10 @@ int fl_overlay_ask(const char *state_dir, int *s, struct fl_overlay_request *q,
 		*s = r;
 	}
 	r = fl_packet_ask(*s, &agent, q, sizeof(*q), -1, a, sizeof(*a), err);
-	if (r == -ENOENT && !fresh)
-		return ended(err);
 	/* It ended between two callers, or serves another state: as if nobody listened. */
 	if (r == -ENOENT || (!r && a->result == -EXDEV)) {
+		if (!fresh)
+			return ended(err);
 		close(fl_take_fd(s));
 		return -ENOENT;
 	}

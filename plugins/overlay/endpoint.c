@@ -73,8 +73,8 @@ static int see_address(void *arg, const struct fl_ifaddr *a)
 static int check_addresses(struct fl_call *c, uint32_t bridge, struct fl_error *err)
 {
 	struct overlay_address list[OVERLAY_ADDRESSES_MAX];
-	int r = overlay_prepare(c, err);
 	size_t n = overlay_addresses(c, list);
+	int r = 0;
 
 	for (size_t i = 0; i < n && !r; i++) {
 		struct seen s = { .want = &list[i].prefix };
@@ -86,28 +86,6 @@ static int check_addresses(struct fl_call *c, uint32_t bridge, struct fl_error *
 					 fl_prefix_str(s.want, FL_PREFIX_BUF));
 	}
 	return r;
-}
-
-static int check_flood(struct fl_call *c, const struct fl_link *tunnel, struct fl_error *err)
-{
-	const struct overlay_conf *conf = c->conf;
-	FL_AUTOFREE struct fl_addr *vtep = calloc(conf->n_peers + 1, sizeof(*vtep));
-	struct fl_underlay u = { .local = tunnel->vxlan.local };
-	size_t n = conf->n_peers;
-	int r;
-
-	if (!vtep)
-		return fl_error_oom(err);
-	for (size_t i = 0; i < n; i++)
-		vtep[i] = conf->peers[i].vtep;
-	r = fl_underlay_find(c->host, vtep, &n, &u, err);
-	if (!r)
-		r = fl_dataplane_floods(c->host, tunnel->index, vtep, n, err);
-	if (r < 0)
-		return r;
-	return r ? 0
-		 : fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
-				"interface %s does not flood to exactly the peers", tunnel->name);
 }
 
 static int check_tunnel(struct fl_call *c, const struct fl_link *bridge, struct fl_error *err)
@@ -129,7 +107,7 @@ static int check_tunnel(struct fl_call *c, const struct fl_link *bridge, struct 
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "interface %s is %s%s", t.name,
 				    t.flags & IFF_UP ? "no port of bridge " : "down",
 				    t.flags & IFF_UP ? bridge->name : "");
-	return check_flood(c, &t, err);
+	return conf->mode->check(c, &t, err);
 }
 
 static int check_port(struct fl_call *c, const struct fl_link *bridge, struct fl_error *err)
@@ -155,8 +133,11 @@ static int check_port(struct fl_call *c, const struct fl_link *bridge, struct fl
 int overlay_check(struct fl_call *c, struct fl_error *err)
 {
 	struct fl_link bridge;
-	int r = fl_link_get(c->host, c->net.link, &bridge, err);
+	int r = overlay_prepare(c, err);
 
+	if (r)
+		return r;
+	r = fl_link_get(c->host, c->net.link, &bridge, err);
 	if (r || strcmp(bridge.kind, "bridge") || !(bridge.flags & IFF_UP))
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is %s", c->net.link,
 				    r ? "missing" : "down");
@@ -168,17 +149,12 @@ int overlay_check(struct fl_call *c, struct fl_error *err)
 	return r ? r : fl_check_interface(c, err);
 }
 
-/* ---- STATUS ---- */
-
 int overlay_status(struct fl_call *c, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
-	struct fl_nlroute route;
-	int r = 0;
+	int r = conf->mode->status(c, err);
 
-	for (size_t i = 0; i < conf->n_peers && !r; i++)
-		r = fl_route_get(c->host, &conf->peers[i].vtep, NULL, 0, &route, err);
-	if (r && err)
+	if (r && err && err->code != FL_ECODE_LIMITED)
 		err->code = FL_ECODE_NOT_AVAILABLE;
 	return r;
 }

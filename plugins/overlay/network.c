@@ -11,93 +11,45 @@
 
 #define IPV6_MTU_MIN 1280 /* RFC 8200 section 5 */
 
-#define HASH_START 0xcbf29ce484222325u /* FNV-1a */
-
-static uint64_t hash(uint64_t h, const void *data, size_t n)
+uint64_t overlay_hash(uint64_t h, const void *data, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		h = (h ^ ((const uint8_t *)data)[i]) * 0x100000001b3u;
 	return h;
 }
 
-/* ---- which of the nodes this is ---- */
-
-struct finding {
-	int family; /* 0: any */
-	struct fl_addr found;
-};
-
-static int see_global(void *arg, const struct fl_ifaddr *a)
+/*
+ * While it has containers here, a network is not another one of the same name: their addresses are
+ * of that one.
+ */
+static int refuse_other(struct fl_call *c, struct fl_error *err)
 {
-	struct finding *f = arg;
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	struct fl_network net;
+	int r = fl_txn_begin(c->store, false, &t, err);
 
-	if (a->scope != RT_SCOPE_UNIVERSE || (f->family && a->prefix.addr.family != f->family))
-		return 0;
-	f->found = a->prefix.addr;
-	return 1;
-}
-
-/* `local` where it is in the configuration; unset: the routes tell. */
-static int configured_local(struct fl_call *c, struct fl_addr *ret, struct fl_error *err)
-{
-	const struct overlay_conf *conf = c->conf;
-	struct finding f = { .family = conf->n_peers ? conf->peers[0].vtep.family : 0 };
-	struct fl_link l;
-	int r;
-
-	*ret = conf->local;
-	if (!conf->local_link)
-		return 0;
-	r = fl_link_get(c->host, conf->local_link, &l, err);
 	if (!r)
-		r = fl_ifaddrs_each(c->host, l.index, see_global, &f, err);
-	if (r < 0)
-		return fl_error_prefix(err, "local");
-	if (!fl_addr_is_set(&f.found))
-		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_CONFIG,
-				    "local: interface %s has no %s address", conf->local_link,
-				    f.family == AF_INET6 ? "global IPv6"
-				    : f.family		 ? "IPv4"
-							 : "global");
-	*ret = f.found;
-	return 0;
-}
-
-static int is_own(struct fl_call *c, const struct fl_addr *vtep, struct fl_error *err)
-{
-	struct fl_nlroute route;
-	int r = fl_route_get(c->host, vtep, NULL, 0, &route, err);
-
-	return r ? r : route.type == RTN_LOCAL;
-}
-
-/* The list of nodes may have this one's address in the subnet, too. */
-static int own_node_address(struct fl_call *c, struct fl_error *err)
-{
-	struct overlay_conf *conf = c->conf;
-	struct fl_addr local;
-	int r = configured_local(c, &local, err), own = 0;
-
-	if (r || conf->internal || conf->node.n)
+		r = fl_network_get(t, c->net.name, c->net.driver, &net, err);
+	if (r || !strcmp(net.cluster, c->net.cluster))
+		return r == -ENOENT ? 0 : r;
+	r = fl_network_in_use(t, net.name, net.driver, NULL, err);
+	if (r <= 0)
 		return r;
-	for (size_t i = 0; i < conf->n_peers && !own; i++) {
-		const struct overlay_peer *p = &conf->peers[i];
-
-		if (!p->node.n)
-			continue;
-		own = fl_addr_is_set(&local) ? fl_addr_eq(&local, &p->vtep)
-					     : is_own(c, &p->vtep, err);
-		if (own > 0)
-			conf->node = p->node;
-	}
-	return own < 0 ? own : 0;
+	return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
+			    "network %s: its containers on this node are in %s network of this "
+			    "name; delete them first",
+			    c->net.name, *net.cluster ? "the cluster's former" : "a static");
 }
 
 int overlay_prepare(struct fl_call *c, struct fl_error *err)
 {
+	const struct overlay_conf *conf = c->conf;
+	int r;
+
 	fl_network_made_add(&c->net, "link", c->net.tunnel);
 	fl_network_made_add(&c->net, "link", c->net.link);
-	return own_node_address(c, err);
+	r = conf->mode->prepare(c, err);
+	return r || c->req.verb != FL_VERB_ADD ? r : refuse_other(c, err);
 }
 
 /* ---- when addresses are known ---- */
@@ -184,11 +136,11 @@ static int check_vteps(const struct fl_call *c, const struct fl_prefix *subnet,
 static struct fl_mac mac_for(const struct fl_call *c, const struct fl_addr *a)
 {
 	const struct overlay_conf *conf = c->conf;
-	uint64_t h = hash(HASH_START, &conf->vni, sizeof(conf->vni));
+	uint64_t h = overlay_hash(OVERLAY_HASH_START, &conf->vni, sizeof(conf->vni));
 	struct fl_mac m;
 
-	h = hash(h, c->net.name, strlen(c->net.name) + 1);
-	h = hash(h, a->b, fl_addr_len(a));
+	h = overlay_hash(h, c->net.name, strlen(c->net.name) + 1);
+	h = overlay_hash(h, a->b, fl_addr_len(a));
 	for (int i = 0; i < 6; i++)
 		m.b[i] = (uint8_t)(h >> (8 * i));
 	m.b[0] = (uint8_t)((m.b[0] & 0xfc) | 0x02); /* unicast, locally administered */
@@ -240,92 +192,30 @@ static int owner_of(void *arg, const char *ifname, char *network, size_t size)
 	return r ? r : fl_networks_each(t, lists_link, &a, NULL);
 }
 
-/* Of the configuration, so that an ADD need not look at what has not changed. */
-static uint32_t stamp_of(const struct overlay_conf *conf)
-{
-	uint64_t h = hash(HASH_START, &conf->vni, sizeof(conf->vni));
-
-	h = hash(h, &conf->mode, sizeof(conf->mode));
-	h = hash(h, &conf->port, sizeof(conf->port));
-	h = hash(h, &conf->mtu, sizeof(conf->mtu));
-	if (conf->local_text)
-		h = hash(h, conf->local_text, strlen(conf->local_text) + 1);
-	for (size_t i = 0; i < conf->n_peers; i++)
-		h = hash(h, &conf->peers[i].vtep, sizeof(conf->peers[i].vtep));
-	return (uint32_t)(h ^ h >> 32);
-}
-
-/* Is the node's address still the one that the tunnel has? One route tells, not that of each peer.
- */
-static bool same_underlay(struct fl_call *c, const struct fl_link *tunnel)
-{
-	const struct overlay_conf *conf = c->conf;
-	struct fl_addr local;
-	struct fl_nlroute route;
-
-	if (configured_local(c, &local, NULL))
-		return false;
-	if (fl_addr_is_set(&local))
-		return fl_addr_eq(&local, &tunnel->vxlan.local);
-	for (size_t i = 0; i < conf->n_peers; i++) {
-		if (fl_addr_eq(&conf->peers[i].vtep, &tunnel->vxlan.local))
-			continue;
-		return !fl_route_get(c->host, &conf->peers[i].vtep, NULL, 0, &route, NULL) &&
-		       fl_addr_eq(&route.src, &tunnel->vxlan.local);
-	}
-	return true;
-}
-
 static int make(struct fl_call *c, uint32_t stamp, struct fl_link *bridge, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
-	FL_AUTOFREE struct fl_addr *flood = calloc(conf->n_peers + 1, sizeof(*flood));
 	const struct fl_vxlan_owner owner = { owner_of, c };
-	struct fl_underlay u = { 0 };
-	size_t n = conf->n_peers;
-	struct fl_dataplane d;
-	uint32_t overhead;
-	int r;
+	FL_AUTOFREE struct fl_addr *flood = NULL;
+	struct fl_dataplane d = {
+		.network = c->net.name, .link = c->net.link, .tunnel = c->net.tunnel, .stamp = stamp
+	};
+	int r = conf->mode->plan(c, &d, &flood, err);
 
-	if (!flood)
-		return fl_error_oom(err);
-	for (size_t i = 0; i < n; i++)
-		flood[i] = conf->peers[i].vtep;
-	r = configured_local(c, &u.local, err);
-	if (!r)
-		r = fl_underlay_find(c->host, flood, &n, &u, err);
-	if (r)
-		return fl_error_prefix(err, "network %s", c->net.name);
-	overhead = fl_vxlan_overhead(u.local.family);
-	if (u.mtu == UINT32_MAX)
-		u.mtu = 1500;
-	d = (struct fl_dataplane){ .network = c->net.name,
-				   .link = c->net.link,
-				   .tunnel = c->net.tunnel,
-				   .vxlan = { .vni = (uint32_t)conf->vni,
-					      .local = u.local,
-					      .port = (uint16_t)conf->port,
-					      .learning = true },
-				   .mtu = conf->mtu ? conf->mtu : u.mtu - overhead,
-				   .underlay_mtu = conf->mtu > u.mtu ? conf->mtu : u.mtu,
-				   .flood = flood,
-				   .n_flood = n,
-				   .stamp = stamp };
-	d.mac = fl_mac_for_address(c, conf->node.n ? &conf->node.v[0].addr : &u.local);
-	return fl_dataplane_ensure(c->host, &d, &owner, bridge, err);
+	return r ? r : fl_dataplane_ensure(c->host, &d, &owner, bridge, err);
 }
 
 int overlay_network_create(struct fl_call *c, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
-	uint32_t stamp = stamp_of(conf);
+	uint32_t stamp = conf->mode->stamp(conf);
 	struct fl_link bridge, tunnel;
 	int r = fl_link_find(c->host, c->net.link, &bridge, err);
 
 	if (r > 0)
 		r = fl_link_find(c->host, c->net.tunnel, &tunnel, err);
-	if (r >= 0 &&
-	    !(r && fl_dataplane_settled(&bridge, &tunnel, stamp) && same_underlay(c, &tunnel)))
+	if (r >= 0 && !(r && fl_dataplane_settled(&bridge, &tunnel, stamp) &&
+			conf->mode->same_underlay(c, &tunnel)))
 		r = make(c, stamp, &bridge, err);
 	if (r < 0)
 		return r;

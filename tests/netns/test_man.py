@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 from support import dhcp, manpages, snapshot
+from support.agent import Agent
 from support.cni import Chain
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
@@ -41,6 +42,8 @@ def prepare(lab, cni, example):
         config = {"cniVersion": "1.1.0", "name": "before", "type": "bridge", "bridge": "before0",
                   "ipam": {"type": "host-local", "subnet": "10.99.0.0/24"}}
         cni.add("bridge", config, "c2", args=f"K8S_POD_NAME={owner}").expect()
+    if any(p.get("mode") == "etcd" for p in example["plugins"]):
+        Agent(lab)
     if uses(example, "dhcp"):
         if not shutil.which("dnsmasq"):
             pytest.skip("dnsmasq is not installed")

@@ -298,11 +298,6 @@ def test_overlapping_subnets(node, nodes):
     node.cni.add("overlay", nodes.config(0, net="three", vni=3, third=7), "c4").refused(102, "10.7.9.0/24", "br")
 
 
-def test_etcd_is_told_to_wait(node, nodes):
-    node.lab.netns("c1")
-    node.cni.add("overlay", nodes.config(0, mode="etcd"), "c1").refused(2, "etcd", "agent", "static")
-
-
 def test_no_route_to_a_peer(node, nodes):
     before = state(node)
     node.lab.netns("c1")

@@ -42,6 +42,13 @@ static const char configuration[] =
 	"          'dns': {}, 'request': [{'option': 'routers'}],"
 	"          'provide': [{'option': 'user-class', 'value': 'x'}]}}";
 
+/* What of it is otherwise where two keys exclude each other. */
+static const struct {
+	const char *plugin, *change;
+} variants[] = {
+	{ "overlay", "{'mode': 'etcd', 'peers': null, 'subnets': [{'subnet': '10.1.0.0/24'}]}" },
+};
+
 static const char *const types[] = { "bool",	"tri",	"int",	      "string", "address",
 				     "prefix",	"mac",	"enum",	      "object", "list",
 				     "strings", "json", "json-object" };
@@ -195,17 +202,22 @@ static int decode(const struct fl_driver *d, json_t *config)
 	return r;
 }
 
-static int ask(const struct fl_driver *d, const char *ipam_type)
+static json_t *read_json(const char *quoted)
 {
-	FL_AUTOFREE char *text = strdup(configuration);
-	FL_AUTOJSON json_t *config = NULL;
-	int r;
+	FL_AUTOFREE char *text = strdup(quoted);
 
 	for (char *p = text; p && *p; p++)
 		if (*p == '\'')
 			*p = '"';
-	config = json_loads(text ? text : "", 0, NULL);
-	if (!config)
+	return json_loads(text ? text : "", 0, NULL);
+}
+
+static int ask(const struct fl_driver *d, const char *ipam_type, const char *change)
+{
+	FL_AUTOJSON json_t *config = read_json(configuration), *other = read_json(change);
+	int r;
+
+	if (!config || !other)
 		return -1;
 	plugin = d->type;
 	ipam = ipam_type;
@@ -214,6 +226,7 @@ static int ask(const struct fl_driver *d, const char *ipam_type)
 				    json_string(ipam_type));
 	else
 		json_object_del(config, "ipam");
+	json_object_update(config, other);
 	n_known = 0;
 	learn(config, "");
 	r = decode(d, config);
@@ -227,10 +240,13 @@ static int ask_all(const struct fl_driver *d)
 	int r = 0;
 
 	if (!(d->flags & (FL_DRIVER_IPAM | FL_DRIVER_IS_IPAM)))
-		return ask(d, "");
+		return ask(d, "", "{}");
 	for (size_t i = 0; i < FL_ARRAY_SIZE(ipams) && !r; i++)
 		if (d->flags & FL_DRIVER_IPAM || !strcmp(ipams[i], d->type))
-			r = ask(d, ipams[i]);
+			r = ask(d, ipams[i], "{}");
+	for (size_t i = 0; i < FL_ARRAY_SIZE(variants) && !r; i++)
+		if (!strcmp(variants[i].plugin, d->type))
+			r = ask(d, "", variants[i].change);
 	return r;
 }
 

@@ -27,7 +27,7 @@ NO_CONFIGURATION = {"lib/plugin/result.c", "lib/plugin/cni.c", "lib/plugin/deleg
                     "plugins/vrf/plan.c"}
 # Files with tables of configurations that are no plugin's: the probe's configuration leads there.
 TABLES = {"ipam/parse.c", "ipam/static.c", "lib/base/netconf.c", "lib/plugin/dhcp.c", "lib/plugin/ports.c", "lib/plugin/resolver.c",
-          "lib/plugin/shape.c", "dhcp/options.c", "plugins/bridge/conf.c", "plugins/overlay/conf.c"}
+          "lib/plugin/shape.c", "dhcp/options.c", "plugins/bridge/conf.c", "plugins/overlay/conf.c", "plugins/overlay/static.c", "plugins/overlay/etcd.c"}
 # Keys of other JSON in files that have configurations too.
 OTHER_JSON = {
     "dhcp/options.c": {"command", "network", "container", "ifname", "netns", "timeout", "families", "hostname", "clientId", "broadcast",
