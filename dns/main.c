@@ -305,7 +305,7 @@ static void serve(struct broker *b, const struct start *s)
 		event_add(b->linger, &linger);
 	/* A child that died before its signal was ours. */
 	worker_reap(b);
-	start_ready(s);
+	fl_background_ready(&s->keeper);
 	event_base_dispatch(b->base);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(events); i++)
 		if (events[i])
@@ -334,9 +334,9 @@ static int run(struct broker *b, const struct start *s)
 	if (!r)
 		r = open_sandboxes(b, s, &err);
 	if (r) {
-		start_failed(s, &err);
+		fl_background_failed(&s->keeper, &err);
 		say("%s", err.text);
-		return r == -EWOULDBLOCK ? START_ANOTHER : 1;
+		return r == -EWOULDBLOCK ? FL_BACKGROUND_ANOTHER : 1;
 	}
 	serve(b, s);
 	finish(b);
@@ -423,7 +423,7 @@ int main(int argc, char **argv)
 				   .listeners = { -1, -1 },
 				   .worker = { .fd = -1 },
 				   .draining = { .fd = -1 } };
-	struct options o = { .start = { .handover = -1, .cache = CACHE_DEFAULT, .ready = -1 },
+	struct options o = { .start = { .handover = -1, .cache = CACHE_DEFAULT, .keeper = { "fairlead-dnsd", -1 } },
 			     .linger = LINGER_MS };
 	int r = parse(argc, argv, &o);
 
@@ -437,7 +437,7 @@ int main(int argc, char **argv)
 	b.stay = !o.linger;
 	b.cache = o.start.cache;
 	if (o.start.background && o.start.handover < 0) {
-		r = start_background(&o.start);
+		r = fl_background_start(&o.start.keeper);
 		if (r >= 0)
 			return r;
 	}

@@ -206,7 +206,7 @@ static void do_join(struct client *c)
 	}
 	network_join(net);
 	if (net->refusal.err) {
-		client_answer(c, -net->refusal.err, &net->refusal, NULL);
+		client_answer(c, net->refusal.err, &net->refusal, NULL);
 		return;
 	}
 	if (!network_ready(net))

@@ -290,7 +290,7 @@ static void on_created(void *arg, struct fl_etcd_result *r)
 		   ++x->tries < TRIES_MAX) {
 		read_list(x);
 	} else {
-		finish(x, r->err.err ? -r->err.err : -EIO, &r->err);
+		finish(x, r->err.err ? r->err.err : -EIO, &r->err);
 	}
 }
 
@@ -338,7 +338,7 @@ static void on_list(void *arg, struct fl_etcd_result *r)
 
 	fl_etcd_txn_init(&t, "/");
 	if (!agent_heard(x->a, r)) {
-		finish(x, -r->err.err, &r->err);
+		finish(x, r->err.err, &r->err);
 		return;
 	}
 	if (named(r, x->client->q.network, x->rec)) {
@@ -353,7 +353,7 @@ static void on_list(void *arg, struct fl_etcd_result *r)
 		result = fl_etcd_txn(x->a->etcd, &t, on_created, x, NULL, &err);
 	}
 	if (result)
-		finish(x, -err.err, &err);
+		finish(x, err.err, &err);
 }
 
 static void read_list(struct creation *x)
@@ -362,7 +362,7 @@ static void read_list(struct creation *x)
 	struct fl_error err = { 0 };
 
 	if (fl_etcd_range(x->a->etcd, &q, on_list, x, NULL, &err))
-		finish(x, -err.err, &err);
+		finish(x, err.err, &err);
 }
 
 void create_network(struct client *c)
@@ -391,7 +391,7 @@ static void on_removed(void *arg, struct fl_etcd_result *r)
 				    "network %s has an endpoint by now; detach it first", name),
 		       &err);
 	else
-		finish(x, r->outcome == FL_ETCD_OK ? 0 : r->err.err ? -r->err.err : -EIO, &r->err);
+		finish(x, r->outcome == FL_ETCD_OK ? 0 : r->err.err ? r->err.err : -EIO, &r->err);
 }
 
 static void build_removal(const struct network *net, struct fl_etcd_txn *t)
@@ -454,7 +454,7 @@ static void on_users(void *arg, struct fl_etcd_result *r)
 
 	fl_etcd_txn_init(&t, "/");
 	if (!agent_heard(x->a, r)) {
-		finish(x, -r->err.err, &r->err);
+		finish(x, r->err.err, &r->err);
 		return;
 	}
 	if (!net) {
@@ -467,7 +467,7 @@ static void on_users(void *arg, struct fl_etcd_result *r)
 	}
 	build_removal(net, &t);
 	if (fl_etcd_txn(x->a->etcd, &t, on_removed, x, NULL, &err))
-		finish(x, -err.err, &err);
+		finish(x, err.err, &err);
 }
 
 void remove_network(struct client *c)
@@ -490,5 +490,5 @@ void remove_network(struct client *c)
 	c->started = true;
 	q.key = fl_rec_prefix(FL_REC_EP, net->id, key);
 	if (fl_etcd_range(c->a->etcd, &q, on_users, x, NULL, &err))
-		finish(x, -err.err, &err);
+		finish(x, err.err, &err);
 }

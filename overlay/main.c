@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "overlay/agent.h"
 
+#include "base/background.h"
 #include "base/caps.h"
 #include "base/service.h"
 #include "netns/netns.h"
@@ -111,7 +112,7 @@ bool agent_heard(struct agent *a, const struct fl_etcd_result *r)
 		a->trouble_since = now_s();
 	a->trouble = r->err;
 	if (!a->trouble.err)
-		a->trouble.err = EIO;
+		a->trouble.err = -EIO;
 	a->hopeless = r->outcome == FL_ETCD_DENIED;
 	if (a->hopeless)
 		agent_wake(a);
@@ -462,7 +463,7 @@ static struct event *must_event(struct event *e)
 	return e;
 }
 
-static void serve(struct agent *a)
+static void serve(struct agent *a, const struct fl_background *keeper)
 {
 	static const struct timeval compare = { COMPARE_MS / 1000, 0 };
 	static const struct timeval minute = { ALARMS_MS / 1000, 0 };
@@ -486,6 +487,7 @@ static void serve(struct agent *a)
 	networks_start(a);
 	member_start(a);
 	say("ready");
+	fl_background_ready(keeper);
 	event_base_dispatch(a->base);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(ends); i++)
 		event_free(ends[i]);
@@ -521,6 +523,7 @@ static void finish(struct agent *a)
 
 int main(int argc, char **argv)
 {
+	struct fl_background keeper = { "fairlead-overlayd", -1 };
 	struct options o = { .config = FL_OVERLAY_CONFIG };
 	static struct agent a = { .lock = -1, .listener = -1 };
 	struct fl_error err = { 0 };
@@ -528,16 +531,21 @@ int main(int argc, char **argv)
 
 	if (r)
 		return r == 1 ? 0 : 2;
+	a.trouble_since = now_s();
 	if (o.background) {
+		r = fl_background_start(&keeper);
+		if (r >= 0)
+			return r;
+		r = 0;
 		to_syslog = true;
 		openlog("fairlead-overlayd", LOG_PID, LOG_DAEMON);
 	}
-	a.trouble_since = now_s();
 	if (prepare(&a, &o, &err)) {
-		fprintf(stderr, "fairlead-overlayd: %s\n", err.text);
-		r = 1;
+		fl_background_failed(&keeper, &err);
+		say("%s", err.text);
+		r = err.err == -EWOULDBLOCK ? FL_BACKGROUND_ANOTHER : 1;
 	} else {
-		serve(&a);
+		serve(&a, &keeper);
 	}
 	finish(&a);
 	return r;

@@ -278,7 +278,7 @@ static void on_left(void *arg, struct fl_etcd_result *r)
 	if (!agent_heard(a, r)) {
 		a->member.state = MEMBER_IN;
 		after(a, RETRY_MS);
-		client_answer(c, -r->err.err, &r->err, NULL);
+		client_answer(c, r->err.err, &r->err, NULL);
 		return;
 	}
 	say("node %s has left cluster %s", a->conf.node, a->conf.cluster);
@@ -304,5 +304,5 @@ void member_leave(struct client *c)
 	fl_etcd_txn_delete(&t, FL_ETCD_SUCCESS, key, false);
 	c->started = true;
 	if (fl_etcd_txn(a->etcd, &t, on_left, c, &a->member.call, &err))
-		client_answer(c, -err.err, &err, NULL);
+		client_answer(c, err.err, &err, NULL);
 }

@@ -76,7 +76,7 @@ static void on_record_gone(void *arg, struct fl_etcd_result *r)
 	if (r->outcome == FL_ETCD_COMPARE)
 		fl_error_set(&s->err, ECANCELED, FL_ECODE_CONFLICT, "node %s is alive again",
 			     s->node->name);
-	finish(s, -s->err.err);
+	finish(s, s->err.err);
 }
 
 static void key_of(const struct sweep *s, enum fl_rec_kind kind, const char *net, char *buf)
@@ -100,7 +100,7 @@ static void delete_record(struct sweep *s)
 	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, s->node->mod);
 	fl_etcd_txn_delete(&t, FL_ETCD_SUCCESS, key, false);
 	if (fl_etcd_txn(s->a->etcd, &t, on_record_gone, s, &s->call, &s->err))
-		finish(s, -s->err.err);
+		finish(s, s->err.err);
 }
 
 /* ---- a network ---- */
@@ -187,7 +187,7 @@ void sweep_go_on(struct agent *a)
 	if (!s || !s->locked || !s->net || s->works || s->call || !network_synced(s->net))
 		return;
 	if (s->err.err)
-		finish(s, -s->err.err);
+		finish(s, s->err.err);
 	else if (!s->leaving && !s->gave) {
 		s->gave = true;
 		give_endpoints(s);
@@ -233,7 +233,7 @@ static void on_locked(void *arg, struct fl_etcd_result *r)
 	if (r->outcome == FL_ETCD_COMPARE)
 		fl_error_set(&s->err, EBUSY, FL_ECODE_TRY_AGAIN,
 			     "another node sweeps at the moment; try again");
-	finish(s, -s->err.err);
+	finish(s, s->err.err);
 }
 
 static void begin(struct agent *a, struct node *n, struct client *c)
@@ -252,7 +252,7 @@ static void begin(struct agent *a, struct node *n, struct client *c)
 	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, LOCK, a->conf.node, strlen(a->conf.node),
 			a->member.lease);
 	if (fl_etcd_txn(a->etcd, &t, on_locked, s, &s->call, &s->err))
-		finish(s, -s->err.err);
+		finish(s, s->err.err);
 }
 
 /* ---- when ---- */
@@ -322,7 +322,7 @@ void sweep_node(struct agent *a, const char *name, struct client *c)
 			     "of its lease",
 			     name);
 	if (err.err)
-		client_answer(c, -err.err, &err, NULL);
+		client_answer(c, err.err, &err, NULL);
 	else if (!a->sweep && a->member.state == MEMBER_IN)
 		begin(a, n, c);
 }

@@ -448,7 +448,7 @@ static void failed(struct sending *s, const struct fl_error *err)
 	sending_free(s);
 	for (; w; w = next) {
 		next = w->next;
-		finish(w, err->err ? -err->err : -EIO, err);
+		finish(w, err->err ? err->err : -EIO, err);
 	}
 	work_pump(net);
 }
@@ -690,7 +690,7 @@ void work_fail(struct network *net, const struct fl_error *err)
 	for (; w; w = next) {
 		next = w->next;
 		cancel_staged(w);
-		finish(w, err->err ? -err->err : -EIO, err);
+		finish(w, err->err ? err->err : -EIO, err);
 	}
 }
 

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "dns/start.h"
+#include "base/background.h"
+
+#include "base/cleanup.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -51,11 +54,11 @@ static bool ended_badly(pid_t pid, bool lived, int *ret_exit)
 	*ret_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 0;
 	if (ending)
 		return false;
-	return WIFSIGNALED(status) || (lived && *ret_exit && *ret_exit != START_ANOTHER);
+	return WIFSIGNALED(status) || (lived && *ret_exit && *ret_exit != FL_BACKGROUND_ANOTHER);
 }
 
-/* The keeper. Comes back in the broker only. */
-static int keep(struct start *s)
+/* The keeper. Comes back in the daemon only. */
+static int keep(struct fl_background *b)
 {
 	struct sigaction end = { .sa_handler = on_end }, hangup = { .sa_handler = SIG_IGN };
 	unsigned quick = 0;
@@ -77,8 +80,8 @@ static int keep(struct start *s)
 			return -1;
 		}
 		child = pid;
-		fl_close_p(&s->ready);
-		s->ready = -1;
+		fl_close_p(&b->ready);
+		b->ready = -1;
 		if (pid < 0)
 			return 1;
 		again = ended_badly(pid, lived, &status);
@@ -92,7 +95,7 @@ static int keep(struct start *s)
 }
 
 /* Ready: an empty message. Otherwise what is wrong, and maybe that another one is there. */
-static int wait_ready(int from, pid_t pid)
+static int wait_ready(int from)
 {
 	char text[FL_ERROR_TEXT];
 	size_t len = 0;
@@ -105,55 +108,54 @@ static int wait_ready(int from, pid_t pid)
 			break;
 	if (len == 1 && !text[0])
 		return 0;
-	(void)pid;
 	if (!len)
 		len = (size_t)snprintf(text, sizeof(text), "it ended before it was ready");
 	printf("%.*s\n", (int)len, text);
 	return 1;
 }
 
-int start_background(struct start *s)
+int fl_background_start(struct fl_background *b)
 {
 	int pair[2];
 	pid_t pid;
 
 	if (pipe2(pair, O_CLOEXEC)) {
-		perror("fairlead-dnsd: pipe");
+		fprintf(stderr, "%s: pipe: %s\n", b->program, strerror(errno));
 		return 1;
 	}
 	pid = fork();
 	if (pid < 0) {
-		perror("fairlead-dnsd: fork");
+		fprintf(stderr, "%s: fork: %s\n", b->program, strerror(errno));
 		return 1;
 	}
 	if (pid) {
 		close(pair[1]);
-		return wait_ready(pair[0], pid);
+		return wait_ready(pair[0]);
 	}
 	close(pair[0]);
-	s->ready = pair[1];
+	b->ready = pair[1];
 	setsid();
 	if (chdir("/"))
 		return 1;
 	be_quiet();
-	return keep(s);
+	return keep(b);
 }
 
-static void tell(const struct start *s, const void *msg, size_t len)
+static void tell(const struct fl_background *b, const void *msg, size_t len)
 {
-	ssize_t n = s->ready < 0 ? 0 : write(s->ready, msg, len);
+	ssize_t n = b->ready < 0 ? 0 : write(b->ready, msg, len);
 
 	(void)n; /* whoever waited is gone */
-	if (s->ready >= 0)
-		close(s->ready);
+	if (b->ready >= 0)
+		close(b->ready);
 }
 
-void start_ready(const struct start *s)
+void fl_background_ready(const struct fl_background *b)
 {
-	tell(s, "", 1);
+	tell(b, "", 1);
 }
 
-void start_failed(const struct start *s, const struct fl_error *err)
+void fl_background_failed(const struct fl_background *b, const struct fl_error *err)
 {
-	tell(s, err->text, strlen(err->text));
+	tell(b, err->text, strlen(err->text));
 }
