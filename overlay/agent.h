@@ -103,6 +103,7 @@ struct follow {
 	struct fl_etcd_call *call;
 	struct fl_etcd_watch *watch;
 	struct event *retry;
+	bool told;	       /* that the watch is interrupted */
 	bool synced, restored; /* restored: while begin() is called */
 	int64_t revision;      /* of what synced() ends */
 };

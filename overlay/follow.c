@@ -57,8 +57,10 @@ static void on_state(void *arg, const struct fl_error *err)
 {
 	struct follow *f = arg;
 
-	if (err)
-		say("%s: %s", f->prefix, err->text);
+	/* Where one is interrupted the others are. */
+	if (err && !f->a->interrupted && !f->a->trouble.err)
+		say("watching is interrupted: %s", err->text);
+	f->a->interrupted = err;
 }
 
 static void on_read(void *arg, struct fl_etcd_result *r)

@@ -106,7 +106,7 @@ bool agent_heard(struct agent *a, const struct fl_etcd_result *r)
 	}
 	if (ok)
 		return r->outcome == FL_ETCD_OK || r->outcome == FL_ETCD_COMPARE;
-	if (!a->trouble.err || strcmp(a->trouble.text, r->err.text) != 0)
+	if (!a->trouble.err || (r->outcome == FL_ETCD_DENIED && !a->hopeless))
 		say("%s", r->err.text);
 	if (!a->trouble.err)
 		a->trouble_since = now_s();

@@ -46,7 +46,7 @@ static void finish(struct sweep *s, int r)
 		network_unobserve(s->net);
 	if (!r)
 		say("node %s: %u endpoints were given back", s->node->name, s->n);
-	else
+	else if (r != -EBUSY)
 		say("node %s cannot be swept now: %s", s->node->name, err.text);
 	/* Not before everybody else has had the time to see it. */
 	s->node->sweep_at = r && !s->node->alive ? now_ms() + 5 * RETRY_MS : 0;
@@ -232,7 +232,7 @@ static void on_locked(void *arg, struct fl_etcd_result *r)
 	s->err = r->err;
 	if (r->outcome == FL_ETCD_COMPARE)
 		fl_error_set(&s->err, EBUSY, FL_ECODE_TRY_AGAIN,
-			     "another node sweeps at the moment; try again");
+			     "another node does it at the moment, or it is alive again");
 	finish(s, s->err.err);
 }
 
@@ -240,6 +240,7 @@ static void begin(struct agent *a, struct node *n, struct client *c)
 {
 	FL_AUTOETCDTXN struct fl_etcd_txn t;
 	struct sweep *s = must_alloc(sizeof(*s));
+	char key[FL_REC_KEY_STR];
 
 	s->a = a;
 	s->node = n;
@@ -249,6 +250,8 @@ static void begin(struct agent *a, struct node *n, struct client *c)
 		c->started = true;
 	fl_etcd_txn_init(&t, fl_etcd_prefix(a->etcd));
 	fl_etcd_txn_if_absent(&t, LOCK);
+	key_of(s, FL_REC_NODE, "", key);
+	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, n->mod);
 	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, LOCK, a->conf.node, strlen(a->conf.node),
 			a->member.lease);
 	if (fl_etcd_txn(a->etcd, &t, on_locked, s, &s->call, &s->err))
