@@ -436,8 +436,9 @@ struct agent {
 	/* Trouble with the store: what and since when; "" without. */
 	struct fl_error trouble; /* .err 0: none */
 	int64_t trouble_since;
-	bool hopeless;	 /* does not pass by waiting */
-	unsigned alarms; /* FL_ETCD_ALARM_* */
+	bool interrupted; /* the watches are, which was said */
+	bool hopeless;	  /* does not pass by waiting */
+	unsigned alarms;  /* FL_ETCD_ALARM_* */
 	bool leaving;
 	int64_t quarantine_lease, quarantine_until; /* ms */
 	struct fl_etcd_call *quarantine_call;

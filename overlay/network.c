@@ -482,6 +482,7 @@ static bool adopt(struct network *net)
 		return false;
 	net->announced = true;
 	network_used(net);
+	network_settle(net);
 	agent_wake(net->a);
 	return true;
 }
