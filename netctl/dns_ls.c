@@ -2,6 +2,7 @@
 /* dns ls: who asks the resolver, and what it is called. */
 #include "netctl/dns.h"
 #include "netctl/out.h"
+#include "netctl/peers.h"
 
 #include "dns/request.h"
 
@@ -115,13 +116,25 @@ int no_resolver(struct fl_error *err)
 
 static const char *served_colour(const json_t *row)
 {
-	return json_is_true(json_object_get(row, "served")) ? COLOUR_GOOD : COLOUR_BAD;
+	const json_t *served = json_object_get(row, "served");
+
+	return json_is_true(served) ? COLOUR_GOOD : json_is_null(served) ? NULL : COLOUR_BAD;
 }
 
 static const struct column columns[] = {
 	{ "CONTAINER", "label", 0, NULL },	 { "NETWORKS", "networks", COLUMN_WRAP, NULL },
 	{ "LISTENS", "listens", 0, NULL },	 { "SERVED", "served", 0, served_colour },
 	{ "NAMES", "names", COLUMN_WRAP, NULL }, { 0 },
+};
+
+static const struct column columns_with_nodes[] = {
+	{ "CONTAINER", "label", 0, NULL },
+	{ "NODE", "node", 0, NULL },
+	{ "NETWORKS", "networks", COLUMN_WRAP, NULL },
+	{ "LISTENS", "listens", 0, NULL },
+	{ "SERVED", "served", 0, served_colour },
+	{ "NAMES", "names", COLUMN_WRAP, NULL },
+	{ 0 },
 };
 
 static bool has_string(const json_t *list, const char *s)
@@ -173,10 +186,10 @@ static json_t *sandbox_row(struct ctl *c, const struct askers *a, size_t from, s
 	}
 	if (first->dns_port)
 		snprintf(listens, sizeof(listens), FL_DNSD_ADDRESS ":%u", first->dns_port);
-	return json_pack("{ss ss ss so so so ss si sb}", "kind", "sandbox", "container",
-			 first->id.container, "label", CONTAINER_LABEL(first), "containers",
-			 containers, "networks", networks, "names", names, "listens", listens,
-			 "port", (int)first->dns_port, "served", (int)served);
+	return json_pack("{ss ss ss ss so so so ss si sb}", "kind", "sandbox", "container",
+			 first->id.container, "label", CONTAINER_LABEL(first), "node", "",
+			 "containers", containers, "networks", networks, "names", names, "listens",
+			 listens, "port", (int)first->dns_port, "served", (int)served);
 }
 
 struct listing {
@@ -192,17 +205,68 @@ static int add_listener(void *arg, const char *network, const struct fl_addr *a,
 
 	snprintf(listens, sizeof(listens), "%s%s%s:%u", v6 ? "[" : "", fl_addr_str(a, FL_ADDR_BUF),
 		 v6 ? "]" : "", port);
-	return json_array_append_new(l->rows, json_pack("{ss ss ss s[] s[s] s[] ss si sb}", "kind",
-							"listener", "container", "", "label",
-							"(host)", "containers", "networks", network,
-							"names", "listens", listens, "port",
-							(int)port, "served", (int)l->alive));
+	return json_array_append_new(
+		l->rows,
+		json_pack("{ss ss ss ss s[] s[s] s[] ss si sb}", "kind", "listener", "container",
+			  "", "label", "(host)", "node", "", "containers", "networks", network,
+			  "names", "listens", listens, "port", (int)port, "served", (int)l->alive));
+}
+
+/* ---- what is on other nodes ---- */
+
+static bool is_asked_about(const json_t *rows, const char *network)
+{
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		if (has_string(json_object_get(row, "networks"), network))
+			return true;
+	}
+	return false;
+}
+
+static json_t *peer_row(const struct fl_peer *p)
+{
+	json_t *names = json_array();
+	struct fl_dns_name canonical;
+
+	if (!fl_peer_canonical(p, &canonical))
+		add_name(names, &canonical);
+	fl_peer_hostnames(p, add_name, names);
+	return json_pack("{ss ss ss ss s[s] s[s] so ss si sn}", "kind", "peer", "container",
+			 p->container, "label", PEER_LABEL(p), "node", p->node, "containers",
+			 p->container, "networks", p->network, "names", names, "listens", "",
+			 "port", 0, "served");
+}
+
+/* Those that a sandbox or listener of this node may ask for. */
+static int add_peers(struct ctl *c, json_t *rows, bool *ret_any, struct fl_error *err)
+{
+	AUTOPEERS struct peers all = { 0 };
+	int r = peers_read(c, &all, err);
+
+	for (size_t i = 0, n; !r && i < all.n; i += n) {
+		const struct fl_peer *v = peers_of(&all, all.v[i].network, &n);
+
+		bool asked = is_asked_about(rows, v->network);
+
+		for (size_t k = 0; asked && k < n; k++) {
+			if (v[k].suspect)
+				continue; /* has no names until its node is back */
+			json_array_append_new(rows, peer_row(&v[k]));
+			*ret_any = true;
+		}
+	}
+	return r;
 }
 
 static int run_ls(struct ctl *c, struct fl_error *err)
 {
 	struct fl_dnsd_request ping = { .op = FL_DNSD_PING };
 	struct listing l = { .rows = json_array() };
+	bool elsewhere = false;
 	AUTOMODEL struct model m = { 0 };
 	AUTOASKERS struct askers a = { 0 };
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -218,11 +282,14 @@ static int run_ls(struct ctl *c, struct fl_error *err)
 		l.alive = !fl_dnsd_ask(fl_store_path(c->store), &ping, -1, false, NULL, NULL);
 		r = fl_listeners_each(t, add_listener, &l, err);
 	}
+	fl_txn_abort(fl_take_ptr(t));
+	if (!r)
+		r = add_peers(c, l.rows, &elsewhere, err);
 	if (r) {
 		json_decref(l.rows);
 		return r;
 	}
-	return show_list(c, l.rows, columns, err);
+	return show_list(c, l.rows, elsewhere ? columns_with_nodes : columns, err);
 }
 
 static const struct example examples[] = {
@@ -234,10 +301,13 @@ const struct command dns_ls_command = {
 	.name = "dns ls",
 	.args = "",
 	.about = "containers with a resolver, and the names that they have",
-	.text = "Where a network listens for its host, that is a line of its own.",
-	.json = "a list of objects: kind (sandbox, listener), container (id), label "
-		"(for people), containers (list), networks (list), names (list), "
-		"listens, port, served.",
+	.text = "Where a network listens for its host, that is a line of its own; so is a "
+		"container "
+		"of another node, which has names here and asks there. Those of a node that gives "
+		"no sign of life have none.",
+	.json = "a list of objects: kind (sandbox, listener, peer), container (id), label "
+		"(for people), node (\"\": this one), containers (list), networks (list), names "
+		"(list), listens, port, served (null for a peer).",
 	.examples = examples,
 	.flags = COMMAND_READS,
 	.run = run_ls,

@@ -39,6 +39,28 @@ static void add_net(const struct topo_net *net, size_t i, struct fl_strbuf *b)
 		       i);
 }
 
+static void add_node(const struct topology *t, size_t net, const struct topo_node *node,
+		     struct fl_strbuf *b)
+{
+	size_t i = (size_t)(node - t->nodes);
+
+	fl_strbuf_addf(b, "\tm%zu [label=\"node ", i);
+	add_dot(b, node->name);
+	fl_strbuf_addf(b, "\\n%s", NODE_WORDS(node));
+	for (size_t k = 0; k < node->n && k < TOPO_NAMES; k++) {
+		fl_strbuf_add(b, "\\n");
+		add_dot(b, PEER_LABEL(&node->v[k]));
+	}
+	if (node->n > TOPO_NAMES)
+		fl_strbuf_addf(b, "\\n+ %zu more", node->n - TOPO_NAMES);
+	fl_strbuf_addf(b,
+		       "\", shape=box, style=\"rounded,dashed\"];\n"
+		       "\tn%zu -> m%zu [dir=none, style=dashed, label=\"",
+		       net, i);
+	add_dot(b, topology_tunnel(&t->nets[net]));
+	fl_strbuf_add(b, "\"];\n");
+}
+
 struct ports {
 	struct fl_strbuf *b;
 	size_t n;
@@ -103,5 +125,8 @@ void draw_dot(const struct topology *t, struct fl_strbuf *b)
 		add_net(&t->nets[i], i, b);
 	for (size_t i = 0; i < t->n_boxes; i++)
 		add_box(t, i, b);
+	for (size_t i = 0; i < t->n_nets; i++)
+		for (size_t k = 0; k < t->nets[i].n_nodes; k++)
+			add_node(t, i, &t->nets[i].nodes[k], b);
 	fl_strbuf_add(b, "}\n");
 }

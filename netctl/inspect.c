@@ -3,6 +3,7 @@
 #include "netctl/conflist.h"
 #include "netctl/network_common.h"
 #include "netctl/out.h"
+#include "netctl/peers.h"
 
 #include <string.h>
 
@@ -11,6 +12,20 @@ static const struct column endpoint_columns[] = {
 	{ "INTERFACE", "interface", 0, NULL },
 	{ "HOST", "hostInterface", 0, NULL },
 	{ "ADDRESSES", "addresses", COLUMN_WRAP, NULL },
+	{ "MAC", "mac", COLUMN_WIDE, NULL },
+	{ 0 },
+};
+
+static const char *suspect_colour(const json_t *row)
+{
+	return json_is_true(json_object_get(row, "suspect")) ? COLOUR_WARN : NULL;
+}
+
+static const struct column peer_columns[] = {
+	{ "CONTAINER", "label", COLUMN_TRUNC, NULL },
+	{ "NODE", "node", COLUMN_TRUNC, NULL },
+	{ "ADDRESSES", "addresses", COLUMN_WRAP, NULL },
+	{ "SUSPECT", "suspect", 0, suspect_colour },
 	{ "MAC", "mac", COLUMN_WIDE, NULL },
 	{ 0 },
 };
@@ -32,6 +47,7 @@ static const struct field fields[] = {
 	{ "Gateway mode", "gatewayMode", NULL },
 	{ "Name service", "dns", NULL },
 	{ "Endpoints", "endpoints", endpoint_columns },
+	{ "On other nodes", "peers", peer_columns },
 	{ 0 },
 };
 
@@ -139,8 +155,20 @@ static json_t *endpoints_of(const struct model *m, const char *network)
 	return list;
 }
 
-static int inspect(struct ctl *c, const struct model *m, const struct conflists *files,
-		   const char *network, json_t **ret, struct fl_error *err)
+static json_t *peers_json(const struct peers *p, const char *network)
+{
+	json_t *list = json_array();
+	size_t n;
+	const struct fl_peer *v = peers_of(p, network, &n);
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, peer_json(&v[i]));
+	return list;
+}
+
+static int inspect(struct ctl *c, const struct model *m, const struct peers *peers,
+		   const struct conflists *files, const char *network, json_t **ret,
+		   struct fl_error *err)
 {
 	const struct fl_network *net = network_record(m, network);
 	const struct conflist *file = conflists_find(files, network);
@@ -157,6 +185,7 @@ static int inspect(struct ctl *c, const struct model *m, const struct conflists 
 	else
 		add_configuration(o, file);
 	json_object_set_new(o, "endpoints", endpoints_of(m, network));
+	json_object_set_new(o, "peers", peers_json(peers, network));
 	r = add_gateways(c, o, err);
 	if (r)
 		json_decref(o);
@@ -170,14 +199,17 @@ static int run(struct ctl *c, struct fl_error *err)
 	AUTOCONFLISTS struct conflists files = { 0 };
 	FL_AUTOJSON json_t *all = json_array();
 	AUTOMODEL struct model m = { 0 };
+	AUTOPEERS struct peers peers = { 0 };
 	int r = conflists_read(c->dir, &files, err);
 
 	if (!r)
 		r = model_read(c, &m, err);
+	if (!r)
+		r = peers_read(c, &peers, err);
 	for (int i = 0; !r && i < c->argc; i++) {
 		json_t *one = NULL;
 
-		r = inspect(c, &m, &files, c->argv[i], &one, err);
+		r = inspect(c, &m, &peers, &files, c->argv[i], &one, err);
 		if (r)
 			break;
 		json_array_append(all, one);
@@ -206,7 +238,9 @@ const struct command network_inspect_command = {
 		"(addresses of "
 		"the link now), up, internal, isolate, icc, masquerade, guarded, gatewayMode, "
 		"plugins (list), file, managed, dns, configuration (the file), endpoints (list of "
-		"what endpoint ls shows).",
+		"what endpoint ls shows), peers (containers of other nodes, where an agent tells "
+		"of "
+		"them: a list of: " PEER_JSON ").",
 	.examples = examples,
 	.flags = COMMAND_READS,
 	.min = 1,

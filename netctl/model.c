@@ -15,8 +15,7 @@ void model_clear(struct model *m)
 	*m = (struct model){ 0 };
 }
 
-/* Doubles at powers of two: n items have room for the next power. */
-static int grow(void **items, size_t n, size_t size)
+int array_grow(void **items, size_t n, size_t size)
 {
 	void *grown;
 
@@ -33,7 +32,7 @@ static int take_network(void *arg, const struct fl_network *net)
 {
 	struct model *m = arg;
 
-	if (grow((void **)&m->networks, m->n_networks, sizeof(*net)))
+	if (array_grow((void **)&m->networks, m->n_networks, sizeof(*net)))
 		return -ENOMEM;
 	m->networks[m->n_networks++] = *net;
 	return 0;
@@ -44,7 +43,7 @@ static int take_endpoint(void *arg, const struct fl_endpoint *ep)
 	struct model *m = arg;
 	struct fl_endpoint *copy;
 
-	if (grow((void **)&m->endpoints, m->n_endpoints, sizeof(*ep)))
+	if (array_grow((void **)&m->endpoints, m->n_endpoints, sizeof(*ep)))
 		return -ENOMEM;
 	copy = &m->endpoints[m->n_endpoints];
 	*copy = *ep;
@@ -108,7 +107,7 @@ static int group(struct model *m)
 				last->main = ep;
 			continue;
 		}
-		if (grow((void **)&m->attachments, m->n_attachments, sizeof(*m->attachments)))
+		if (array_grow((void **)&m->attachments, m->n_attachments, sizeof(*m->attachments)))
 			return -ENOMEM;
 		m->attachments[m->n_attachments++] = (struct attachment){ ep, ep, 1 };
 	}
@@ -298,18 +297,21 @@ int model_find(const struct model *m, const char *container, const char *network
 
 /* ---- in words ---- */
 
-const char *container_label(const struct fl_endpoint *ep, char *buf, size_t size)
+const char *name_or_id(const char *name, const char *id, char *buf, size_t size)
 {
-	bool hex = strspn(ep->id.container, "0123456789abcdef") == strlen(ep->id.container);
+	bool hex = strspn(id, "0123456789abcdef") == strlen(id);
 
 	/* A name that somebody chose is not cut. */
-	if (*ep->name && strcmp(ep->name, ep->id.container) != 0)
-		snprintf(buf, size, "%s", ep->name);
+	if (*name && strcmp(name, id) != 0)
+		snprintf(buf, size, "%s", name);
 	else
-		snprintf(buf, size, "%.*s",
-			 hex && strlen(ep->id.container) == 64 ? 12 : FL_NAME_MAX,
-			 ep->id.container);
+		snprintf(buf, size, "%.*s", hex && strlen(id) == 64 ? 12 : FL_NAME_MAX, id);
 	return buf;
+}
+
+const char *container_label(const struct fl_endpoint *ep, char *buf, size_t size)
+{
+	return name_or_id(ep->name, ep->id.container, buf, size);
 }
 
 const char *state_str(enum fl_state s)

@@ -31,6 +31,9 @@ int model_update(struct ctl *c, struct model *m, struct fl_error *err);
 void model_clear(struct model *m);
 #define AUTOMODEL FL_CLEANUP(model_clear)
 
+/* Room for one more than n: doubles at powers of two. -ENOMEM. */
+int array_grow(void **items, size_t n, size_t size);
+
 /* How many names of networks there are: each plugin of a chain keeps a record. */
 size_t model_count_networks(const struct model *m);
 /* NULL: there is no such record. */
@@ -50,7 +53,8 @@ int model_find(const struct model *m, const char *container, const char *network
 /* Is there a container of just this id or name? */
 bool model_knows(const struct model *m, const char *word);
 
-/* What people call the container: its name, else the first twelve letters of its id. */
+/* What people call a container: its name, else the first twelve letters of its id. */
+const char *name_or_id(const char *name, const char *id, char *buf, size_t size);
 const char *container_label(const struct fl_endpoint *ep, char *buf, size_t size);
 #define CONTAINER_LABEL(ep) \
 	container_label(ep, (char[FL_HOSTNAME_MAX + 1]){ 0 }, FL_HOSTNAME_MAX + 1)

@@ -217,7 +217,7 @@ static const struct svg_bus *find_bus(const struct svg_layout *l, const struct s
 static void draw_drops(const struct svg_layout *l, const struct svg_row *row,
 		       const struct svg_box *box, struct fl_strbuf *b)
 {
-	for (size_t k = 0; k < box->box->n; k++) {
+	for (size_t k = 0; k < svg_attachments(box); k++) {
 		size_t net = svg_net_of(l, box, k);
 		const struct svg_bus *bus = find_bus(l, row, net);
 		double x = svg_drop_x(l, box, k), bar = l->bands[net].bar_y + BAR_H;
@@ -339,6 +339,37 @@ static void draw_box(const struct svg_layout *l, const struct svg_row *row,
 	fl_strbuf_add(b, "</g>\n");
 }
 
+/* Behind the tunnel: the names of its containers, as many as there is room for. */
+static void draw_node(const struct svg_layout *l, const struct svg_row *row,
+		      const struct svg_box *box, struct fl_strbuf *b)
+{
+	const struct topo_node *node = box->node;
+	size_t room = node->n < LINES_MAX ? node->n : LINES_MAX - 2;
+	double x = box->x + 12, y = row->box_y + TITLE_H + 11;
+	FL_AUTOSTRBUF struct fl_strbuf title = { 0 };
+	char look[96], more[32];
+
+	snprintf(look, sizeof(look),
+		 "fill=\"#f1f5f9\" stroke=\"%s\" stroke-width=\"1.4\" stroke-dasharray=\"5 4\"",
+		 colour_of(box->home));
+	fl_strbuf_addf(&title, "node %s", node->name);
+	fl_strbuf_add(b, "<g class=\"node\" data-node=\"");
+	add_xml(b, node->name);
+	fl_strbuf_add(b, "\">\n");
+	put_rect(b, box->x, row->box_y, l->box_w, row->box_h, 9, look);
+	put_text(b, TITLE, x, row->box_y + 20, l->box_w - 22, title.s ? title.s : "");
+	put_text(b, MONO, x, y, l->box_w - 22, NODE_WORDS(node));
+	for (size_t i = 0; i < room; i++)
+		put_text(b, MONO, x, y + (double)(i + 1) * LINE_H, l->box_w - 22,
+			 PEER_LABEL(&node->v[i]));
+	if (room < node->n) {
+		snprintf(more, sizeof(more), "+ %zu more", node->n - room);
+		put_text(b, MONO, x, y + (double)(room + 1) * LINE_H, l->box_w - 22, more);
+	}
+	fl_strbuf_add(b, "</g>\n");
+	b->failed |= title.failed;
+}
+
 static void draw_row(const struct svg_layout *l, const struct svg_row *row, struct fl_strbuf *b)
 {
 	double rail = rail_x(l), left = l->width;
@@ -352,8 +383,11 @@ static void draw_row(const struct svg_layout *l, const struct svg_row *row, stru
 	if (row->port_bus)
 		fl_strbuf_addf(b, "<path class=\"port\" d=\"M%d %dL%d %d\"/>\n", px(rail),
 			       px(row->port_bus), px(left), px(row->port_bus));
-	for (size_t i = 0; i < row->n; i++)
-		draw_box(l, row, &l->boxes[row->first + i], b);
+	for (size_t i = 0; i < row->n; i++) {
+		const struct svg_box *box = &l->boxes[row->first + i];
+
+		(box->node ? draw_node : draw_box)(l, row, box, b);
+	}
 }
 
 /* From the outside down to the last row that has ports. */

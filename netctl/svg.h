@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Where everything is in the picture. A network is a band: its bar at the top, below it rows of
- * boxes. A box stands in the band of its first network. What is not straight below its bar is
- * reached by a lane, left of the bars, and a bus above the row; published ports come from the rail
- * right of the host by a bus below the row.
+ * boxes. A box stands in the band of its first network; another node has one in the
+ * band of each network that it is on, with the names of its containers. What is not straight below
+ * its bar is reached by a lane, left of the bars, and a bus above the row; published ports come
+ * from the rail right of the host by a bus below the row.
  */
 #pragma once
 
@@ -33,9 +34,10 @@ struct svg_bus {
 };
 
 struct svg_box {
-	const struct topo_box *box;
-	size_t home;	     /* index of the network in whose band it is */
-	size_t lines, ports; /* all of them */
+	const struct topo_box *box;   /* of a container, else */
+	const struct topo_node *node; /* another node */
+	size_t home;		      /* index of the network in whose band it is */
+	size_t lines, ports;	      /* all of them */
 	double x;
 };
 
@@ -75,6 +77,11 @@ void svg_layout_clear(struct svg_layout *l);
 #define AUTOLAYOUT FL_CLEANUP(svg_layout_clear)
 
 double svg_lane_x(const struct svg_layout *l, const struct svg_band *band);
+/* How many lines lead to it. */
+static inline size_t svg_attachments(const struct svg_box *box)
+{
+	return box->node ? 1 : box->box->n;
+}
 /* Index of the network of a box's k-th attachment. */
 size_t svg_net_of(const struct svg_layout *l, const struct svg_box *box, size_t k);
 /* Where the line of a box's k-th attachment meets its upper edge. */

@@ -36,12 +36,22 @@ double svg_lane_x(const struct svg_layout *l, const struct svg_band *band)
 
 size_t svg_net_of(const struct svg_layout *l, const struct svg_box *box, size_t k)
 {
-	return l->net_of[(size_t)(box->box->members - l->t->by_box) + k];
+	return box->node ? box->home : l->net_of[(size_t)(box->box->members - l->t->by_box) + k];
 }
 
 double svg_drop_x(const struct svg_layout *l, const struct svg_box *box, size_t k)
 {
-	return box->x + l->box_w * (double)(k + 1) / (double)(box->box->n + 1);
+	return box->x + l->box_w * (double)(k + 1) / (double)(svg_attachments(box) + 1);
+}
+
+static size_t at_most(size_t n, size_t max)
+{
+	return n < max ? n : max;
+}
+
+static size_t at_least(size_t n, size_t least)
+{
+	return n > least ? n : least;
 }
 
 /* ---- how large boxes are ---- */
@@ -85,16 +95,42 @@ static void measure_box(struct svg_box *box, double *width)
 	}
 }
 
+static void measure_node(struct svg_box *box, double *width)
+{
+	const struct topo_node *node = box->node;
+	double title = text_width(FONT_SANS_BOLD, TITLE_SIZE, node->name) + 64;
+
+	*width = larger(*width, smaller(title, TITLE_MAX));
+	/* The first line counts them. */
+	box->lines = 1 + at_most(node->n, LINES_MAX);
+}
+
 static int compare_svg_boxes(const void *x, const void *y)
 {
 	const struct svg_box *a = x, *b = y;
 
 	if (a->home != b->home)
 		return a->home < b->home ? -1 : 1;
+	/* What is here goes before what is elsewhere. */
+	if (a->node || b->node)
+		return !a->node ? -1 : !b->node ? 1 : a->node < b->node ? -1 : a->node > b->node;
 	/* Those with lines to other bands first: they share the buses of few rows. */
 	if ((a->box->n > 1) != (b->box->n > 1))
 		return a->box->n > 1 ? -1 : 1;
 	return a->box < b->box ? -1 : a->box > b->box;
+}
+
+static void gather_nodes(struct svg_layout *l, double *width)
+{
+	const struct topology *t = l->t;
+	struct svg_box *box = l->boxes + t->n_boxes;
+
+	for (size_t i = 0; i < t->n_nets; i++)
+		for (size_t k = 0; k < t->nets[i].n_nodes; k++, box++) {
+			*box = (struct svg_box){ .node = &t->nets[i].nodes[k], .home = i };
+			measure_node(box, width);
+			l->bands[i].n_boxes++;
+		}
 }
 
 static void gather_boxes(struct svg_layout *l)
@@ -111,24 +147,15 @@ static void gather_boxes(struct svg_layout *l)
 		l->ports |= l->boxes[i].ports > 0;
 		l->bands[l->boxes[i].home].n_boxes++;
 	}
+	gather_nodes(l, &width);
 	l->box_w = (int)smaller(width + 1, BOX_MAX);
-	if (t->n_boxes)
-		qsort(l->boxes, t->n_boxes, sizeof(*l->boxes), compare_svg_boxes);
+	if (t->n_boxes + t->n_nodes)
+		qsort(l->boxes, t->n_boxes + t->n_nodes, sizeof(*l->boxes), compare_svg_boxes);
 	for (size_t i = 1; i < t->n_nets; i++)
 		l->bands[i].first_box = l->bands[i - 1].first_box + l->bands[i - 1].n_boxes;
 }
 
 /* ---- rows ---- */
-
-static size_t at_most(size_t n, size_t max)
-{
-	return n < max ? n : max;
-}
-
-static size_t at_least(size_t n, size_t least)
-{
-	return n > least ? n : least;
-}
 
 static struct svg_bus *bus_of(struct svg_layout *l, struct svg_row *row, size_t net)
 {
@@ -145,7 +172,7 @@ static void place_box(struct svg_layout *l, struct svg_row *row, bool straight, 
 	struct svg_box *box = &l->boxes[row->first + i];
 
 	box->x = l->bar_x + PAD + (double)i * (l->box_w + GAP);
-	for (size_t k = 0; k < box->box->n; k++) {
+	for (size_t k = 0; k < svg_attachments(box); k++) {
 		size_t net = svg_net_of(l, box, k);
 		struct svg_bus *bus;
 
@@ -299,11 +326,11 @@ int svg_layout(const struct topology *t, struct svg_layout *ret, struct fl_error
 	AUTOLAYOUT struct svg_layout l = { .t = t };
 	int r;
 
-	l.boxes = calloc(t->n_boxes + 1, sizeof(*l.boxes));
+	l.boxes = calloc(t->n_boxes + t->n_nodes + 1, sizeof(*l.boxes));
 	l.bands = calloc(t->n_nets + 1, sizeof(*l.bands));
-	l.rows = calloc(t->n_boxes + 1, sizeof(*l.rows));
-	/* At most one for each attachment. */
-	l.buses = calloc(t->n + 1, sizeof(*l.buses));
+	l.rows = calloc(t->n_boxes + t->n_nodes + 1, sizeof(*l.rows));
+	/* At most one for each attachment and each node. */
+	l.buses = calloc(t->n + t->n_nodes + 1, sizeof(*l.buses));
 	l.net_of = calloc(t->n + 1, sizeof(*l.net_of));
 	if (!l.boxes || !l.bands || !l.rows || !l.buses || !l.net_of)
 		return fl_error_oom(err);

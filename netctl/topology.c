@@ -14,6 +14,7 @@ void topology_clear(struct topology *t)
 		free(t->nets[i].gateways);
 	free(t->nets);
 	free(t->boxes);
+	free(t->nodes);
 	free(t->by_net);
 	free(t->by_box);
 	*t = (struct topology){ 0 };
@@ -77,6 +78,28 @@ static void group_boxes(struct topology *t)
 		else
 			t->boxes[t->n_boxes++] =
 				(struct topo_box){ a->main->id.container, &t->by_box[i], 1 };
+	}
+}
+
+/* Peers of networks that nobody here is on are not shown. */
+static void group_nodes(struct topology *t, const struct peers *peers)
+{
+	for (size_t i = 0, n; i < t->n_nets; i++) {
+		struct topo_net *net = &t->nets[i];
+		const struct fl_peer *v = peers_of(peers, net->name, &n);
+
+		net->nodes = t->nodes + t->n_nodes;
+		for (size_t k = 0; k < n; k++) {
+			struct topo_node *last = &t->nodes[t->n_nodes];
+
+			if (!net->n_nodes || strcmp(last[-1].name, v[k].node) != 0) {
+				*last = (struct topo_node){ .name = v[k].node, .v = &v[k] };
+				t->n_nodes++;
+				net->n_nodes++;
+			}
+			t->nodes[t->n_nodes - 1].n++;
+			t->nodes[t->n_nodes - 1].suspect += v[k].suspect;
+		}
 	}
 }
 
@@ -211,8 +234,8 @@ static int check_names(const struct topology *t, char **only, size_t n_only, str
 	return 0;
 }
 
-int topology_make(struct ctl *c, const struct model *m, char **only, size_t n_only,
-		  struct topology *ret, struct fl_error *err)
+int topology_make(struct ctl *c, const struct model *m, const struct peers *peers, char **only,
+		  size_t n_only, struct topology *ret, struct fl_error *err)
 {
 	AUTOTOPOLOGY struct topology t = { 0 };
 	size_t room = m->n_attachments + 1;
@@ -222,7 +245,8 @@ int topology_make(struct ctl *c, const struct model *m, char **only, size_t n_on
 	t.by_box = calloc(room, sizeof(*t.by_box));
 	t.nets = calloc(room, sizeof(*t.nets));
 	t.boxes = calloc(room, sizeof(*t.boxes));
-	if (!t.by_net || !t.by_box || !t.nets || !t.boxes)
+	t.nodes = calloc(peers->n + 1, sizeof(*t.nodes));
+	if (!t.by_net || !t.by_box || !t.nets || !t.boxes || !t.nodes)
 		return fl_error_oom(err);
 	for (size_t i = 0; i < m->n_attachments; i++)
 		if (chosen(&m->attachments[i], only, n_only))
@@ -231,6 +255,7 @@ int topology_make(struct ctl *c, const struct model *m, char **only, size_t n_on
 	qsort(t.by_box, t.n, sizeof(*t.by_box), compare_boxes);
 	group_nets(&t, m);
 	group_boxes(&t);
+	group_nodes(&t, peers);
 	r = check_names(&t, only, n_only, err);
 	if (!r)
 		r = read_host(c, &t, err);
@@ -271,6 +296,16 @@ const struct topo_net *topology_net(const struct topology *t, const struct attac
 			high = middle;
 	}
 	return &t->nets[low];
+}
+
+const char *node_words(const struct topo_node *node, char *buf, size_t size)
+{
+	char suspect[32] = "";
+
+	if (node->suspect)
+		snprintf(suspect, sizeof(suspect), ", %zu suspect", node->suspect);
+	snprintf(buf, size, "%zu container%s%s", node->n, node->n == 1 ? "" : "s", suspect);
+	return buf;
 }
 
 json_t *network_flags(const struct fl_network *net)

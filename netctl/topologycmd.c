@@ -35,6 +35,24 @@ static json_t *also_json(const struct topology *t, const struct attachment *a)
 	return list;
 }
 
+static json_t *nodes_json(const struct topo_net *net)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < net->n_nodes; i++) {
+		const struct topo_node *node = &net->nodes[i];
+		json_t *shown = json_array();
+
+		for (size_t k = 0; k < node->n && k < TOPO_NAMES; k++)
+			json_array_append_new(shown, peer_json(&node->v[k]));
+		json_array_append_new(list, json_pack("{ss ss sI sI so}", "node", node->name,
+						      "tunnel", topology_tunnel(net), "count",
+						      (json_int_t)node->n, "suspect",
+						      (json_int_t)node->suspect, "peers", shown));
+	}
+	return list;
+}
+
 static json_t *net_json(const struct topology *t, const struct topo_net *net)
 {
 	json_t *endpoints = json_array();
@@ -47,11 +65,12 @@ static json_t *net_json(const struct topology *t, const struct topo_net *net)
 		json_object_set_new(one, "alsoOn", also_json(t, net->members[i]));
 		json_array_append_new(endpoints, one);
 	}
-	return json_pack("{ss ss ss ss so so so so}", "name", net->name, "driver", net->driver,
+	return json_pack("{ss ss ss ss so so so so so}", "name", net->name, "driver", net->driver,
 			 "link", net->link, "parent", net->record ? net->record->parent : "",
 			 "subnets", subnets_json(net), "gateways",
 			 prefixes_json(net->gateways, net->n_gateways), "flags",
-			 network_flags(net->record), "endpoints", endpoints);
+			 network_flags(net->record), "endpoints", endpoints, "nodes",
+			 nodes_json(net));
 }
 
 static json_t *topology_json(const struct topology *t)
@@ -116,12 +135,32 @@ static json_t *net_addresses(const struct topo_net *net)
 	return list;
 }
 
+static json_t *node_row(const struct topo_net *net, const struct topo_node *node)
+{
+	json_t *children = json_array();
+
+	for (size_t i = 0; i < node->n && i < TOPO_NAMES; i++)
+		json_array_append_new(children,
+				      json_pack("{ss ss so s[]}", "name", PEER_LABEL(&node->v[i]),
+						"interface", node->v[i].ifname, "addresses",
+						peer_addresses(&node->v[i]), "more"));
+	if (node->n > TOPO_NAMES)
+		json_array_append_new(children,
+				      json_pack("{so}", "name",
+						json_sprintf("+ %zu more", node->n - TOPO_NAMES)));
+	return json_pack("{so ss s[] s[s] so}", "name", json_sprintf("node %s", node->name),
+			 "interface", topology_tunnel(net), "addresses", "more", NODE_WORDS(node),
+			 "children", children);
+}
+
 static json_t *net_row(const struct topology *t, const struct topo_net *net)
 {
 	json_t *children = json_array();
 
 	for (size_t i = 0; i < net->n; i++)
 		json_array_append_new(children, endpoint_row(t, net->members[i]));
+	for (size_t i = 0; i < net->n_nodes; i++)
+		json_array_append_new(children, node_row(net, &net->nodes[i]));
 	return json_pack("{so ss so so so}", "name",
 			 json_sprintf("%s (%s)", net->name, net->driver), "interface",
 			 *net->link ? net->link : "-", "addresses", net_addresses(net), "more",
@@ -211,6 +250,7 @@ static int run(struct ctl *c, struct fl_error *err)
 	int forms = c->json + option_given(c, "svg") + option_given(c, "dot");
 	AUTOTOPOLOGY struct topology t = { 0 };
 	AUTOMODEL struct model m = { 0 };
+	AUTOPEERS struct peers peers = { 0 };
 	int r;
 
 	if (forms > 1)
@@ -219,7 +259,9 @@ static int run(struct ctl *c, struct fl_error *err)
 		return usage_error(err, "--output needs --svg, --dot or --json");
 	r = model_read(c, &m, err);
 	if (!r)
-		r = topology_make(c, &m, c->argv, (size_t)c->argc, &t, err);
+		r = peers_read(c, &peers, err);
+	if (!r)
+		r = topology_make(c, &m, &peers, c->argv, (size_t)c->argc, &t, err);
 	return r ? r : show(c, &t, err);
 }
 
@@ -242,12 +284,18 @@ const struct command topology_command = {
 	.about = "the host, its networks and who is on them: tree, picture or graph",
 	.text = "The tree has the host at the top, below it networks with their bridge or parent "
 		"interface, and below those the containers with their addresses and published "
-		"ports. What is on several networks is marked with *.",
+		"ports. What is on several networks is marked with *. Where an agent tells of "
+		"other "
+		"nodes, these stand behind the tunnel, each with how many containers it has on the "
+		"network and the names of eight of them; netctl network inspect has all.",
 	.json = "an object: host: name, uplink, addresses (list); networks, a list of: name, "
 		"driver, "
 		"link, parent, subnets (list), gateways (list), flags (list of internal, isolated, "
 		"no-icc, guarded, routed, masquerade, snat, direct), endpoints, a list "
-		"of: " ATTACHMENT_JSON ", alsoOn (list of networks).",
+		"of: " ATTACHMENT_JSON
+		", alsoOn (list of networks); nodes, a list of: node, tunnel "
+		"(the way there), count (of its containers), suspect (how many of them), peers "
+		"(eight of them at most), a list of: " PEER_JSON ".",
 	.options = options,
 	.examples = examples,
 	.flags = COMMAND_READS,

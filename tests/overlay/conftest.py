@@ -12,7 +12,9 @@ from support.cni import plugin_dir  # noqa: E402
 from support.etcd import Cluster  # noqa: E402
 from support.gateway import Gateway  # noqa: E402
 from support.lab import Lab  # noqa: E402
+from support.netctl import Netctl  # noqa: E402
 from support.nodes import Nodes  # noqa: E402
+from support import peers as elsewhere  # noqa: E402
 
 
 def pytest_collection_modifyitems(items):
@@ -38,6 +40,23 @@ def nodes():
 def three():
     with Nodes(3) as nodes:
         yield nodes
+
+
+@pytest.fixture
+def host(nodes):
+    """Node 0, with a container on each of two networks (support.peers.attach)."""
+    return elsewhere.attach(nodes)
+
+
+@pytest.fixture
+def peers(host):
+    """Containers of other nodes, in that node's store."""
+    return elsewhere.Peers(host)
+
+
+@pytest.fixture
+def netctl(host):
+    return Netctl(host)
 
 
 @pytest.fixture

@@ -4,27 +4,17 @@ import pytest
 from dns import rdatatype
 
 from support import configs, dns
-from support.nodes import Nodes, vtep
-from support.peers import Peers, peer
+from support.nodes import vtep
+from support.peers import FAR, FAR6, Peers, attach, config, peer
 
-FAR, FAR6 = "10.5.2.10", "fd05::2:10"
 TTL = 5     # as of what is here
 
 
 @pytest.fixture
-def nodes():
-    with Nodes(2) as nodes:
-        yield nodes
-
-
-@pytest.fixture
 def here(nodes):
-    """Containers c1 (called near) on network ov, c2 on ov2, on node 0; a name server of the outside that fails no name."""
+    """Node 0, its peers, and a name server of the outside that knows every name."""
     with dns.upstream(nodes[0].lab, None, vtep(0)) as server:
-        for i, (net, name) in enumerate((("ov", "c1"), ("ov2", "c2"))):
-            config = nodes.config(0, inside=(4, 6), net=net, vni=5001 + i, third=5 + i, dns={"enabled": True})
-            nodes[0].attach(dns.named(config, "near" if name == "c1" else "other"), name)
-        yield nodes[0].lab, Peers(nodes[0].lab), server
+        yield attach(nodes), Peers(nodes[0].lab), server
 
 
 def of_one(answer):
@@ -110,10 +100,10 @@ def test_without_an_address(here):
 def test_services_are_those_of_this_node(nodes, here):
     """What another node publishes is not known; that many before it are called alike hides nothing of what is here."""
     lab, peers, _ = here
-    config = nodes.config(0, inside=(4, 6), net="ov", dns={"enabled": True}, capabilities={"portMappings": True, "aliases": True})
-    config = configs.runtime(dns.named(config, "web"), portMappings=[{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}])
+    published = configs.runtime(dns.named(config(nodes, capabilities={"portMappings": True}), "web"),
+                                portMappings=[{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}])
     lab.netns("c3")
-    own = nodes[0].cni.add("overlay", config, "c3").expect().addresses()
+    own = nodes[0].cni.add("overlay", published, "c3").expect().addresses()
     peers.put(*(peer("web", f"10.5.0.{i}", id=f"far-{i}") for i in range(2, 200)))
     answer = dns.ask(lab, "c1", "_http._tcp.web", "SRV", tcp=True)
     assert dns.data(answer) == ["0 0 80 web.ov."]

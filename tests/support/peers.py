@@ -21,6 +21,26 @@ def peer(name, *addresses, network="ov", node="node-b", id=None, **more):
     return record
 
 
+FAR, FAR6 = "10.5.2.10", "fd05::2:10"   # of network ov of attach()
+
+
+def attach(nodes):
+    """On node 0, with a resolver: container c1 (called near) on network ov, c2 (other) on ov2; the node's lab."""
+    for i, (net, container, name) in enumerate((("ov", "c1", "near"), ("ov2", "c2", "other"))):
+        nodes[0].attach(dns.named(config(nodes, net, i), name), container)
+    return nodes[0].lab
+
+
+def config(nodes, net="ov", i=0, **more):
+    return nodes.config(0, inside=(4, 6), net=net, vni=5001 + i, third=5 + i, dns={"enabled": True}, **more)
+
+
+def tunnel(lab, vni=5001):
+    """Its name."""
+    links = json.loads(lab.run(["ip", "-j", "-d", "link", "show", "type", "vxlan"]).stdout)
+    return next(link["ifname"] for link in links if link["linkinfo"]["info_data"]["id"] == vni)
+
+
 class Peers:
     """Of a lab in which a plugin has run already: the store is there."""
 

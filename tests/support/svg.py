@@ -40,6 +40,7 @@ class Picture:
     def __init__(self, source):
         self.root = ElementTree.fromstring(source)
         self.sandboxes = [g for g in self.root.iter(NS + "g") if g.get("class") == "sandbox"]
+        self.nodes = [g for g in self.root.iter(NS + "g") if g.get("class") == "node"]
         self.networks = [g for g in self.root.iter(NS + "g") if g.get("class") == "network"]
 
     @property
@@ -74,7 +75,7 @@ class Picture:
     def overflows(self):
         """Texts that are wider than their box."""
         found = []
-        for group in self.sandboxes + self.networks:
+        for group in self.sandboxes + self.nodes + self.networks:
             box = rect(group.find(NS + "rect"))
             for text in group.iter(NS + "text"):
                 x, kind = float(text.get("x")), text.get("class")
@@ -87,7 +88,7 @@ class Picture:
 
     def overlaps(self):
         """Boxes that touch each other, or the edge of the picture."""
-        boxes = sorted(rect(group.find(NS + "rect")) for group in self.sandboxes)
+        boxes = sorted(rect(group.find(NS + "rect")) for group in self.sandboxes + self.nodes)
         wide, high = self.size
         found = [b for b in boxes if b.x < 0 or b.y < 0 or b.x + b.w > wide or b.y + b.h > high]
         for i, a in enumerate(boxes):

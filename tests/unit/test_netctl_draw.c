@@ -107,8 +107,24 @@ struct drawn {
 	struct fl_network net;
 	struct topo_net nets[2];
 	struct topo_box boxes[2];
+	struct fl_peer peers[TOPO_NAMES + 1];
+	struct topo_node nodes[1];
 	struct topology t;
 };
+
+/* Of the first network, more than are shown. */
+static void make_node(struct drawn *d)
+{
+	for (size_t i = 0; i < FL_ARRAY_SIZE(d->peers); i++) {
+		strcpy(d->peers[i].node, "o" EVIL);
+		strcpy(d->peers[i].container, "p" EVIL);
+		strcpy(d->peers[i].name, EVIL);
+	}
+	d->nodes[0] = (struct topo_node){ d->peers[0].node, d->peers, FL_ARRAY_SIZE(d->peers), 1 };
+	strcpy(d->net.tunnel, "<tu&\">");
+	d->nets[0].nodes = d->t.nodes = d->nodes;
+	d->nets[0].n_nodes = d->t.n_nodes = 1;
+}
 
 /* One container on two networks, one on the second only. */
 static void make(struct drawn *d)
@@ -153,6 +169,7 @@ static void make(struct drawn *d)
 				  .n_boxes = 2 };
 	strcpy(d->t.host, "h" EVIL);
 	strcpy(d->t.uplink, "u<&\">");
+	make_node(d);
 }
 
 static void draw(bool svg, struct fl_strbuf *b)
@@ -177,6 +194,7 @@ static void test_hostile_svg(void **state)
 	assert_non_null(strstr(b.s, "data-container=\"c&lt;script&gt;&amp;&quot;&#39;\\"));
 	/* each line of a container is a line to its own network */
 	assert_non_null(strstr(b.s, "data-container=\"d\""));
+	assert_non_null(strstr(b.s, "data-node=\"o&lt;script&gt;"));
 }
 
 static void test_hostile_dot(void **state)
