@@ -6,6 +6,7 @@
  *
  *   depart        reach_leave.c   out of a sandbox, off the host, or in from outside
  *   neighbours    reach_bridge.c  inside one bridge
+ *   tunnel        reach_peer.c    to and from other nodes
  *   host          reach_host.c    translation, routing, forwarding, source
  *   arrive        reach_arrive.c  link, sandbox, interface, way back, listener
  *
@@ -14,23 +15,27 @@
 #pragma once
 
 #include "fw/trace.h"
+#include "netctl/peers.h"
 #include "netctl/port.h"
 #include "netctl/steps.h"
 
-enum party_kind { PARTY_HOST, PARTY_OUTSIDE, PARTY_CONTAINER };
+enum party_kind { PARTY_HOST, PARTY_OUTSIDE, PARTY_CONTAINER, PARTY_PEER };
 
 struct party {
 	enum party_kind kind;
 	char *text;		      /* as it was named, without the port; owned */
 	const struct attachment **at; /* of a container; owned */
 	size_t n;
-	struct fl_addr addr;   /* that was named, or unset */
-	struct port_want port; /* port 0: none was named */
+	struct peers peers;	    /* containers of other nodes that may be meant; owned */
+	const struct fl_peer *peer; /* the one of them that is */
+	struct fl_addr addr;	    /* that was named, or unset; a peer's that was chosen */
+	struct port_want port;	    /* port 0: none was named */
 };
 
 void party_clear(struct party *p);
 #define AUTOPARTY FL_CLEANUP(party_clear)
-/* A container, host, outside, or an address; with `port` PORT[/PROTO] may follow behind ':'. */
+/* A container, here or on another node, host, outside, or an address; with `port` PORT[/PROTO] may
+ * follow behind ':'. */
 int party_parse(struct ctl *c, const struct model *m, const char *words, bool port,
 		struct party *ret, struct fl_error *err);
 /* Of several with the address that was named: this one. */
@@ -60,6 +65,16 @@ struct walk {
 int reach(struct walk *w, struct fl_error *err);
 
 /* ---- between the files ---- */
+
+/* Whom of other nodes the party's address or words mean; without `whole`, the beginning of an id
+ * will do. 1, 0: nobody; -errno. */
+int party_take_peers(struct ctl *c, struct party *p, bool whole, struct fl_error *err);
+/* On a network in common with the other party, whose name is returned, or on any: NULL. */
+const char *party_choose_peer(struct party *p, const struct party *other, int family);
+/* Out to a peer: the end of what can be looked at. */
+int reach_peer(struct walk *w);
+/* In from one. -ENOENT: not through a tunnel. */
+int reach_from_peer(struct walk *w);
 
 /* Source and destination, by names and common networks. 1: there is a way to look at, 0: none. */
 int reach_choose(struct walk *w, struct fl_error *err);

@@ -182,6 +182,8 @@ static int look_inside(struct walk *w, struct fl_error *err)
 
 int reach_arrive(struct walk *w, struct fl_error *err)
 {
+	if (!w->dst && w->to->kind == PARTY_PEER)
+		return reach_peer(w);
 	if (!w->dst) {
 		if (w->to->kind == PARTY_CONTAINER)
 			step_failed(w->steps, "endpoint", NULL, "nobody has the address %s",

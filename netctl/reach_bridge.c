@@ -158,7 +158,7 @@ int reach_bridge(struct walk *w, struct fl_error *err)
 {
 	(void)err;
 	/* What is there is told already. */
-	if (w->from->kind == PARTY_OUTSIDE || attachment_is_apart(w->src))
+	if (w->from->kind != PARTY_CONTAINER || attachment_is_apart(w->src))
 		return 1;
 	if (!between_ports(w))
 		return 1; /* there may be more wrong behind it */

@@ -145,6 +145,9 @@ static int next_hop(struct walk *w)
 	w->bridged = direct && w->dst;
 	if (w->bridged)
 		return 1;
+	if (direct && w->to->kind == PARTY_PEER &&
+	    !strcmp(w->to->peer->network, w->src->main->id.network))
+		return reach_peer(w);
 	if (direct)
 		nobody_there(w, hop);
 	else
@@ -199,7 +202,10 @@ static int come_in(struct walk *w)
 	struct fl_error why = { 0 };
 	struct fl_nlroute r;
 	struct fl_link link;
+	int tunnel = w->from->kind == PARTY_PEER ? reach_from_peer(w) : -ENOENT;
 
+	if (tunnel != -ENOENT)
+		return tunnel;
 	if (fl_route_get(w->c->host, &w->p.src, NULL, 0, &r, &why) ||
 	    fl_link_get_index(w->c->host, r.oif, &link, &why)) {
 		step_failed(w->steps, "outside", "give the host a route there", "%s", why.text);
@@ -220,5 +226,5 @@ int reach_leave(struct walk *w, struct fl_error *err)
 {
 	if (w->from->kind == PARTY_CONTAINER)
 		return leave_sandbox(w, err);
-	return w->from->kind == PARTY_OUTSIDE ? come_in(w) : 1;
+	return w->from->kind == PARTY_HOST ? 1 : come_in(w);
 }

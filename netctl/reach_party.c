@@ -10,6 +10,7 @@ void party_clear(struct party *p)
 {
 	free(p->text);
 	free(p->at);
+	peers_clear(&p->peers);
 	*p = (struct party){ 0 };
 }
 
@@ -68,13 +69,29 @@ static int split(char *words, bool port, struct port_want *ret, struct fl_error 
 	return 0;
 }
 
-static int take_container(const struct model *m, struct party *p, struct fl_error *err)
+/* Its name without doubt goes before the beginning of an id, wherever the two are. */
+static int take_container(struct ctl *c, const struct model *m, struct party *p,
+			  struct fl_error *err)
 {
-	int r = model_find(m, p->text, NULL, NULL, &p->at, &p->n, err);
+	struct fl_error why = { 0 };
+	int r = model_knows(m, p->text) ? 0 : party_take_peers(c, p, true, err);
 
+	if (r)
+		return r < 0 ? r : 0;
 	p->kind = PARTY_CONTAINER;
+	r = model_find(m, p->text, NULL, NULL, &p->at, &p->n, &why);
+	if (r == -ENOENT) {
+		int found = party_take_peers(c, p, false, err);
+
+		if (found)
+			return found < 0 ? found : 0;
+	}
+	if (r) {
+		*err = why;
+		return r;
+	}
 	/* Who joined another's sandbox has that one's interfaces. */
-	return r ? r : shares_resolve(m, &p->at, &p->n, err);
+	return shares_resolve(m, &p->at, &p->n, err);
 }
 
 /* Networks may have one subnet: then it is several containers' address, one of which is meant. */
@@ -89,8 +106,12 @@ static int take_address(struct ctl *c, const struct model *m, struct party *p, s
 	for (size_t i = 0; i < m->n_attachments; i++)
 		if (attachment_has(&m->attachments[i], &p->addr))
 			p->at[p->n++] = &m->attachments[i];
-	if (p->n)
-		p->kind = PARTY_CONTAINER;
+	if (!p->n) {
+		int r = party_take_peers(c, p, true, err);
+
+		return r < 0 ? r : 0;
+	}
+	p->kind = PARTY_CONTAINER;
 	return 0;
 }
 
@@ -119,7 +140,7 @@ int party_parse(struct ctl *c, const struct model *m, const char *words, bool po
 	else if (!fl_addr_parse(p.text, &p.addr))
 		r = take_address(c, m, &p, err);
 	else
-		r = take_container(m, &p, err);
+		r = take_container(c, m, &p, err);
 	if (r)
 		return r;
 	*ret = p;
@@ -135,6 +156,8 @@ const char *party_str(const struct party *p, char *buf, size_t size)
 		snprintf(buf, size, "%s", p->text);
 	else if (p->kind == PARTY_CONTAINER)
 		snprintf(buf, size, "container %s", CONTAINER_LABEL(p->at[0]->main));
+	else if (p->kind == PARTY_PEER)
+		snprintf(buf, size, "container %s of node %s", PEER_LABEL(p->peer), p->peer->node);
 	else if (p->kind == PARTY_HOST)
 		snprintf(buf, size, "the host%s%s", named ? " at " : "", named ? p->text : "");
 	else
@@ -232,6 +255,8 @@ static bool has_family(struct walk *w, const struct party *p, int family)
 		return p->addr.family == family;
 	if (p->kind == PARTY_CONTAINER)
 		return with_family(p, family);
+	if (p->kind == PARTY_PEER)
+		return false; /* it has no address yet */
 	/* The host has its loopback; to the outside a way is needed, from it there may be one. */
 	return p->kind == PARTY_HOST || (p == w->from ? outside_address(w, family, &ignored)
 						      : router_address(w, family, &ignored));
@@ -341,6 +366,10 @@ int reach_choose(struct walk *w, struct fl_error *err)
 
 	if (r)
 		return r;
+	if (w->from->kind == PARTY_PEER)
+		common = party_choose_peer(w->from, w->to, w->family);
+	if (w->to->kind == PARTY_PEER)
+		common = party_choose_peer(w->to, w->from, w->family);
 	if (!choose_family(w))
 		return no_address(w);
 	if (w->from->n && w->to->n)
