@@ -251,21 +251,21 @@ static void do_leave(struct client *c)
 	struct network *net, *tmp;
 	struct fl_error err = { 0 };
 
-	HASH_ITER(hh, a->networks, net, tmp)
-	if (net->n_local || local_has_endpoints(a, net->rec.name)) {
-		client_answer(c,
-			      fl_error_set(&err, EBUSY, FL_ECODE_CONFLICT,
-					   "this node has %u endpoints on network %s; "
-					   "detach them first",
-					   net->n_local, net->rec.name),
-			      &err, NULL);
-		return;
-	}
-	HASH_ITER(hh, a->networks, net, tmp)
-	if (net->member) {
-		network_leave(net);
-		return;
-	}
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->n_local || local_has_endpoints(a, net->rec.name)) {
+			client_answer(c,
+				      fl_error_set(&err, EBUSY, FL_ECODE_CONFLICT,
+						   "this node has %u endpoints on network %s; "
+						   "detach them first",
+						   net->n_local, net->rec.name),
+				      &err, NULL);
+			return;
+		}
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->member) {
+			network_leave(net);
+			return;
+		}
 	if (a->member.state == MEMBER_IN)
 		member_leave(c);
 }

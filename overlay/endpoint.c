@@ -263,8 +263,7 @@ void endpoint_forget_conflicts(struct network *net)
 {
 	struct conflict *x, *tmp;
 
-	HASH_ITER(hh, net->conflicts, x, tmp)
-	{
+	HASH_ITER (hh, net->conflicts, x, tmp) {
 		HASH_DEL(net->conflicts, x);
 		free(x);
 	}

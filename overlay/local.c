@@ -80,16 +80,14 @@ static void compare(struct network *net, struct reading *rd)
 	struct own *o, *o_tmp;
 	struct ep *e, *e_tmp;
 
-	HASH_ITER(hh, net->table, e, e_tmp)
-	{
+	HASH_ITER (hh, net->table, e, e_tmp) {
 		if (e->of_node || !e->node->self)
 			continue;
 		HASH_FIND_STR(rd->list, e->id, o);
 		if (!o)
 			endpoint_give_back(net, e, NULL);
 	}
-	HASH_ITER(hh, rd->list, o, o_tmp)
-	{
+	HASH_ITER (hh, rd->list, o, o_tmp) {
 		e = table_find(net, o->id);
 		if (o->ep.n_addrs && (!e || !e->node->self))
 			endpoint_reclaim(net, &o->ep);
@@ -104,8 +102,7 @@ void local_reconcile(struct network *net)
 	net->reconcile = false;
 	if (!read_own(net, &rd))
 		compare(net, &rd);
-	HASH_ITER(hh, rd.list, o, tmp)
-	{
+	HASH_ITER (hh, rd.list, o, tmp) {
 		HASH_DEL(rd.list, o);
 		free(o);
 	}

@@ -140,8 +140,8 @@ static void on_restored(void *arg)
 
 	say("the store of the cluster was restored: what this node has is written again");
 	a->quarantine_lease = 0;
-	HASH_ITER(hh, a->networks, net, tmp)
-	net->reconcile = true;
+	HASH_ITER (hh, a->networks, net, tmp)
+		net->reconcile = true;
 	member_doubt(a);
 }
 
@@ -154,9 +154,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	HASH_ITER(hh, a->networks, net, tmp)
-	if (net->bridge && net->tunnel && !program_look(net))
-		program_compare(net, true);
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->bridge && net->tunnel && !program_look(net))
+			program_compare(net, true);
 }
 
 /* Bridges tell of each port that comes: they are looked at once for many. */
@@ -187,8 +187,7 @@ static void on_compare(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	HASH_ITER(hh, a->networks, net, tmp)
-	{
+	HASH_ITER (hh, a->networks, net, tmp) {
 		if (!network_ready(net))
 			continue;
 		program_look(net);
@@ -208,9 +207,9 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	fl_etcd_query(a->etcd, FL_ETCD_ALARMS, on_alarms, a, NULL, NULL);
-	HASH_ITER(hh, a->networks, net, tmp)
-	if (net->reconcile && network_ready(net))
-		network_settle(net);
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->reconcile && network_ready(net))
+			network_settle(net);
 }
 
 /* ---- start ---- */

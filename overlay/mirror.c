@@ -103,13 +103,13 @@ void mirror_all(struct network *net)
 	if (!txn(net->a))
 		return;
 	net->mirrored = true;
-	HASH_ITER(hh, net->table, e, tmp)
-	e->mirrored = e->of_node || e->node->self;
+	HASH_ITER (hh, net->table, e, tmp)
+		e->mirrored = e->of_node || e->node->self;
 	if (fl_peers_each(net->a->mirror, net->rec.name, compare, &c, &err))
 		failed(net->a, &err);
-	HASH_ITER(hh, net->table, e, tmp)
-	if (!e->mirrored)
-		mirror_put(net, e);
+	HASH_ITER (hh, net->table, e, tmp)
+		if (!e->mirrored)
+			mirror_put(net, e);
 }
 
 void mirror_forget(struct agent *a, const char *network)
@@ -134,6 +134,6 @@ void mirror_flush(struct agent *a)
 		return;
 	/* Nothing of it was written: the next comparison writes all. */
 	a->mirror_failed = false;
-	HASH_ITER(hh, a->networks, net, tmp)
-	net->mirror_stale |= net->joined;
+	HASH_ITER (hh, a->networks, net, tmp)
+		net->mirror_stale |= net->joined;
 }

@@ -38,9 +38,9 @@ struct network *network_named(struct agent *a, const char *name)
 {
 	struct network *net, *tmp;
 
-	HASH_ITER(hh, a->networks, net, tmp)
-	if (!net->gone && !strcmp(net->rec.name, name))
-		return net;
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (!net->gone && !strcmp(net->rec.name, name))
+			return net;
 	return NULL;
 }
 
@@ -84,18 +84,18 @@ static void mark(struct network *net, bool of_node)
 {
 	struct ep *e, *tmp;
 
-	HASH_ITER(hh, net->table, e, tmp)
-	if (e->of_node == of_node)
-		e->seen = false;
+	HASH_ITER (hh, net->table, e, tmp)
+		if (e->of_node == of_node)
+			e->seen = false;
 }
 
 static void sweep_unseen(struct network *net, bool of_node)
 {
 	struct ep *e, *tmp;
 
-	HASH_ITER(hh, net->table, e, tmp)
-	if (e->of_node == of_node && !e->seen)
-		table_del(net, e->id);
+	HASH_ITER (hh, net->table, e, tmp)
+		if (e->of_node == of_node && !e->seen)
+			table_del(net, e->id);
 }
 
 static void begin_eps(void *arg)
@@ -613,8 +613,8 @@ static void begin_nets(void *arg)
 	struct agent *a = arg;
 	struct network *net, *tmp;
 
-	HASH_ITER(hh, a->networks, net, tmp)
-	net->seen = false;
+	HASH_ITER (hh, a->networks, net, tmp)
+		net->seen = false;
 }
 
 static struct network *network_get(struct agent *a, const char *id)
@@ -682,9 +682,9 @@ static void synced_nets(void *arg)
 	struct agent *a = arg;
 	struct network *net, *tmp;
 
-	HASH_ITER(hh, a->networks, net, tmp)
-	if (!net->seen)
-		remove_net(net);
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (!net->seen)
+			remove_net(net);
 	local_rejoin(a);
 }
 
@@ -705,8 +705,7 @@ void networks_stop(struct agent *a)
 	struct network *net, *tmp;
 
 	follow_stop(&a->follow_nets);
-	HASH_ITER(hh, a->networks, net, tmp)
-	{
+	HASH_ITER (hh, a->networks, net, tmp) {
 		work_drop(net);
 		follow_stop(&net->eps);
 		follow_stop(&net->joins);
@@ -731,8 +730,7 @@ void networks_touch_node(struct agent *a, const struct node *n)
 {
 	struct network *net, *tmp;
 
-	HASH_ITER(hh, a->networks, net, tmp)
-	{
+	HASH_ITER (hh, a->networks, net, tmp) {
 		if (!net->joined)
 			continue;
 		table_touch_node(net, n);
@@ -746,8 +744,7 @@ void networks_in(struct agent *a)
 {
 	struct network *net, *tmp;
 
-	HASH_ITER(hh, a->networks, net, tmp)
-	{
+	HASH_ITER (hh, a->networks, net, tmp) {
 		if (!net->member || !network_synced(net))
 			continue;
 		net->reconcile = true;

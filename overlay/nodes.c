@@ -34,9 +34,9 @@ uint32_t nodes_mtu(struct agent *a)
 	uint32_t mtu = a->vtep_mtu;
 	struct node *n, *tmp;
 
-	HASH_ITER(hh, a->nodes, n, tmp)
-	if (n->known && n->rec.mtu < mtu)
-		mtu = n->rec.mtu;
+	HASH_ITER (hh, a->nodes, n, tmp)
+		if (n->known && n->rec.mtu < mtu)
+			mtu = n->rec.mtu;
 	return mtu ? mtu : MTU_DEFAULT;
 }
 
@@ -47,8 +47,8 @@ static void begin_records(void *arg)
 	struct agent *a = arg;
 	struct node *n, *tmp;
 
-	HASH_ITER(hh, a->nodes, n, tmp)
-	n->seen_record = false;
+	HASH_ITER (hh, a->nodes, n, tmp)
+		n->seen_record = false;
 }
 
 static void forget_record(struct agent *a, struct node *n)
@@ -94,9 +94,9 @@ static void synced_records(void *arg)
 	struct agent *a = arg;
 	struct node *n, *tmp;
 
-	HASH_ITER(hh, a->nodes, n, tmp)
-	if (!n->seen_record)
-		forget_record(a, n);
+	HASH_ITER (hh, a->nodes, n, tmp)
+		if (!n->seen_record)
+			forget_record(a, n);
 }
 
 /* ---- life ---- */
@@ -117,8 +117,8 @@ static void begin_alive(void *arg)
 	struct agent *a = arg;
 	struct node *n, *tmp;
 
-	HASH_ITER(hh, a->nodes, n, tmp)
-	n->seen_alive = false;
+	HASH_ITER (hh, a->nodes, n, tmp)
+		n->seen_alive = false;
 }
 
 static void change_alive(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
@@ -136,11 +136,11 @@ static void synced_alive(void *arg)
 	struct agent *a = arg;
 	struct node *n, *tmp;
 
-	HASH_ITER(hh, a->nodes, n, tmp)
-	if (!n->seen_alive) {
-		n->alive_mod = 0;
-		set_alive(a, n, false);
-	}
+	HASH_ITER (hh, a->nodes, n, tmp)
+		if (!n->seen_alive) {
+			n->alive_mod = 0;
+			set_alive(a, n, false);
+		}
 }
 
 static void settled(void *arg)
@@ -167,8 +167,7 @@ void nodes_stop(struct agent *a)
 
 	follow_stop(&a->follow_nodes);
 	follow_stop(&a->follow_alive);
-	HASH_ITER(hh, a->nodes, n, tmp)
-	{
+	HASH_ITER (hh, a->nodes, n, tmp) {
 		HASH_DEL(a->nodes, n);
 		free(n);
 	}

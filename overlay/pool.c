@@ -224,8 +224,7 @@ void fl_ippool_free(struct fl_ippool *p)
 		free(p->slots[i].pending);
 	}
 	free(p->slots);
-	HASH_ITER(hh, p->blocks, b, next)
-	{
+	HASH_ITER (hh, p->blocks, b, next) {
 		HASH_DEL(p->blocks, b);
 		free(b);
 	}
@@ -325,9 +324,9 @@ void fl_ippool_list_end(struct fl_ippool *p, int64_t revision)
 		if (s->known && s->seen != p->list && s->revision <= revision)
 			slot_forget(p, s, revision);
 	}
-	HASH_ITER(hh, p->blocks, b, next)
-	if (b->exists && b->seen != p->list && b->revision <= revision)
-		block_forget(p, b, revision);
+	HASH_ITER (hh, p->blocks, b, next)
+		if (b->exists && b->seen != p->list && b->revision <= revision)
+			block_forget(p, b, revision);
 }
 
 /* ---- telling ---- */

@@ -277,8 +277,7 @@ static void forget_kernel(struct network *net)
 	struct ip_slot *s, *s_tmp;
 	struct mac_slot *m, *m_tmp;
 
-	HASH_ITER(hh, net->ips, s, s_tmp)
-	{
+	HASH_ITER (hh, net->ips, s, s_tmp) {
 		s->has = false;
 		if (!s->dirty) {
 			s->dirty = true;
@@ -286,8 +285,7 @@ static void forget_kernel(struct network *net)
 			net->dirty_ips = s;
 		}
 	}
-	HASH_ITER(hh, net->macs, m, m_tmp)
-	{
+	HASH_ITER (hh, net->macs, m, m_tmp) {
 		m->has_self = m->has_master = false;
 		if (!m->dirty) {
 			m->dirty = true;
@@ -324,11 +322,11 @@ static void compare_flood(struct network *net, const struct reading *rd)
 	struct ep *e, *tmp;
 	size_t n = 0;
 
-	HASH_ITER(hh, net->table, e, tmp)
-	if (net->rec.broadcast && e->of_node && !e->node->self) {
-		want[n] = node_vtep(net->a, e->node);
-		n += fl_addr_is_set(&want[n]);
-	}
+	HASH_ITER (hh, net->table, e, tmp)
+		if (net->rec.broadcast && e->of_node && !e->node->self) {
+			want[n] = node_vtep(net->a, e->node);
+			n += fl_addr_is_set(&want[n]);
+		}
 	for (size_t i = 0; i < rd->n_flood; i++)
 		if (!listed(want, n, &rd->flood[i]))
 			change_flood(net, FL_FDB_DELETE, &rd->flood[i]);
@@ -391,8 +389,7 @@ static bool lost_neighbours(struct network *net)
 {
 	struct ip_slot *s, *tmp;
 
-	HASH_ITER(hh, net->ips, s, tmp)
-	{
+	HASH_ITER (hh, net->ips, s, tmp) {
 		struct fl_neigh n = { .index = net->bridge, .addr = s->addr };
 
 		if (s->has)

@@ -56,9 +56,9 @@ static unsigned waiting(const struct agent *a)
 	struct ep *e, *e_tmp;
 	unsigned n = 0;
 
-	HASH_ITER(hh, a->networks, net, n_tmp)
-	HASH_ITER(hh, net->table, e, e_tmp)
-	n += e->released && e->node->self;
+	HASH_ITER (hh, a->networks, net, n_tmp)
+		HASH_ITER (hh, net->table, e, e_tmp)
+			n += e->released && e->node->self;
 	return n;
 }
 
@@ -116,9 +116,9 @@ static json_t *networks_of(struct agent *a, const struct node *n)
 	struct network *net, *tmp;
 	json_t *list = json_array();
 
-	HASH_ITER(hh, a->networks, net, tmp)
-	if (net->joined && takes_part(net, n))
-		json_array_append_new(list, json_string(net->rec.name));
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->joined && takes_part(net, n))
+			json_array_append_new(list, json_string(net->rec.name));
 	return list;
 }
 
@@ -166,9 +166,9 @@ static json_t *nodes_of(struct network *net)
 	json_t *list = json_array();
 	struct node *n, *tmp;
 
-	HASH_ITER(hh, net->a->nodes, n, tmp)
-	if (takes_part(net, n))
-		json_array_append_new(list, json_string(n->name));
+	HASH_ITER (hh, net->a->nodes, n, tmp)
+		if (takes_part(net, n))
+			json_array_append_new(list, json_string(n->name));
 	return list;
 }
 
@@ -213,17 +213,16 @@ void show(struct client *c)
 	fl_strbuf_clear(&c->out);
 	c->sent = 0;
 	show_agent(c);
-	HASH_ITER(hh, c->a->nodes, n, tmp)
-	if (n->known || n->alive)
-		show_node(c, n);
-	HASH_ITER(hh, c->a->networks, net, n_tmp)
-	{
+	HASH_ITER (hh, c->a->nodes, n, tmp)
+		if (n->known || n->alive)
+			show_node(c, n);
+	HASH_ITER (hh, c->a->networks, net, n_tmp) {
 		if (net->gone)
 			continue;
 		show_network(c, net);
-		HASH_ITER(hh, net->table, e, e_tmp)
-		if (!e->of_node && net->member)
-			show_endpoint(c, net, e);
+		HASH_ITER (hh, net->table, e, e_tmp)
+			if (!e->of_node && net->member)
+				show_endpoint(c, net, e);
 	}
 	client_stream(c);
 }

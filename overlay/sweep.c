@@ -142,8 +142,7 @@ static void give_endpoints(struct sweep *s)
 
 	/* So that none of them ends before all are there. */
 	s->works++;
-	HASH_ITER(hh, s->net->table, e, tmp)
-	{
+	HASH_ITER (hh, s->net->table, e, tmp) {
 		struct fl_rec_key k = { .kind = FL_REC_EP };
 		struct work *w;
 
@@ -271,13 +270,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		sweep_go_on(a);
 		return;
 	}
-	if (a->member.state != MEMBER_IN || a->trouble.err || !networks_synced(a))
-		return;
-	HASH_ITER(hh, a->nodes, n, tmp)
-	if (is_due(n)) {
-		begin(a, n, NULL);
-		return;
-	}
+	HASH_ITER (hh, a->nodes, n, tmp)
+		if (is_due(n) && a->member.state == MEMBER_IN && !a->trouble.err &&
+		    networks_synced(a)) {
+			begin(a, n, NULL);
+			return;
+		}
+	sweep_check(a);
 }
 
 void sweep_check(struct agent *a)
@@ -287,8 +286,7 @@ void sweep_check(struct agent *a)
 
 	if (!nodes_synced(a) || a->sweep)
 		return;
-	HASH_ITER(hh, a->nodes, n, tmp)
-	{
+	HASH_ITER (hh, a->nodes, n, tmp) {
 		if (n->alive || n->self || !n->known) {
 			n->sweep_at = 0;
 			continue;

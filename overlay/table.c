@@ -84,9 +84,9 @@ static struct ep *newest(struct network *net, const struct fl_addr *a, const str
 {
 	struct ep *best = NULL, *e, *tmp;
 
-	HASH_ITER(hh, net->table, e, tmp)
-	if ((a ? has_ip(e, a) : !memcmp(&e->mac, m, sizeof(*m))) && is_newer(e, best))
-		best = e;
+	HASH_ITER (hh, net->table, e, tmp)
+		if ((a ? has_ip(e, a) : !memcmp(&e->mac, m, sizeof(*m))) && is_newer(e, best))
+			best = e;
 	return best;
 }
 
@@ -222,8 +222,7 @@ void table_touch_node(struct network *net, const struct node *n)
 {
 	struct ep *e, *tmp;
 
-	HASH_ITER(hh, net->table, e, tmp)
-	{
+	HASH_ITER (hh, net->table, e, tmp) {
 		if (e->node != n)
 			continue;
 		dirty_mac(net, mac_slot(net, &e->mac));
@@ -241,18 +240,15 @@ void table_clear(struct network *net)
 	struct ip_slot *s, *s_tmp;
 	struct mac_slot *m, *m_tmp;
 
-	HASH_ITER(hh, net->table, e, e_tmp)
-	{
+	HASH_ITER (hh, net->table, e, e_tmp) {
 		HASH_DEL(net->table, e);
 		free_ep(e);
 	}
-	HASH_ITER(hh, net->ips, s, s_tmp)
-	{
+	HASH_ITER (hh, net->ips, s, s_tmp) {
 		HASH_DEL(net->ips, s);
 		free(s);
 	}
-	HASH_ITER(hh, net->macs, m, m_tmp)
-	{
+	HASH_ITER (hh, net->macs, m, m_tmp) {
 		HASH_DEL(net->macs, m);
 		free(m);
 	}

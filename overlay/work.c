@@ -57,9 +57,9 @@ static void pump_all(struct agent *a)
 {
 	struct network *net, *tmp;
 
-	HASH_ITER(hh, a->networks, net, tmp)
-	if (net->joined)
-		work_pump(net);
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->joined)
+			work_pump(net);
 }
 
 static void on_granted(void *arg, struct fl_etcd_result *r)
@@ -71,8 +71,8 @@ static void on_granted(void *arg, struct fl_etcd_result *r)
 		struct network *net, *tmp;
 
 		/* Whoever waits for it hears of the trouble instead. */
-		HASH_ITER(hh, a->networks, net, tmp)
-		work_fail(net, &r->err);
+		HASH_ITER (hh, a->networks, net, tmp)
+			work_fail(net, &r->err);
 		return;
 	}
 	a->quarantine_lease = r->lease;
