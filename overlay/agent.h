@@ -280,12 +280,17 @@ void network_answer(struct network *net, struct fl_overlay_network *ret);
 /* The pool that an address is of, or NULL. */
 struct fl_ippool *network_pool(struct network *net, const struct fl_addr *a);
 
+/* ---- prefixes.c: ep/, join/, ip/ and blk/ of a network ---- */
+
 /* Puts an endpoint of the store into the table. */
 void network_put_ep(struct network *net, const char *id, const struct fl_rec_ep *rec,
 		    int64_t revision);
 /* The transaction is nothing if the network was removed. */
 void network_if_exists(const struct network *net, struct fl_etcd_txn *t);
+/* Some changes were told: kernel and node's store follow. */
 void network_settle(struct network *net);
+/* All of it is known, maybe not for the first time. */
+void network_known(struct network *net);
 
 /* ---- work.c: transactions that take or give back addresses ---- */
 

@@ -77,85 +77,7 @@ void network_answer(struct network *net, struct fl_overlay_network *ret)
 		ret->subnets[i].node = *own;
 	}
 }
-
-/* ---- endpoints ---- */
-
-static void mark(struct network *net, bool of_node)
-{
-	struct ep *e, *tmp;
-
-	HASH_ITER (hh, net->table, e, tmp)
-		if (e->of_node == of_node)
-			e->seen = false;
-}
-
-static void sweep_unseen(struct network *net, bool of_node)
-{
-	struct ep *e, *tmp;
-
-	HASH_ITER (hh, net->table, e, tmp)
-		if (e->of_node == of_node && !e->seen)
-			table_del(net, e->id);
-}
-
-static void begin_eps(void *arg)
-{
-	mark(arg, false);
-}
-
-static char *aliases_json(const struct fl_rec_ep *rec)
-{
-	FL_AUTOJSON json_t *list = json_array();
-
-	for (size_t i = 0; i < rec->n_aliases; i++)
-		json_array_append_new(list, json_string(rec->aliases[i]));
-	return rec->n_aliases ? json_dumps(list, JSON_COMPACT) : NULL;
-}
-
-void network_put_ep(struct network *net, const char *id, const struct fl_rec_ep *rec,
-		    int64_t revision)
-{
-	FL_AUTOFREE char *aliases = aliases_json(rec);
-	struct ep e = { .node = node_get(net->a, rec->node),
-			.mac = rec->mac,
-			.mod = revision,
-			.container = (char *)rec->container,
-			.name = *rec->name ? (char *)rec->name : NULL,
-			.aliases = aliases };
-	unsigned n = 0;
-
-	fl_strcpy(e.id, sizeof(e.id), id);
-	fl_strcpy(e.ifname, sizeof(e.ifname), rec->ifname);
-	if (fl_addr_is_set(&rec->ip4))
-		e.ip[n++] = rec->ip4;
-	if (fl_addr_is_set(&rec->ip6))
-		e.ip[n++] = rec->ip6;
-	table_put(net, &e);
-}
-
-static void change_ep(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
-		      int64_t revision)
-{
-	struct network *net = arg;
-	const struct ep *old = table_find(net, key->id);
-	struct fl_error err = { 0 };
-	struct fl_rec *rec;
-
-	if (!kv) {
-		net->reconcile |= old && old->node->self;
-		table_del(net, key->id);
-		return;
-	}
-	rec = must_alloc(sizeof(*rec));
-	if (fl_rec_decode(FL_REC_EP, kv->value, kv->value_len, rec, &err)) {
-		say("ep/%s/%s: %s", net->id, key->id, err.text);
-	} else if (!old || old->mod <= revision) {
-		/* One of ours that comes from the store is one of an earlier life. */
-		net->reconcile |= !old && !strcmp(rec->ep.node, net->a->conf.node);
-		network_put_ep(net, key->id, &rec->ep, revision);
-	}
-	free(rec);
-}
+/* ---- what was told is made so ---- */
 
 void network_settle(struct network *net)
 {
@@ -173,16 +95,9 @@ void network_settle(struct network *net)
 	work_pump(net);
 }
 
-static void settled(void *arg)
-{
-	network_settle(arg);
-}
-
 /* The last of the prefixes has come: what the kernel and the node's store have is compared. */
-static void synced(struct network *net)
+void network_known(struct network *net)
 {
-	if (!network_synced(net))
-		return;
 	if (!net->member) {
 		sweep_go_on(net->a);
 		return;
@@ -194,206 +109,7 @@ static void synced(struct network *net)
 		announce(net);
 }
 
-static void synced_eps(void *arg)
-{
-	sweep_unseen(arg, false);
-	synced(arg);
-}
-
-/* ---- nodes ---- */
-
-static void begin_joins(void *arg)
-{
-	struct network *net = arg;
-
-	mark(net, true);
-	net->self_seen = false;
-}
-
-static void change_join(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
-			int64_t revision)
-{
-	struct network *net = arg;
-	struct ep e = { .of_node = true, .mod = revision, .node = node_get(net->a, key->id) };
-	struct fl_error err = { 0 };
-	struct fl_rec rec;
-	unsigned n = 0;
-
-	table_node_id(key->id, e.id);
-	if (!kv) {
-		if (e.node->self && net->announced && !net->retiring)
-			net->announced = false; /* somebody took us for dead */
-		table_del(net, e.id);
-		net->flood_changed |= net->rec.broadcast;
-		return;
-	}
-	if (fl_rec_decode(FL_REC_JOIN, kv->value, kv->value_len, &rec, &err)) {
-		say("join/%s/%s: %s", net->id, key->id, err.text);
-		return;
-	}
-	if (e.node->self) {
-		net->self = rec.join;
-		net->self_mod = revision;
-		net->self_seen = true;
-		return;
-	}
-	e.mac = rec.join.mac;
-	if (fl_addr_is_set(&rec.join.ip4))
-		e.ip[n++] = rec.join.ip4;
-	if (fl_addr_is_set(&rec.join.ip6))
-		e.ip[n++] = rec.join.ip6;
-	table_put(net, &e);
-	net->flood_changed |= net->rec.broadcast;
-}
-
-static void synced_joins(void *arg)
-{
-	struct network *net = arg;
-
-	sweep_unseen(net, true);
-	if (!net->self_seen)
-		net->announced = false;
-	net->flood_changed |= net->rec.broadcast;
-	synced(net);
-}
-
-/* ---- addresses ---- */
-
-static void begin_pools(struct network *net, bool blocks, bool restored)
-{
-	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
-		if (net->pools[i] && fl_ippool_has_blocks(net->pools[i]) == blocks)
-			fl_ippool_list_begin(net->pools[i], restored);
-}
-
-static void end_pools(struct network *net, bool blocks, int64_t revision)
-{
-	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
-		if (net->pools[i] && fl_ippool_has_blocks(net->pools[i]) == blocks)
-			fl_ippool_list_end(net->pools[i], revision);
-	synced(net);
-}
-
-static void begin_ips(void *arg)
-{
-	struct network *net = arg;
-
-	begin_pools(net, false, net->ip_keys.restored);
-}
-
-static void begin_blocks(void *arg)
-{
-	struct network *net = arg;
-
-	begin_pools(net, true, net->blocks.restored);
-}
-
-static void synced_ips(void *arg)
-{
-	struct network *net = arg;
-
-	end_pools(net, false, net->ip_keys.revision);
-}
-
-static void synced_blocks(void *arg)
-{
-	struct network *net = arg;
-
-	end_pools(net, true, net->blocks.revision);
-}
-
-static void change_ip(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
-		      int64_t revision)
-{
-	struct network *net = arg;
-	struct fl_ippool *pool = network_pool(net, &key->addr);
-	struct fl_error err = { 0 };
-	struct fl_rec *rec;
-
-	if (!pool)
-		return;
-	if (!kv) {
-		fl_ippool_ip(pool, &key->addr, NULL, revision);
-		return;
-	}
-	rec = must_alloc(sizeof(*rec));
-	if (fl_rec_decode(FL_REC_IP, kv->value, kv->value_len, rec, &err)) {
-		/* Whatever it is, it is somebody's. */
-		rec->ip = (struct fl_rec_ip){ .use = FL_REC_USE_SERVICE };
-		say("ip/%s/%s: %s", net->id, fl_addr_str(&key->addr, FL_ADDR_BUF), err.text);
-	}
-	fl_ippool_ip(pool, &key->addr, &rec->ip, revision);
-	free(rec);
-}
-
-static void change_block(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
-			 int64_t revision)
-{
-	struct network *net = arg;
-	struct fl_ippool *pool = network_pool(net, &key->block.addr);
-	struct fl_error err = { 0 };
-	struct fl_rec *rec;
-
-	if (!pool)
-		return;
-	if (!kv) {
-		fl_ippool_block(pool, &key->block, NULL, revision);
-		return;
-	}
-	rec = must_alloc(sizeof(*rec));
-	if (fl_rec_decode(FL_REC_BLK, kv->value, kv->value_len, rec, &err))
-		say("blk/%s/%s: %s", net->id, fl_prefix_str(&key->block, FL_PREFIX_BUF), err.text);
-	else
-		fl_ippool_block(pool, &key->block, &rec->blk, revision);
-	free(rec);
-}
-
 /* ---- joining ---- */
-
-static const struct follow_ops ep_ops = { begin_eps, change_ep, synced_eps, settled };
-static const struct follow_ops join_ops = { begin_joins, change_join, synced_joins, settled };
-static const struct follow_ops ip_ops = { begin_ips, change_ip, synced_ips, settled };
-static const struct follow_ops block_ops = { begin_blocks, change_block, synced_blocks, settled };
-
-static void make_pools(struct network *net)
-{
-	struct fl_error err = { 0 };
-
-	for (size_t i = 0; i < net->rec.n_subnets && i < FL_OVERLAY_SUBNETS; i++) {
-		const struct fl_ippool_config conf = { net->id, net->a->conf.node,
-						       net->rec.subnets[i].subnet,
-						       net->rec.subnets[i].gateway };
-
-		if (fl_ippool_new(&conf, &net->pools[i], &err)) {
-			net->refusal = err;
-			continue;
-		}
-		net->has_ip_keys |= !fl_ippool_has_blocks(net->pools[i]);
-		net->has_blocks |= fl_ippool_has_blocks(net->pools[i]);
-	}
-}
-
-static void begin_following(struct network *net, struct follow *f, enum fl_rec_kind kind,
-			    const struct follow_ops *ops)
-{
-	char prefix[FL_REC_KEY_STR];
-
-	follow_start(f, net->a, fl_rec_prefix(kind, net->id, prefix), ops, net);
-}
-
-void network_observe(struct network *net)
-{
-	if (net->joined)
-		return;
-	net->joined = true;
-	make_pools(net);
-	begin_following(net, &net->eps, FL_REC_EP, &ep_ops);
-	begin_following(net, &net->joins, FL_REC_JOIN, &join_ops);
-	if (net->has_ip_keys)
-		begin_following(net, &net->ip_keys, FL_REC_IP, &ip_ops);
-	if (net->has_blocks)
-		begin_following(net, &net->blocks, FL_REC_BLK, &block_ops);
-}
 
 void network_join(struct network *net)
 {
@@ -403,7 +119,8 @@ void network_join(struct network *net)
 	net->member = true;
 	network_observe(net);
 	/* Somebody only looked at it until now. */
-	synced(net);
+	if (network_synced(net))
+		network_known(net);
 	network_settle(net);
 }
 
