@@ -54,6 +54,7 @@ void client_answer(struct client *c, int r, const struct fl_error *err,
 {
 	struct fl_overlay_answer answer = fill ? *fill : (struct fl_overlay_answer){ 0 };
 
+	r = r > 0 ? -r : r;
 	answer.magic = FL_OVERLAY_MAGIC;
 	answer.result = r;
 	if (r < 0 && err) {
@@ -245,6 +246,18 @@ static void do_status(struct client *c)
 		client_answer(c, 0, NULL, NULL);
 }
 
+/* Whoever asks has seen a difference: it is none of ours to count. */
+static void do_resync(struct client *c)
+{
+	struct network *net = network_named(c->a, c->q.network);
+
+	if (!networks_synced(c->a) || (net && net->joined && !network_ready(net)))
+		return;
+	if (net && net->joined)
+		program_compare(net, true);
+	client_answer(c, 0, NULL, NULL);
+}
+
 static void do_leave(struct client *c)
 {
 	struct agent *a = c->a;
@@ -311,6 +324,9 @@ static void handle(struct client *c)
 		break;
 	case FL_OVERLAY_LEAVE:
 		do_leave(c);
+		break;
+	case FL_OVERLAY_RESYNC:
+		do_resync(c);
 		break;
 	default:
 		client_answer(c, -EOPNOTSUPP,

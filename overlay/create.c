@@ -32,6 +32,25 @@ struct used {
 
 static void read_list(struct creation *x);
 
+/* What is known of it before this node takes part. */
+static void describe(const struct creation *x, struct fl_overlay_network *ret)
+{
+	const struct fl_rec_net *net = &x->rec->net;
+
+	ret->mode = net->mode == FL_REC_L3 ? FL_OVERLAY_L3 : FL_OVERLAY_L2;
+	ret->vni = net->vni;
+	ret->port = net->port ? net->port : VXLAN_PORT;
+	ret->mtu = net->mtu;
+	ret->internal = net->internal;
+	ret->broadcast = net->broadcast;
+	ret->n_subnets = (uint32_t)net->n_subnets;
+	for (size_t i = 0; i < net->n_subnets; i++) {
+		ret->subnets[i].subnet = net->subnets[i].subnet;
+		if (!net->internal)
+			ret->subnets[i].gateway = net->subnets[i].gateway;
+	}
+}
+
 static void finish(struct creation *x, int r, const struct fl_error *err)
 {
 	struct client *c = x->client;
@@ -42,6 +61,8 @@ static void finish(struct creation *x, int r, const struct fl_error *err)
 		struct fl_overlay_answer answer = { 0 };
 
 		fl_strcpy(answer.network.id, sizeof(answer.network.id), x->id);
+		if (x->rec)
+			describe(x, &answer.network);
 		client_answer(c, 0, NULL, &answer);
 	}
 	free(x->rec);

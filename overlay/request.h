@@ -12,13 +12,15 @@
  *
  * - agent: node, cluster, epoch, vtep4, vtep6, mtu, endpoint (URL in use), version (of etcd),
  *   reachable (bool), error (why not, or null), since (of that state), lease (seconds left, or
- *   null), revision, alarms ([names]), releases (waiting for the store), stats {counter: number}
+ *   null), leaseSeconds (of a whole one), revision, alarms ([names]), releases (waiting for the
+ * store), stats {counter: number}
  * - node: name, state ("alive", "suspect", "dead"), since, vtep4, vtep6, mtu, epoch, self (bool),
  *   networks ([names], of those this node joined or that are known)
  * - network: name, id, vni, port, mode ("l2", "l3"), mtu, internal, broadcast, subnets ([{subnet,
  *   gateway, node}]), joined, synced (bools), local, remote (numbers of endpoints), nodes ([names])
  * - endpoint: network, id, node, container, ifname, mac, ips ([text]), name, aliases, local,
  *   suspect, conflict (bools); of joined networks
+ * - address: network, node, mac, ips, local (bool): a node's own in a joined network
  *
  * Times are seconds since 1970; what is not known is null or left out.
  */
@@ -69,6 +71,8 @@ enum fl_overlay_op {
 	FL_OVERLAY_SHOW,   /* all that the agent knows, as JSON */
 	FL_OVERLAY_EVICT,  /* all that the node `node` has in the store, which must be dead */
 	FL_OVERLAY_LEAVE,  /* this node leaves the cluster. -EBUSY: it has endpoints */
+	FL_OVERLAY_RESYNC, /* reads what the kernel has of the network's bridge and tunnel, mends it
+			    */
 };
 
 enum fl_overlay_mode { FL_OVERLAY_L2, FL_OVERLAY_L3 };

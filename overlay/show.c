@@ -85,11 +85,12 @@ static void show_agent(struct client *c)
 
 	fl_etcd_endpoint(a->etcd, &url, &version);
 	fl_etcd_identity(a->etcd, &cluster, &revision);
-	j = json_pack("{ss ss ss sI si ss* ss* sb ss? sI sI so si so}", "kind", "agent", "node",
-		      a->conf.node, "cluster", a->conf.cluster, "epoch",
-		      (json_int_t)a->member.epoch, "mtu", (int)a->vtep_mtu, "endpoint",
-		      url && *url ? url : NULL, "version", version && *version ? version : NULL,
-		      "reachable", !a->trouble.err && a->member.state == MEMBER_IN, "error",
+	j = json_pack("{ss ss ss sI sI si ss* ss* sb ss? sI sI so si so}", "kind", "agent", "node",
+		      a->conf.node, "cluster", a->conf.cluster, "leaseSeconds",
+		      (json_int_t)a->conf.lease_s, "epoch", (json_int_t)a->member.epoch, "mtu",
+		      (int)a->vtep_mtu, "endpoint", url && *url ? url : NULL, "version",
+		      version && *version ? version : NULL, "reachable",
+		      !a->trouble.err && a->member.state == MEMBER_IN, "error",
 		      a->trouble.err ? a->trouble.text : NULL, "since",
 		      (json_int_t)a->trouble_since, "revision", (json_int_t)revision, "alarms",
 		      alarms_json(a->alarms), "releases", (int)waiting(a), "stats", stats(a));
@@ -186,19 +187,34 @@ static void show_network(struct client *c, struct network *net)
 			  (int)net->n_remote, "nodes", nodes_of(net)));
 }
 
-static void show_endpoint(struct client *c, struct network *net, const struct ep *e)
+static json_t *ips_of(const struct ep *e)
 {
-	json_t *ips = json_array(), *aliases = e->aliases ? json_loads(e->aliases, 0, NULL) : NULL;
-	struct fl_error err;
+	json_t *list = json_array();
 
 	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
 		if (fl_addr_is_set(&e->ip[i]))
-			json_array_append_new(ips,
+			json_array_append_new(list,
 					      json_string(fl_addr_str(&e->ip[i], FL_ADDR_BUF)));
+	return list;
+}
+
+/* A node's own in the network: who looks at bridge and tunnel finds it there as an endpoint's. */
+static void show_address(struct client *c, struct network *net, const struct ep *e)
+{
+	line(c, json_pack("{ss ss ss ss so sb}", "kind", "address", "network", net->rec.name,
+			  "node", e->node->name, "mac", fl_mac_str(&e->mac, FL_MAC_BUF), "ips",
+			  ips_of(e), "local", e->node->self));
+}
+
+static void show_endpoint(struct client *c, struct network *net, const struct ep *e)
+{
+	json_t *aliases = e->aliases ? json_loads(e->aliases, 0, NULL) : NULL;
+	struct fl_error err;
+
 	line(c, json_pack("{ss ss ss ss ss ss ss so ss so sb sb sb}", "kind", "endpoint", "network",
 			  net->rec.name, "id", e->id, "node", e->node->name, "container",
 			  e->container ? e->container : "", "ifname", e->ifname, "mac",
-			  fl_mac_str(&e->mac, FL_MAC_BUF), "ips", ips, "name",
+			  fl_mac_str(&e->mac, FL_MAC_BUF), "ips", ips_of(e), "name",
 			  e->name ? e->name : "", "aliases", aliases ? aliases : json_array(),
 			  "local", e->node->self, "suspect", !e->node->alive, "conflict",
 			  endpoint_conflict(net, e->id, &err)));
@@ -221,8 +237,8 @@ void show(struct client *c)
 			continue;
 		show_network(c, net);
 		HASH_ITER (hh, net->table, e, e_tmp)
-			if (!e->of_node && net->member)
-				show_endpoint(c, net, e);
+			if (net->member)
+				(e->of_node ? show_address : show_endpoint)(c, net, e);
 	}
 	client_stream(c);
 }

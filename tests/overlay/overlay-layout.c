@@ -103,6 +103,7 @@ int main(void)
 	NUMBER(SHOW);
 	NUMBER(EVICT);
 	NUMBER(LEAVE);
+	NUMBER(RESYNC);
 	NUMBER(HOST);
 	printf(",\"SOCKET\":\"%s\",\"PROGRAM\":\"%s\"}\n", FL_OVERLAY_SOCKET, FL_OVERLAY_PROGRAM);
 	return 0;
