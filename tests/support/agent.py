@@ -116,6 +116,25 @@ def changed(**fields):
     return lambda agent, connection, request: {**agent.usual(request), **fields}
 
 
+# ---- what SHOW tells ----
+
+def me(**more):
+    return {"kind": "agent", "node": "node1", "cluster": "fairlead", "epoch": 1, "vtep4": "192.0.2.1", "vtep6": None,
+            "mtu": 1500, "endpoint": "http://192.0.2.101:2379", "version": "3.4.23", "reachable": True, "error": None, "leaseSeconds": 15,
+            "since": 1700000000, "lease": 15, "revision": 5, "alarms": [], "releases": 0, "stats": {"events": 1}, **more}
+
+
+def node(name="node1", state="alive", vtep4="192.0.2.1", mtu=1500, networks=(), **more):
+    return {"kind": "node", "name": name, "state": state, "since": 1700000000, "vtep4": vtep4, "vtep6": None, "mtu": mtu,
+            "epoch": 1, "self": name == "node1", "networks": list(networks), **more}
+
+
+def network(name="web", vni=0x100000, subnet="10.128.0.0/24", nodes=(), **more):
+    return {"kind": "network", "name": name, "id": "0123", "vni": vni, "port": 4789, "mode": "l2", "mtu": 1450,
+            "internal": False, "broadcast": False, "subnets": [{"subnet": subnet, "gateway": "10.128.0.1", "node": "10.128.0.2"}],
+            "joined": True, "synced": True, "local": 0, "remote": 0, "nodes": list(nodes), **more}
+
+
 class Agent:
     def __init__(self, lab, start=True):
         self.lab = lab
@@ -124,6 +143,7 @@ class Agent:
                         "network.underlay_mtu": 1500, "network.local": "192.0.2.1", "network.mac": "02:aa:00:00:00:01",
                         "network.n_subnets": 1, "network.subnets[0].subnet": "10.5.0.0/16",
                         "network.subnets[0].gateway": "10.5.0.1", "network.subnets[0].node": NODE4}
+        self.shown = [me()]     # objects that follow the answer to SHOW
         self.given = {}         # (container, ifname) -> addresses
         self.serial, self._number = 9, 0
         self._lock = threading.Lock()
@@ -208,6 +228,10 @@ class Agent:
                 answer = self._answer(connection, request)
                 if answer is not None:
                     connection.send(answer if isinstance(answer, bytes) else encode(**answer))
+                if request["op"] == "SHOW" and answer == {}:
+                    for item in self.shown:
+                        connection.send(json.dumps(item).encode() + b"\n")
+                    break
             except OSError:
                 break
         with self._lock:
@@ -232,8 +256,12 @@ class Agent:
     def _join(self, request):
         return dict(self.network)
 
+    _create = _join
+
     def _status(self, request):
         return {}
+
+    _remove = _show = _evict = _leave = _resync = _status
 
     def _allocate(self, request):
         key = request["container"], request["ifname"]

@@ -28,8 +28,8 @@ def libexec(name):
     """A program of the suite that is no plugin: $FAIRLEAD_LIBEXEC_DIR, beside the installed plugins, or in the build tree."""
     plugins = pathlib.Path(plugin_dir())
     folders = [plugins / "../../../usr/local/libexec/fairlead", plugins / "../../../usr/libexec/fairlead",
-               plugins / "firewall", plugins.parent / "dhcp", plugins.parent / "dns",
-               _TREE / "build/plugins/firewall", _TREE / "build/dhcp", _TREE / "build/dns"]
+               plugins / "firewall", plugins.parent / "dhcp", plugins.parent / "dns", plugins.parent / "overlay",
+               _TREE / "build/plugins/firewall", _TREE / "build/dhcp", _TREE / "build/dns", _TREE / "build/overlay"]
     if LIBEXEC in os.environ:
         folders.insert(0, pathlib.Path(os.environ[LIBEXEC]))
     for folder in folders:

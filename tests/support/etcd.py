@@ -6,10 +6,11 @@
         etcd.kill(etcd.leader()); etcd.start("m1")
         etcd.partition("m2"); etcd.heal("m2")
 
-Members are m1, m2, ... at 10.77.0.11, .12, ... behind a bridge of the private host, 10.77.0.1. Data lies in the
-lab's own /run, which is a tmpfs. etcdctl is the independent witness.
+Members are m1, m2, ... at 10.77.0.11, .12, ... behind a bridge of the private host, 10.77.0.1; or on a bridge that
+is there (`wire`). Data lies in the lab's own /run, which is a tmpfs. etcdctl is the independent witness.
 """
 import contextlib
+import dataclasses
 import json
 import select
 import signal
@@ -23,9 +24,19 @@ FOLDER = "/run/etcd"
 START_WITHIN = 20.0
 
 
+@dataclasses.dataclass
+class Wire:
+    """What the members are plugged into. `gateway`: the bridge is made, and is their way to everywhere else."""
+    bridge: str = "br-etcd"
+    net: str = NET
+    first: int = 11
+    mtu: int = 1500
+    gateway: bool = True
+
+
 class Cluster:
-    def __init__(self, lab, members=1, tls=False, client_certs=False, args=(), token="one"):
-        self.lab, self.args, self.token = lab, list(args), token
+    def __init__(self, lab, members=1, tls=False, client_certs=False, args=(), token="one", wire=None):
+        self.lab, self.args, self.token, self.wire = lab, list(args), token, wire or Wire()
         self.names = [f"m{i + 1}" for i in range(members)]
         self.scheme = "https" if tls or client_certs else "http"
         self.client_certs = client_certs
@@ -49,7 +60,7 @@ class Cluster:
     # ---- members ----
 
     def address(self, name):
-        return f"{NET}.{10 + int(name[1:])}"
+        return f"{self.wire.net}.{self.wire.first - 1 + int(name[1:])}"
 
     def url(self, name):
         return f"{self.scheme}://{self.address(name)}:2379"
@@ -183,15 +194,19 @@ class Cluster:
 
     def _wire(self):
         self.lab.run(["mkdir", "-p", FOLDER])
-        batch = [f"link add br-etcd type bridge", f"addr add {NET}.1/24 dev br-etcd", "link set br-etcd up"]
+        wire, batch = self.wire, []
+        if wire.gateway:
+            batch = [f"link add {wire.bridge} type bridge", f"addr add {wire.net}.1/24 dev {wire.bridge}",
+                     f"link set {wire.bridge} up"]
         for name in self.names:
             self.lab.netns(name)
-            batch += [f"link add to-{name} type veth peer name eth0 netns {name}",
-                      f"link set to-{name} master br-etcd up"]
+            batch += [f"link add to-{name} mtu {wire.mtu} type veth peer name eth0 mtu {wire.mtu} netns {name}",
+                      f"link set to-{name} master {wire.bridge} up"]
         self.lab.run(["ip", "-batch", "-"], input="\n".join(batch))
+        route = f"route add default via {wire.net}.1\n" if wire.gateway else ""
         for name in self.names:
             self.lab.run(["ip", "-batch", "-"], netns=name, input="link set lo up\nlink set eth0 up\n"
-                         f"addr add {self.address(name)}/24 dev eth0\nroute add default via {NET}.1\n")
+                         f"addr add {self.address(name)}/24 dev eth0\n{route}")
 
 
 def answer(lab, argv, timeout=30):

@@ -8,8 +8,8 @@
         lab.tcp_server("c1", port=80)
         lab.probe("outside", "192.0.2.1", 8080).peer  # asks from outside
 
-The host has its own network and mount namespace: /run, /etc/cni and /var/lib/cni are empty tmpfs,
-/sys belongs to the new namespace. Interface `up0` (192.0.2.1/24, 2001:db8::1/64) leads to namespace
+The host has its own network and mount namespace: /run, /etc/cni, /etc/fairlead and /var/lib/cni are empty
+tmpfs, /sys belongs to the new namespace. Interface `up0` (192.0.2.1/24, 2001:db8::1/64) leads to namespace
 `outside` (192.0.2.2, 2001:db8::2); each is the other's default route.
 
 There is no helper process: namespaces belong to threads, so worker threads of this process enter
@@ -30,6 +30,7 @@ from . import kernel, probes
 HOST4, OUTSIDE4 = "192.0.2.1", "192.0.2.2"
 HOST6, OUTSIDE6 = "2001:db8::1", "2001:db8::2"
 REFUSED_AFTER = 0.4     # seconds after which silence counts as a drop
+PRIVATE = ("/etc/cni", "/var/lib/cni", "/etc/fairlead")     # each lab's own, beside /run
 ANSWER_WITHIN = 5.0     # bound for a broken run; answers come in microseconds
 
 _HOST_BATCH = f"""\
@@ -230,9 +231,9 @@ class Lab:
     def _create(self):
         kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWNET)
         kernel.mount(None, "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
-        for folder in ("/etc/cni", "/var/lib/cni"):
+        for folder in PRIVATE:
             os.makedirs(folder, exist_ok=True)
-        for folder in ("/run", "/etc/cni", "/var/lib/cni"):
+        for folder in ("/run", *PRIVATE):
             kernel.mount("tmpfs", folder, "tmpfs", data="mode=0755")
         kernel.mount("sysfs", "/sys", "sysfs")
         for folder in ("/run/netns", "/run/lock", "/etc/cni/net.d"):
@@ -242,7 +243,7 @@ class Lab:
 
     def _end_daemons(self):
         """Those that plugins started: they are nobody's children."""
-        for lock in self.call(glob.glob, "/run/fairlead/*/dns.lock"):
+        for lock in self.call(glob.glob, "/run/fairlead/*/dns.lock") + self.call(glob.glob, "/run/fairlead/*/overlay.lock"):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError, ValueError):
                 os.kill(int(self.read(lock)), signal.SIGTERM)
 

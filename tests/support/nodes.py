@@ -18,7 +18,6 @@ import select
 import socket
 import struct
 
-from . import configs, kernel
 from .cni import Cni
 from .lab import Lab
 
@@ -86,6 +85,7 @@ class Nodes:
         try:
             self._wire(count, mtu)
             if filter_bridged is not None:
+                from . import configs       # which needs pytest
                 for node in self.nodes:
                     configs.filter_bridged(node.lab, filter_bridged)
         except BaseException:
