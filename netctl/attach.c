@@ -3,6 +3,7 @@
 #include "netctl/attach.h"
 
 #include "base/strbuf.h"
+#include "netctl/cluster_network.h"
 #include "netctl/kept.h"
 #include "netctl/portspec.h"
 
@@ -238,6 +239,21 @@ static int attach_locked(struct ctl *c, struct attach *a, const struct conflists
 	return r ? r : runtime_attach(c, a, ret_result, ret_ifname, err);
 }
 
+/* One that another node made has no file here yet. */
+static int find_network(struct ctl *c, const char *network, struct conflists *files,
+			struct fl_error *err)
+{
+	int r = conflists_read(c->dir, files, err);
+
+	if (r || conflists_find(files, network))
+		return r;
+	r = cluster_adopt(c, network, err);
+	if (r <= 0)
+		return r;
+	conflists_clear(files);
+	return conflists_read(c->dir, files, err);
+}
+
 int attach_target(struct ctl *c, const struct model *m, const char *network, const struct target *t,
 		  json_t **ret_result, char *ret_ifname, struct fl_error *err)
 {
@@ -256,7 +272,7 @@ int attach_target(struct ctl *c, const struct model *m, const char *network, con
 				   "%.64s: cannot be a container's id: expected a letter or digit, "
 				   "then letters, digits, '_', '.', '-'; give one by --id",
 				   t->container);
-	r = conflists_read(c->dir, &files, err);
+	r = find_network(c, network, &files, err);
 	if (!r && !conflists_find(&files, network)) {
 		conflists_get(&files, c->dir, network, &a.net, err);
 		return no_network(c, m, network, err);

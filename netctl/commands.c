@@ -21,6 +21,9 @@
 	X(sandbox_create)     \
 	X(sandbox_rm)         \
 	X(sandbox_exec)       \
+	X(node_ls)            \
+	X(node_inspect)       \
+	X(node_rm)            \
 	X(endpoint_ls)        \
 	X(endpoint_inspect)   \
 	X(topology)           \
@@ -60,6 +63,7 @@ static const struct {
 	const char *name, *about;
 } groups[] = {
 	{ "network", "networks: the configurations that runtimes see, and what they have become" },
+	{ "node", "the nodes of the cluster that overlay networks span" },
 	{ "endpoint", "attachments of sandboxes to networks" },
 	{ "port", "published ports" },
 	{ "sandbox", "network namespaces, with and without a runtime" },

@@ -4,8 +4,10 @@
  * the last is being typed, and get a candidate a line, "WORD<tab>DESCRIPTION"; ":file", ":dir" and
  * ":command" leave it to the shell. So whatever the table knows is completed, in every shell.
  */
+#include "netctl/agent.h"
 #include "netctl/conflist.h"
 #include "netctl/model.h"
+#include "netctl/out.h"
 #include "netctl/text.h"
 
 #include "base/strbuf.h"
@@ -60,6 +62,20 @@ static void offer_containers(const struct completion *k)
 		if (strcmp(ep->id.container, last) != 0)
 			offer_name(k, *ep->name ? ep->name : ep->id.container, ep->id.network);
 		last = ep->id.container;
+	}
+}
+
+static void offer_nodes(const struct completion *k)
+{
+	AUTOCLUSTER struct cluster all = { 0 };
+	const json_t *node;
+	size_t i;
+
+	if (!agent_is_there(k->c) || cluster_read(k->c, &all, NULL))
+		return;
+	json_array_foreach(all.nodes, i, node)
+	{
+		offer_name(k, text_of(node, "name"), text_of(node, "state"));
 	}
 }
 
@@ -129,6 +145,8 @@ static void offer_kind(const struct completion *k, const char *kind)
 		offer_networks(k);
 	else if (!strcmp(kind, "@endpoint"))
 		offer_containers(k);
+	else if (!strcmp(kind, "@node"))
+		offer_nodes(k);
 	else if (!strcmp(kind, "@sandbox") || !strcmp(kind, "@netns")) {
 		offer_containers(k);
 		offer_namespaces(k);

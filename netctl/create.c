@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* network create: a configuration that every CNI runtime of the host sees. */
-#include "netctl/conflist.h"
+#include "netctl/create.h"
+
+#include "netctl/cluster_network.h"
 #include "netctl/netfile.h"
 #include "netctl/subnets.h"
 
@@ -11,18 +13,16 @@
 #include <errno.h>
 #include <string.h>
 
-#define CNI_VERSION "1.0.0" /* what runtimes of today read; 1.1.0 is refused by older ones */
-
-#define DRIVERS "bridge, macvlan, ipvlan, ptp, vlan, dummy or tap"
+#define DRIVERS "bridge, overlay, macvlan, ipvlan, ptp, vlan, dummy or tap"
 
 static const struct driver {
 	const char *name;
 	bool lower;  /* on an interface of the host */
 	bool routed; /* its traffic passes the host, which can publish ports */
 } drivers[] = {
-	{ "bridge", false, true }, { "macvlan", true, false }, { "ipvlan", true, false },
-	{ "ptp", false, true },	   { "vlan", true, false },    { "dummy", false, false },
-	{ "tap", false, false },
+	{ "bridge", false, true }, { "overlay", false, true }, { "macvlan", true, false },
+	{ "ipvlan", true, false }, { "ptp", false, true },     { "vlan", true, false },
+	{ "dummy", false, false }, { "tap", false, false },
 };
 
 static const struct driver *find_driver(const char *name)
@@ -81,15 +81,35 @@ static int put_option(json_t *plugin, const char *text, struct fl_error *err)
 	return 0;
 }
 
+int create_options(const struct ctl *c, json_t *plugin, struct fl_error *err)
+{
+	const char *text;
+	int r = 0;
+
+	for (size_t i = 0; !r && (text = option_nth(c, "opt", i)); i++)
+		r = put_option(plugin, text, err);
+	return r;
+}
+
 /* ---- the plugin's configuration ---- */
 
-static json_t *capabilities(bool ports)
+void create_common(json_t *p, bool routed)
 {
 	json_t *v = json_pack("{sb sb sb sb}", "ips", 1, "mac", 1, "aliases", 1, "dns", 1);
 
-	if (ports)
+	if (routed)
 		json_object_set_new(v, "portMappings", json_true());
-	return v;
+	json_object_set_new(p, "dns", json_pack("{sb}", "enabled", 1));
+	json_object_set_new(p, "capabilities", v);
+	/* As docker has it: a port of the host's own is not taken over by mistake. */
+	if (routed)
+		json_object_set_new(p, "checkHostPorts", json_true());
+}
+
+json_t *create_list(const char *network, json_t *plugin)
+{
+	return json_pack("{ss ss s[O]}", "cniVersion", CNI_VERSION, "name", network, "plugins",
+			 plugin);
 }
 
 static json_t *ipam_of(const struct subnets *s)
@@ -137,6 +157,14 @@ static void add_bridge(const struct ctl *c, json_t *p, const char *network)
 		json_object_set_new(p, "isolate", json_true());
 }
 
+/* In mode "static": the list of nodes is an option. */
+static void add_overlay(const struct ctl *c, json_t *p)
+{
+	json_object_set_new(p, option_given(c, "internal") ? "internal" : "ipMasq", json_true());
+	if (option_given(c, "isolate"))
+		json_object_set_new(p, "isolate", json_true());
+}
+
 static int add_driver(const struct ctl *c, json_t *p, const char *driver, const char *network,
 		      struct fl_error *err)
 {
@@ -147,11 +175,14 @@ static int add_driver(const struct ctl *c, json_t *p, const char *driver, const 
 		json_object_set_new(p, "master", json_string(parent));
 	if (parent && !lower)
 		return usage_error(err, "--parent is for macvlan, ipvlan and vlan, not %s", driver);
-	if (strcmp(driver, "bridge") != 0 &&
+	if (strcmp(driver, "bridge") != 0 && strcmp(driver, "overlay") != 0 &&
 	    (option_given(c, "internal") || option_given(c, "isolate")))
-		return usage_error(err, "--internal and --isolate are for bridge, not %s", driver);
+		return usage_error(
+			err, "--internal and --isolate are for bridge and overlay, not %s", driver);
 	if (!strcmp(driver, "bridge"))
 		add_bridge(c, p, network);
+	if (!strcmp(driver, "overlay"))
+		add_overlay(c, p);
 	if (!strcmp(driver, "ptp"))
 		json_object_set_new(p, "ipMasq", json_true());
 	return 0;
@@ -213,24 +244,17 @@ static int build(const struct ctl *c, const char *network, const char *driver,
 		 const struct subnets *s, json_t **ret, struct fl_error *err)
 {
 	FL_AUTOJSON json_t *p = json_pack("{ss}", "type", driver);
-	const char *text;
 	int r = p ? add_driver(c, p, driver, network, err) : fl_error_oom(err);
 
 	if (r)
 		return r;
 	json_object_set_new(p, "ipam", ipam_of(s));
-	json_object_set_new(p, "dns", json_pack("{sb}", "enabled", 1));
-	json_object_set_new(p, "capabilities", capabilities(find_driver(driver)->routed));
-	/* As docker has it: a port of the host's own is not taken over by mistake. */
-	if (find_driver(driver)->routed)
-		json_object_set_new(p, "checkHostPorts", json_true());
-	for (size_t i = 0; !r && (text = option_nth(c, "opt", i)); i++)
-		r = put_option(p, text, err);
+	create_common(p, find_driver(driver)->routed);
+	r = create_options(c, p, err);
 	if (!r)
 		r = check_plugin(p, network, driver, err);
 	if (!r)
-		*ret = json_pack("{ss ss s[O]}", "cniVersion", CNI_VERSION, "name", network,
-				 "plugins", p);
+		*ret = create_list(network, p);
 	return r;
 }
 
@@ -242,6 +266,16 @@ static bool has_own_ipam(const struct ctl *c)
 	for (size_t i = 0; (text = option_nth(c, "opt", i)); i++)
 		if (!strncmp(text, "ipam=", 5) || !strncmp(text, "ipam.type=", 10))
 			return true;
+	return false;
+}
+
+static bool is_static(const struct ctl *c, const char *driver)
+{
+	const char *text;
+
+	for (size_t i = 0; (text = option_nth(c, "opt", i)); i++)
+		if (!strcmp(text, "mode=static"))
+			return !strcmp(driver, "overlay");
 	return false;
 }
 
@@ -258,6 +292,10 @@ static int check_driver(const struct ctl *c, const char *name, struct fl_error *
 				   "interface is on, and --ip-range with the part of it that is "
 				   "free; or -o ipam.type=dhcp",
 				   name);
+	if (is_static(c, name) && !option_given(c, "subnet"))
+		return usage_error(err,
+				   "--driver overlay -o mode=static: expected --subnet, the same "
+				   "on every node, and --ip-range with this node's part of it");
 	return 0;
 }
 
@@ -280,13 +318,40 @@ static int check(const struct ctl *c, const char *network, const char *driver,
 	return 0;
 }
 
+/* For all drivers but those whose addresses come from elsewhere. */
+static int create(struct ctl *c, const struct conflists *files, const char *driver,
+		  struct fl_error *err)
+{
+	AUTOSUBNETS struct subnets subnets = { 0 };
+	FL_AUTOJSON json_t *list = NULL;
+	char path[4400];
+	int r = subnets_choose(c, files, find_driver(driver)->lower, &subnets, err);
+
+	if (!r)
+		r = build(c, c->argv[0], driver, &subnets, &list, err);
+	if (!r)
+		r = netfile_write(c, c->argv[0], list, path, sizeof(path), err);
+	if (!r)
+		r = create_show(c, list, path, err);
+	if (r || c->json || c->quiet)
+		return r;
+	for (size_t i = 0; i < subnets.n; i++)
+		printf("  subnet %s\n", fl_prefix_str(&subnets.v[i].prefix, FL_PREFIX_BUF));
+	return 0;
+}
+
+int create_show(const struct ctl *c, json_t *list, const char *path, struct fl_error *err)
+{
+	if (c->json)
+		return show_json(json_incref(list), err);
+	puts(c->quiet ? c->argv[0] : path);
+	return 0;
+}
+
 static int run(struct ctl *c, struct fl_error *err)
 {
 	const char *network = c->argv[0], *driver = option_value(c, "driver");
 	AUTOCONFLISTS struct conflists files = { 0 };
-	AUTOSUBNETS struct subnets subnets = { 0 };
-	FL_AUTOJSON json_t *list = NULL;
-	char path[4400];
 	FL_AUTOCLOSE int lock = -1;
 	int r = netfile_lock(c, &lock, err);
 
@@ -297,29 +362,17 @@ static int run(struct ctl *c, struct fl_error *err)
 		r = check(c, network, driver, &files, err);
 	if (!r)
 		r = netfile_may_be_made(c, &files, network, err);
-	if (!r)
-		r = subnets_choose(c, &files, find_driver(driver)->lower, &subnets, err);
-	if (!r)
-		r = build(c, network, driver, &subnets, &list, err);
-	if (!r)
-		r = netfile_write(c, network, list, path, sizeof(path), err);
 	if (r)
 		return r;
-	if (c->json)
-		return show_json(json_incref(list), err);
-	if (c->quiet) {
-		puts(network);
-		return 0;
-	}
-	printf("%s\n", path);
-	for (size_t i = 0; i < subnets.n; i++)
-		printf("  subnet %s\n", fl_prefix_str(&subnets.v[i].prefix, FL_PREFIX_BUF));
-	return 0;
+	if (!strcmp(driver, "overlay") && !is_static(c, driver))
+		return cluster_create(c, network, err);
+	return create(c, &files, driver, err);
 }
 
 static const struct option_spec options[] = {
-	{ "driver", 'd', "DRIVER", "bridge (the default), macvlan, ipvlan, ptp, vlan, dummy or tap",
-	  "bridge|macvlan|ipvlan|ptp|vlan|dummy|tap" },
+	{ "driver", 'd', "DRIVER",
+	  "bridge (the default), overlay, macvlan, ipvlan, ptp, vlan, dummy or tap",
+	  "bridge|overlay|macvlan|ipvlan|ptp|vlan|dummy|tap" },
 	{ "subnet", 0, "CIDR", "addresses; again for the other family (one that is free)", NULL },
 	{ "gateway", 0, "ADDRESS", "of a subnet (its first address)", NULL },
 	{ "ip-range", 0, "CIDR", "the part of a subnet that containers get (all)", NULL },
@@ -341,6 +394,7 @@ static const struct example examples[] = {
 	  "both families, and a key of the plugin" },
 	{ "netctl network create lan -d macvlan --subnet 192.0.2.0/24",
 	  "on the network of the default route's interface" },
+	{ "netctl network create -d overlay wide", "one subnet for containers of all nodes" },
 	{ 0 },
 };
 
@@ -354,7 +408,12 @@ const struct command network_create_command = {
 		"macvlan, ipvlan or vlan is on a network of others, and needs its --subnet. "
 		"/etc/fairlead/netctl.json sets the pools: "
 		"{\"defaultAddressPools\": [{\"base\": \"10.89.0.0/16\", \"size\": "
-		"24}]}.\n\nRuntimes "
+		"24}]}.\n\nAn overlay spans the nodes of a cluster: its agent on this node, "
+		"fairlead-overlayd(8), records it in etcd and gives it a free subnet. Where "
+		"another node has made one of the name, this node joins it. -o vni=, port=, mtu=, "
+		"broadcast= and mode= (l2, l3) are the network's, on all nodes; -o mode=static, "
+		"with "
+		"peers=, needs no agent.\n\nRuntimes "
 		"use the first file of the folder for containers that name no network. A new "
 		"network does not become that in front of somebody else's file, nor on a machine "
 		"with a kubelet, unless --default is given.",

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* dns stats, dns log: what the resolver tells, one JSON object a line. */
 #include "netctl/dns.h"
+#include "netctl/lines.h"
 #include "netctl/out.h"
 #include "netctl/text.h"
 
@@ -12,8 +13,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
-
-enum { PACKET_MAX = 1 << 20 };
 
 struct watch {
 	struct ctl *c;
@@ -43,46 +42,11 @@ static int read_model(struct watch *w, struct fl_error *err)
 
 /* ---- lines ---- */
 
-static int take_lines(struct watch *w, struct fl_strbuf *b)
+static int take_line(void *arg, const json_t *line)
 {
-	char *at = b->s, *end;
-	int r = 0;
+	struct watch *w = arg;
 
-	while (!r && at && (end = memchr(at, '\n', b->len - (size_t)(at - b->s)))) {
-		FL_AUTOJSON json_t *line = json_loadb(at, (size_t)(end - at), 0, NULL);
-
-		r = line ? w->take(w, line) : 0;
-		at = end + 1;
-	}
-	if (!at)
-		return r;
-	b->len -= (size_t)(at - b->s);
-	memmove(b->s, at, b->len + 1);
-	return r;
-}
-
-/* Until the connection ends. */
-static int read_lines(struct watch *w, int s, struct fl_error *err)
-{
-	FL_AUTOSTRBUF struct fl_strbuf b = { 0 };
-	FL_AUTOFREE char *packet = malloc(PACKET_MAX);
-	int r = 0;
-
-	while (packet && !r) {
-		ssize_t n = recv(s, packet, PACKET_MAX, 0);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n < 0 && errno != ECONNRESET
-				       ? fl_error_errno(err, errno, FL_ECODE_IO,
-							"dns: cannot read from " FL_DNSD_PROGRAM)
-				       : 0;
-		fl_strbuf_addn(&b, packet, (size_t)n);
-		r = b.failed ? -ENOMEM : take_lines(w, &b);
-		fflush(stdout);
-	}
-	return packet && r != -ENOMEM ? r : fl_error_oom(err);
+	return w->take(w, line);
 }
 
 static int watch(struct watch *w, enum fl_dnsd_op op, const char *container, struct fl_error *err)
@@ -109,7 +73,7 @@ static int watch(struct watch *w, enum fl_dnsd_op op, const char *container, str
 		return r == -ENOENT ? no_resolver(err) : r;
 	if (op == FL_DNSD_LOG)
 		setsockopt(s, SOL_SOCKET, SO_RCVTIMEO, &forever, sizeof(forever));
-	return read_lines(w, s, err);
+	return lines_read(s, FL_DNSD_PROGRAM, take_line, w, err);
 }
 
 /* ---- whose ---- */
@@ -276,13 +240,6 @@ const struct command dns_stats_command = {
 
 /* ---- log ---- */
 
-static const char *string_of(const json_t *line, const char *key)
-{
-	const char *s = json_string_value(json_object_get(line, key));
-
-	return s ? s : "";
-}
-
 static void print_line(const struct ctl *c, const char *label, const json_t *line)
 {
 	uint16_t rcode = (uint16_t)json_integer_value(json_object_get(line, "rcode"));
@@ -291,10 +248,10 @@ static void print_line(const struct ctl *c, const char *label, const json_t *lin
 	struct tm tm;
 
 	strftime(when, sizeof(when), "%H:%M:%S", localtime_r(&now, &tm));
-	snprintf(answer, sizeof(answer), "%-9s %-8s", string_of(line, "answer"), DNS_RCODE(rcode));
+	snprintf(answer, sizeof(answer), "%-9s %-8s", text_of(line, "answer"), DNS_RCODE(rcode));
 	printf("%s %-15s %-5s %s %7" JSON_INTEGER_FORMAT " us  %s\n", when, label,
-	       string_of(line, "type"), PAINTED(c, rcode ? COLOUR_WARN : COLOUR_GOOD, answer),
-	       json_integer_value(json_object_get(line, "us")), string_of(line, "name"));
+	       text_of(line, "type"), PAINTED(c, rcode ? COLOUR_WARN : COLOUR_GOOD, answer),
+	       json_integer_value(json_object_get(line, "us")), text_of(line, "name"));
 }
 
 static int take_query(struct watch *w, const json_t *line)

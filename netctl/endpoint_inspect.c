@@ -254,18 +254,6 @@ static int inspect(struct inspected *in, const struct model *m, struct fl_error 
 
 /* ---- for people ---- */
 
-static const char *text_of(const json_t *o, const char *key)
-{
-	const char *s = json_string_value(json_object_get(o, key));
-
-	return s ? s : "";
-}
-
-static long long number_of(const json_t *o, const char *key)
-{
-	return (long long)json_integer_value(json_object_get(o, key));
-}
-
 /* "veth1a2b3c4d (9) <-> eth0 (2)" */
 static json_t *line_of_links(const struct inspected *in)
 {

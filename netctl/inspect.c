@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* network inspect */
+#include "netctl/cluster_network.h"
 #include "netctl/conflist.h"
 #include "netctl/network_common.h"
 #include "netctl/out.h"
@@ -46,6 +47,7 @@ static const struct field fields[] = {
 	{ "Guarded", "guarded", NULL },
 	{ "Gateway mode", "gatewayMode", NULL },
 	{ "Name service", "dns", NULL },
+	CLUSTER_FIELDS,
 	{ "Endpoints", "endpoints", endpoint_columns },
 	{ "On other nodes", "peers", peer_columns },
 	{ 0 },
@@ -167,23 +169,27 @@ static json_t *peers_json(const struct peers *p, const char *network)
 }
 
 static int inspect(struct ctl *c, const struct model *m, const struct peers *peers,
-		   const struct conflists *files, const char *network, json_t **ret,
-		   struct fl_error *err)
+		   const struct conflists *files, const struct cluster *k, const char *network,
+		   json_t **ret, struct fl_error *err)
 {
 	const struct fl_network *net = network_record(m, network);
 	const struct conflist *file = conflists_find(files, network);
 	json_t *o;
 	int r = 0;
 
-	if (!net && !file)
+	if (!net && !file && !cluster_network(k, network))
 		return conflists_get(files, c->dir, network, &file, err);
 	o = json_pack("{ss}", "name", network);
 	if (file)
 		add_file(o, c, file);
 	if (net)
 		add_record(o, net);
-	else
+	else if (file)
 		add_configuration(o, file);
+	else
+		json_object_set_new(o, "driver", json_string("overlay"));
+	if (!file || is_cluster_file(file))
+		cluster_inspect(k, network, o);
 	json_object_set_new(o, "endpoints", endpoints_of(m, network));
 	json_object_set_new(o, "peers", peers_json(peers, network));
 	r = add_gateways(c, o, err);
@@ -200,16 +206,19 @@ static int run(struct ctl *c, struct fl_error *err)
 	FL_AUTOJSON json_t *all = json_array();
 	AUTOMODEL struct model m = { 0 };
 	AUTOPEERS struct peers peers = { 0 };
+	AUTOCLUSTER struct cluster k = { 0 };
 	int r = conflists_read(c->dir, &files, err);
 
 	if (!r)
 		r = model_read(c, &m, err);
 	if (!r)
 		r = peers_read(c, &peers, err);
+	if (!r)
+		r = cluster_read_if(c, &k, err);
 	for (int i = 0; !r && i < c->argc; i++) {
 		json_t *one = NULL;
 
-		r = inspect(c, &m, &peers, &files, c->argv[i], &one, err);
+		r = inspect(c, &m, &peers, &files, &k, c->argv[i], &one, err);
 		if (r)
 			break;
 		json_array_append(all, one);
@@ -240,7 +249,8 @@ const struct command network_inspect_command = {
 		"plugins (list), file, managed, dns, configuration (the file), endpoints (list of "
 		"what endpoint ls shows), peers (containers of other nodes, where an agent tells "
 		"of "
-		"them: a list of: " PEER_JSON ").",
+		"them: a list of: " PEER_JSON
+		"); of an overlay of the cluster " CLUSTER_INSPECT_JSON ".",
 	.examples = examples,
 	.flags = COMMAND_READS,
 	.min = 1,

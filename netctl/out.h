@@ -55,3 +55,8 @@ char *cell_text(const json_t *v, const char *separator);
 const char *painted(const struct ctl *c, const char *colour, const char *text, char *buf,
 		    size_t size);
 #define PAINTED(c, colour, text) painted(c, colour, text, (char[256]){ 0 }, 256)
+
+/* Values of an object, "" and 0 where there is none. */
+const char *text_of(const json_t *o, const char *key);
+long long number_of(const json_t *o, const char *key);
+bool is_true(const json_t *o, const char *key);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* network rm and prune: the configuration, and the bridge that nobody uses any more. */
 #include "netctl/attach.h"
+#include "netctl/cluster_network.h"
 #include "netctl/conflist.h"
 #include "netctl/netfile.h"
 #include "netctl/out.h"
@@ -8,6 +9,8 @@
 
 #include <errno.h>
 #include <string.h>
+
+extern const struct command network_prune_command;
 
 static size_t count(const struct model *m, const char *network)
 {
@@ -131,6 +134,12 @@ static int check_unused(struct ctl *c, const struct model *m, const char *networ
 			    n > 1 ? ", ..." : "");
 }
 
+/* What nobody is attached to here may be in use on other nodes, or soon: prune asks no one. */
+static bool stays_in_cluster(const struct ctl *c)
+{
+	return c->command == &network_prune_command || option_given(c, "local");
+}
+
 /* Under the file's lock nobody attaches by netctl; what did so before is seen. */
 static int remove_locked(struct ctl *c, const struct conflists *files, const struct conflist *file,
 			 struct fl_error *err)
@@ -145,6 +154,8 @@ static int remove_locked(struct ctl *c, const struct conflists *files, const str
 		r = check_unused(c, &m, file->name, err);
 	if (!r)
 		r = detach_network(c, &m, file->name, err);
+	if (!r && is_cluster_file(file) && !stays_in_cluster(c))
+		r = cluster_remove(c, file->name, err);
 	if (r)
 		return r;
 	conflist_path(c->dir, file, path, sizeof(path));
@@ -182,6 +193,26 @@ static void note_failure(const struct ctl *c, const struct fl_error *e, struct f
 		remark(c, "%s", e->text);
 }
 
+/* Does the cluster have it, which this node has no file of? */
+static bool is_clusters(struct ctl *c, const char *network)
+{
+	AUTOCLUSTER struct cluster k = { 0 };
+
+	return !cluster_read_if(c, &k, NULL) && cluster_network(&k, network);
+}
+
+static int remove_elsewhere(struct ctl *c, const char *network, json_t *list, struct fl_error *err)
+{
+	int r;
+
+	*err = (struct fl_error){ 0 };
+	r = cluster_remove(c, network, err);
+	if (r)
+		return r;
+	say(c, "%s", network);
+	return json_array_append_new(list, json_string(network)) ? fl_error_oom(err) : 0;
+}
+
 static int run_rm(struct ctl *c, struct fl_error *err)
 {
 	AUTOCONFLISTS struct conflists files = { 0 };
@@ -195,7 +226,9 @@ static int run_rm(struct ctl *c, struct fl_error *err)
 		struct fl_error e = { 0 };
 
 		r = conflists_get(&files, c->dir, c->argv[i], &file, &e);
-		if (!r)
+		if (r == -ENOENT && !option_given(c, "local") && is_clusters(c, c->argv[i]))
+			r = remove_elsewhere(c, c->argv[i], list, &e);
+		else if (!r)
 			r = remove_file(c, &files, file, list, &e);
 		if (r)
 			note_failure(c, &e, err);
@@ -240,6 +273,8 @@ static int run_prune(struct ctl *c, struct fl_error *err)
 static const struct option_spec rm_options[] = {
 	{ "force", 'f', NULL, "also with endpoints, which are detached; also what others made",
 	  NULL },
+	{ "local", 0, NULL, "of an overlay this node's file alone: the cluster keeps the network",
+	  NULL },
 	{ 0 },
 };
 
@@ -263,6 +298,8 @@ const struct command network_rm_command = {
 	.name = "network rm",
 	.args = "NETWORK...",
 	.about = "remove networks: the configuration, and the bridge that it made",
+	.text = "An overlay is removed from the whole cluster, unless another node has an endpoint "
+		"there, which is named.",
 	.json = "a list of the names of what was removed.",
 	.options = rm_options,
 	.examples = rm_examples,
@@ -277,6 +314,7 @@ const struct command network_prune_command = {
 	.name = "network prune",
 	.args = "",
 	.about = "remove the networks of netctl that nobody is attached to",
+	.text = "Of an overlay only this node's file: the cluster keeps the network.",
 	.json = "a list of the names of what was removed, or would be.",
 	.options = prune_options,
 	.examples = prune_examples,

@@ -353,3 +353,17 @@ int subnets_choose(struct ctl *c, const struct conflists *files, bool lan, struc
 	s = (struct subnets){ 0 };
 	return 0;
 }
+
+int subnets_given(const struct ctl *c, struct subnets *ret, struct fl_error *err)
+{
+	AUTOSUBNETS struct subnets s = { 0 };
+	int r = take_given(c, &s, &(struct fl_used){ 0 }, err);
+
+	if (!r)
+		r = take_gateways(c, &s, err);
+	if (r)
+		return r;
+	*ret = s;
+	s = (struct subnets){ 0 };
+	return 0;
+}

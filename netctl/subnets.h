@@ -26,3 +26,5 @@ void subnets_clear(struct subnets *s);
  */
 int subnets_choose(struct ctl *c, const struct conflists *files, bool lan, struct subnets *ret,
 		   struct fl_error *err);
+/* Only what --subnet and --gateway say, whatever uses it on this host. */
+int subnets_given(const struct ctl *c, struct subnets *ret, struct fl_error *err);

@@ -83,3 +83,8 @@ def etcd3(lab):
 def gateway(lab):
     with Gateway(lab) as gateway:
         yield gateway
+
+
+@pytest.fixture
+def netctl(lab):
+    return Netctl(lab)

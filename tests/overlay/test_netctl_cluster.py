@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""netctl and the agents of three nodes, with etcd; what is there is read by ip, bridge, etcdctl and by traffic."""
+import json
+import re
+import time
+
+import pytest
+
+from support.cluster import Cluster
+from support.netctl import FAILED, NO, NOT_FOUND
+
+FILE = "/etc/cni/net.d/fairlead-web.conflist"
+
+
+@pytest.fixture
+def cluster():
+    with Cluster(3, 1) as cluster:
+        yield cluster
+
+
+def attach(node, name, network="web"):
+    """The container's address. The node may have to hear of the network first."""
+    node.lab.netns(name)
+    end = time.monotonic() + 5
+    while network not in node.netctl("network", "ls", "-q").stdout.split():
+        assert time.monotonic() < end, f"{node.name} does not hear of network {network}"
+    result = node.netctl("attach", network, name, "--json").expect().json
+    return result["ips"][0]["address"].split("/")[0]
+
+
+def vni_of(cluster, name="web"):
+    [found] = [net["vni"] for net in cluster.records("net/").values() if net["name"] == name]
+    return found
+
+
+@pytest.fixture
+def web(cluster):
+    """Network web, container c1 on node1 and c2 on node2; (cluster, address of c1, of c2)."""
+    cluster[0].netctl("network", "create", "-d", "overlay", "web").expect()
+    one, two = attach(cluster[0], "c1"), attach(cluster[1], "c2")
+    vni = vni_of(cluster)
+    cluster.wait(lambda: cluster[0].leads_to(vni, two) and cluster[1].leads_to(vni, one), what="entries")
+    return cluster, one, two
+
+
+def found(node, status=NO):
+    outcome = node.netctl("doctor", "--json").expect(status)
+    return {f["code"]: f for f in outcome.json["findings"] if f["severity"] != "note"}
+
+
+# ---- networks ----
+
+def test_from_create_to_rm(cluster):
+    """Made on one node, used on others, removed on any."""
+    said = cluster[0].netctl("network", "create", "-d", "overlay", "web").expect()
+    [record] = cluster.records("net/").values()
+    assert f"VNI {record['vni']}" in said.stdout and record["subnets"][0]["subnet"] in said.stdout
+    cluster.wait(lambda: "web" in cluster[1].netctl("network", "ls", "-q").stdout, what="word of it")
+    rows = {row["name"]: row for row in cluster[1].netctl.json("network", "ls")}
+    assert rows["web"]["cluster"] and rows["web"]["subnets"] == [record["subnets"][0]["subnet"]]
+    assert not cluster[1].lab.exists(FILE)
+    one, two = attach(cluster[0], "c1"), attach(cluster[1], "c2")
+    assert cluster[1].lab.exists(FILE)
+    cluster[1].lab.tcp_server("c2", port=80, name="second")
+    assert cluster[0].lab.probe("c1", two, 80).server == "second"
+    shown = cluster[0].netctl.json("network", "inspect", "web")[0]
+    assert (shown["endpointsHere"], shown["endpointsElsewhere"], shown["vni"]) == (1, 1, record["vni"])
+    assert {(n["name"], n["state"], n["self"]) for n in shown["nodes"]} == {("node1", "alive", True), ("node2", "alive", False)}
+    cluster[0].netctl("detach", "web", "c1").expect()
+    cluster[0].netctl("network", "rm", "web").expect(FAILED, "node2", "c2")
+    assert cluster[0].lab.exists(FILE) and cluster.keys("net/")
+    cluster[1].netctl("detach", "web", "c2").expect()
+    cluster[2].netctl("network", "rm", "web").expect(0, "web")
+    assert not cluster.keys("net/") and not cluster.keys("netname/") and not cluster.keys("vni/")
+    assert one != two
+
+
+def test_create_where_it_is_there(cluster):
+    cluster[0].netctl("network", "create", "-d", "overlay", "web", "--subnet", "10.7.0.0/16", "-o", "vni=77").expect()
+    cluster[1].netctl("network", "create", "-d", "overlay", "web").expect(0, "joined", "10.7.0.0/16")
+    cluster[2].netctl("network", "create", "-d", "overlay", "web", "-o", "vni=78").expect(FAILED, "vni")
+    cluster[2].netctl("network", "create", "-d", "overlay", "web", "--subnet", "10.8.0.0/16").expect(FAILED, "subnet")
+    assert not cluster[2].lab.exists(FILE) and len(cluster.keys("net/")) == 1
+    cluster[2].netctl("network", "create", "-d", "overlay", "web", "-o", "vni=77", "--subnet", "10.7.0.0/16").expect(0, "joined")
+
+
+def test_internal_is_kept(cluster):
+    cluster[0].netctl("network", "create", "-d", "overlay", "web", "--internal").expect()
+    for node in cluster:
+        if node.index:
+            attach(node, f"c{node.index}")
+        [plugin] = json.loads(node.lab.read(FILE))["plugins"]
+        assert plugin["internal"] is True and "ipMasq" not in plugin
+
+
+def test_run_and_names(cluster):
+    cluster[0].netctl("network", "create", "-d", "overlay", "web").expect()
+    server = cluster[0].netctl.start("run", "web", "--name", "site", "--", "sleep", "60")
+    cluster.wait(lambda: cluster.records("ep/"), what="the endpoint")
+    said = cluster[1].netctl("run", "web", "--", "getent", "ahostsv4", "site").expect()
+    [record] = [r for r in cluster.records("ep/").values() if r.get("name") == "site"]
+    assert any(said.stdout.startswith(str(address)) for address in json.dumps(record).split('"'))
+    server.terminate()
+    server.wait(10)
+
+
+# ---- nodes ----
+
+def test_nodes(web):
+    cluster, _, two = web
+    rows = cluster[0].netctl.json("node", "ls")
+    assert [(row["name"], row["state"], row["vtep4"]) for row in rows] == [
+        (f"node{i}", "alive", f"192.0.2.{i}") for i in (1, 2, 3)]
+    own = cluster[0].netctl.json("node", "inspect", "node1")
+    assert own["reachable"] and own["endpoint"] == cluster.etcd.url("m1") and 0 < own["lease"] <= 15
+    other = cluster[0].netctl.json("node", "inspect", "node2")
+    assert [(e["container"], e["ips"]) for e in other["endpoints"]] == [("c2", [two])]
+
+
+def test_rm_of_the_own_node(web):
+    cluster, _, _ = web
+    cluster[0].netctl("node", "rm", "node1").expect(FAILED, "--force")
+    cluster[0].netctl("node", "rm", "node2").expect(FAILED, "alive")
+    cluster[0].netctl("node", "rm", "--force", "node1").expect(0, "node1")
+    cluster.wait(lambda: "node/node1" not in cluster.keys() and "alive/node1" not in cluster.keys(), what="leaving")
+    assert not [r for r in cluster.records("ep/").values() if r["node"] == "node1"]
+    cluster[1].netctl("node", "inspect", "node9").expect(NOT_FOUND)
+    cluster[0].process.wait(10)
+    cluster[0].netctl("node", "ls").expect(FAILED, "does not run")
+
+
+def test_rm_of_a_dead_node():
+    with Cluster(2, 1, config={"leaseSeconds": 2}) as cluster:
+        cluster[0].netctl("network", "create", "-d", "overlay", "web").expect()
+        attach(cluster[0], "c1")
+        attach(cluster[1], "c2")
+        cluster[1].kill()
+        cluster.wait(lambda: "suspect" in cluster[0].netctl("node", "ls").stdout, what="suspicion")
+        told = found(cluster[0])
+        assert set(told) == {"overlay-node-suspect"} and told["overlay-node-suspect"]["object"] == "node node2"
+        cluster[0].netctl("node", "rm", "node2").expect(0, "node2")
+        assert not [r for r in cluster.records("ep/").values() if r["node"] == "node2"]
+        cluster.wait(lambda: not found(cluster[0], 0), what="health")
+
+
+# ---- examples ----
+
+def test_examples_of_help(web):
+    """Those that need a cluster; the others are run without one."""
+    cluster, _, _ = web
+    netctl = cluster[0].netctl
+    lines = [line for verb in (["network", "create"], ["node", "ls"], ["node", "inspect"], ["node", "rm"])
+             for line in re.findall(r"^  (netctl \S.*)", netctl("help", *verb).expect().stdout.partition("Examples:\n")[2], re.M)
+             if "overlay" in line or " node " in line]
+    assert len(lines) == 4
+    for line in lines:
+        if "node rm" in line:
+            netctl(*line.split()[1:]).expect(FAILED, "alive")
+        else:
+            netctl(*line.split()[1:]).expect()
