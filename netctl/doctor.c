@@ -16,11 +16,19 @@ static const struct {
 	const char *about;
 	int (*run)(struct doctor *d, struct fl_error *err);
 } checks[] = {
-	{ "records", check_records },	{ "leases", check_leases },
-	{ "bridges", check_bridges },	{ "ports of bridges", check_ports },
-	{ "nftables", check_rules },	{ "other firewalls", check_firewalls },
-	{ "resolver", check_resolver }, { "settings of the host", check_settings },
-	{ "subnets", check_subnets },	{ "configurations", check_files },
+	{ "records", check_records },
+	{ "leases", check_leases },
+	{ "bridges", check_bridges },
+	{ "ports of bridges", check_ports },
+	{ "nftables", check_rules },
+	{ "other firewalls", check_firewalls },
+	{ "resolver", check_resolver },
+	{ "settings of the host", check_settings },
+	{ "subnets", check_subnets },
+	{ "configurations", check_files },
+	{ "overlay networks", check_overlay },
+	{ "entries of bridges and tunnels", check_entries },
+	{ "ways to other nodes", check_paths },
 };
 
 /* ---- findings ---- */
@@ -251,6 +259,7 @@ static void doctor_clear(struct doctor *d)
 	model_clear(&d->m);
 	conflists_clear(&d->files);
 	leftovers_clear(&d->left);
+	cluster_clear(&d->cluster);
 	free(d->links);
 	free(d->by_name);
 	free(d->addrs);
@@ -545,7 +554,9 @@ const struct command doctor_command = {
 	.args = "",
 	.about = "compare what is recorded with the kernel, and say what is wrong",
 	.text = "Looks at records, leases, bridges and their ports, nftables, other firewalls, the "
-		"resolver, settings of the host, subnets and configurations. With --repair it "
+		"resolver, settings of the host, subnets and configurations; of overlays also at "
+		"the agent, etcd, the entries that lead to other nodes, and the ways there. With "
+		"--repair it "
 		"mends "
 		"what it may without harm to what lives. The exit status is 0 when nothing or only "
 		"notes are left, else 4.",

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "netctl/agent.h"
 #include "netctl/conflist.h"
 #include "netctl/leftovers.h"
 
@@ -20,6 +21,7 @@ enum stage {
 	STAGE_RECORD,
 	STAGE_LEASE,
 	STAGE_RESOLVER,
+	STAGE_OVERLAY,
 };
 
 struct doctor;
@@ -49,7 +51,8 @@ struct doctor {
 	struct model m;
 	struct conflists files;
 	struct leftovers left;
-	struct fl_link *links; /* of the host, by index */
+	struct cluster cluster; /* by check_overlay(); empty without an agent */
+	struct fl_link *links;	/* of the host, by index */
 	size_t n_links;
 	struct fl_link **by_name;
 	struct fl_ifaddr *addrs; /* of the host, by link */
@@ -101,3 +104,6 @@ int check_resolver(struct doctor *d, struct fl_error *err);  /* doctor_dns.c */
 int check_settings(struct doctor *d, struct fl_error *err);  /* doctor_host.c */
 int check_subnets(struct doctor *d, struct fl_error *err);   /* doctor_subnets.c */
 int check_files(struct doctor *d, struct fl_error *err);     /* doctor_files.c */
+int check_overlay(struct doctor *d, struct fl_error *err);   /* doctor_overlay.c */
+int check_entries(struct doctor *d, struct fl_error *err);   /* doctor_entries.c */
+int check_paths(struct doctor *d, struct fl_error *err);     /* doctor_path.c */

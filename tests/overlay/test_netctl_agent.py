@@ -264,6 +264,118 @@ def test_node_names_are_completed(netctl, agent):
     assert "node2\talive" in said and "reboot" not in said
 
 
+# ---- doctor ----
+
+def found(netctl, status=NO):
+    """{code: finding}, of those about overlays."""
+    outcome = netctl("doctor", "--json").expect(status)
+    return {f["code"]: f for f in outcome.json["findings"] if f["code"].startswith("overlay")}
+
+
+HEALTHY = [node("node1", networks=["web"]), node("node2", "alive", "192.0.2.2", networks=["web"]),
+           network("web", nodes=["node1", "node2"])]
+
+
+def test_doctor_is_content(netctl, agent):
+    agent.shown += HEALTHY
+    assert not found(netctl, 0)
+
+
+def test_doctor_without_overlays_asks_no_one(netctl):
+    assert not found(netctl, 0)
+
+
+def test_doctor_without_an_agent(lab, netctl):
+    with Agent(lab):
+        netctl("network", "create", "-d", "overlay", "web").expect()
+    finding = found(netctl)["overlay-agent-down"]
+    assert finding["severity"] == "warning" and "systemctl" in finding["remedy"]
+
+
+@pytest.mark.parametrize("state, code, word", [
+    ({"reachable": False, "error": "no majority", "lease": 9}, "overlay-etcd-unreachable", "no majority"),
+    ({"reachable": False, "error": "no majority", "lease": None}, "overlay-etcd-unreachable", "suspect"),
+    ({"lease": 3}, "overlay-lease-short", "3 s"),
+    ({"alarms": ["nospace"]}, "overlay-etcd-alarm", "quota"),
+    ({"alarms": ["corrupt", 7]}, "overlay-etcd-alarm", "corrupt"),
+])
+def test_doctor_about_etcd(netctl, agent, state, code, word):
+    agent.shown = [me(**state), *HEALTHY]
+    told = found(netctl)
+    assert set(told) == {code} and word in told[code]["text"]
+
+
+@pytest.mark.parametrize("state", ["suspect", "dead"])
+def test_doctor_about_nodes(netctl, agent, state):
+    agent.shown += [node("node1"), node("node2", state, "192.0.2.99"), network("web", nodes=["node1", "node2"])]
+    told = found(netctl)
+    assert set(told) == {f"overlay-node-{state}"} and "netctl node rm node2" in told[f"overlay-node-{state}"]["remedy"]
+
+
+def test_doctor_about_a_node_with_a_smaller_mtu(netctl, agent):
+    agent.shown += [node("node1"), node("node2", "alive", "192.0.2.2", 1400), network("web", nodes=["node1", "node2"], mtu=1450)]
+    finding = found(netctl)["overlay-mtu-too-large"]
+    assert "1500" in finding["text"] and "mtu=1350" in finding["remedy"]
+
+
+def test_doctor_about_a_conflict(netctl, agent):
+    agent.shown += [*HEALTHY, {"kind": "endpoint", "network": "web", "id": "e", "node": "node1", "container": "c1", "ifname": "eth0",
+                              "mac": "02:00:00:00:00:01", "ips": ["10.128.0.9"], "local": True, "conflict": True}]
+    assert "container c1" in found(netctl)["overlay-conflict"]["object"]
+
+
+def test_doctor_about_the_path(lab, netctl, agent):
+    agent.shown += HEALTHY
+    lab.run(["ip", "link", "set", "eth0", "mtu", "1400"], netns="outside")
+    finding = found(netctl)["overlay-path-mtu"]      # a wire that loses it and says nothing
+    assert "1500" in finding["text"] and "nothing on the way" in finding["text"]
+    lab.run(["ip", "link", "set", "up0", "mtu", "1440"])
+    finding = found(netctl)["overlay-path-mtu"]      # the own interface
+    assert "from 1440 to 1500" in finding["remedy"] and "mtu=1390" in finding["remedy"]
+    lab.run(["ip", "link", "set", "eth0", "mtu", "1500"], netns="outside")
+    lab.run(["ip", "link", "set", "up0", "mtu", "1500"])
+    assert not found(netctl, 0)
+
+
+def test_doctor_about_a_router_that_says_what_fits(lab, netctl, agent):
+    """Behind another hop; what the kernel remembers of it is not asked."""
+    lab.netns("far")
+    lab.run(["ip", "-batch", "-"], netns="outside", input="link add r0 mtu 1420 type veth peer name f0 mtu 1420 netns far\n"
+            "addr add 198.51.100.1/24 dev r0\nlink set r0 up\n")
+    lab.run(["ip", "-batch", "-"], netns="far", input="addr add 198.51.100.2/24 dev f0\nlink set f0 up\n"
+            "route add default via 198.51.100.1\n")
+    lab.sysctl("net/ipv4/ip_forward", 1, netns="outside")
+    agent.shown += [node("node1"), node("node2", "alive", "198.51.100.2"), network("web", nodes=["node1", "node2"])]
+    assert "from 1420 to 1500" in found(netctl)["overlay-path-mtu"]["remedy"]
+    for name in ("r0", "f0"):
+        lab.run(["ip", "link", "set", name, "mtu", "1500"], netns="outside" if name == "r0" else "far")
+    assert not found(netctl, 0)
+
+
+def test_doctor_about_silence(netctl, agent):
+    agent.shown += [node("node1"), node("node2", "alive", "192.0.2.2"), node("node3", "alive", "192.0.2.99"),
+                   network("web", nodes=["node1", "node2", "node3"])]
+    told = found(netctl)
+    assert set(told) == {"overlay-node-silent"} and told["overlay-node-silent"]["object"] == "node node3"
+
+
+def test_doctor_about_an_underlay_of_ipv6(lab, netctl, agent):
+    agent.shown = [me(vtep4=None, vtep6="2001:db8::1"), node("node1"), node("node2", vtep4=None, vtep6="2001:db8::2", self=False),
+                  network("web", nodes=["node1", "node2"], mtu=1430)]
+    assert not found(netctl, 0)
+    lab.run(["ip", "link", "set", "eth0", "mtu", "1400"], netns="outside")
+    assert "1500" in found(netctl)["overlay-path-mtu"]["text"]
+
+
+def test_doctor_about_many_nodes(netctl, agent):
+    """All of them at once: a second, however many there are."""
+    agent.shown += [node(f"n{i}", "alive", f"198.51.{100 + i // 250}.{i % 250 + 1}") for i in range(1000)]
+    start = time.monotonic()
+    outcome = netctl("doctor", "--json").expect(NO)
+    assert time.monotonic() - start < 10
+    assert [f["code"] for f in outcome.json["findings"]].count("overlay-node-silent") == 1000
+
+
 # ---- what is hostile ----
 
 def test_strange_answers(netctl, agent):

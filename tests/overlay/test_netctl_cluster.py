@@ -143,6 +143,131 @@ def test_rm_of_a_dead_node():
         cluster.wait(lambda: not found(cluster[0], 0), what="health")
 
 
+# ---- doctor ----
+
+def test_doctor_is_content(web):
+    cluster, _, _ = web
+    for node in cluster:
+        assert not found(node, 0)
+
+
+def test_doctor_after_the_last_container_elsewhere(web):
+    """Its node takes part a while longer, and has no bridge any more."""
+    cluster, _, _ = web
+    cluster[1].netctl("detach", "web", "c2").expect()
+    assert not found(cluster[0], 0)
+
+
+@pytest.mark.parametrize("what", ["neighbour", "fdb", "port"])
+def test_doctor_finds_missing_entries(web, what):
+    cluster, one, two = web
+    node, vni = cluster[0], vni_of(cluster)
+    tunnel = node.tunnels()[vni]
+    mac = node.neighbours(vni)[two]
+    node.lab.run({"neighbour": ["ip", "neigh", "del", two, "dev", tunnel["master"]],
+                  "fdb": ["bridge", "fdb", "del", mac, "dev", tunnel["ifname"], "self"],
+                  "port": ["bridge", "fdb", "del", mac, "dev", tunnel["ifname"], "master"]}[what])
+    assert not node.leads_to(vni, two)
+    finding = found(node)["overlay-entries-missing"]
+    assert "c2" in finding["text"] and "node2" in finding["text"] and finding["text"].startswith("1 of") and finding["repairable"]
+    outcome = node.netctl("doctor", "--repair", "--json").expect(0)
+    assert [f["code"] for f in outcome.json["findings"] if f["repaired"]] == ["overlay-entries-missing"]
+    assert node.leads_to(vni, two) == "192.0.2.2" and one
+
+
+def test_doctor_finds_stale_entries(web):
+    cluster, _, _ = web
+    node, vni = cluster[0], vni_of(cluster)
+    tunnel = node.tunnels()[vni]
+    mac = "02:11:22:33:44:55"
+    node.lab.run(["bridge", "fdb", "add", mac, "dev", tunnel["ifname"], "dst", "192.0.2.77", "self", "permanent"])
+    node.lab.run(["ip", "neigh", "add", "10.128.0.199", "lladdr", mac, "dev", tunnel["master"], "nud", "permanent"])
+    finding = found(node)["overlay-entries-stale"]
+    assert finding["text"].startswith("2 entries") and mac in finding["text"]
+    node.netctl("doctor", "--repair").expect(0)
+    assert mac not in node.fdb(vni) and "10.128.0.199" not in node.neighbours(vni)
+
+
+def test_doctor_finds_a_wrong_vtep(web):
+    cluster, _, two = web
+    node, vni = cluster[0], vni_of(cluster)
+    tunnel, mac = node.tunnels()[vni], node.neighbours(vni)[two]
+    node.lab.run(["bridge", "fdb", "replace", mac, "dev", tunnel["ifname"], "dst", "192.0.2.3", "self", "permanent"])
+    assert {"overlay-entries-missing", "overlay-entries-stale"} <= set(found(node))
+    node.netctl("doctor", "--repair").expect(0)
+    assert node.leads_to(vni, two) == "192.0.2.2"
+
+
+def test_doctor_finds_a_blocked_port(web):
+    """The underlay answers; only UDP port 4789 is lost."""
+    cluster, _, _ = web
+    cluster.block_vxlan(0, 1)
+    for i, k in ((0, 1), (1, 0)):
+        told = found(cluster[i])
+        assert set(told) == {"overlay-port-blocked"}
+        assert told["overlay-port-blocked"]["object"].startswith(f"node node{k + 1}") and "4789" in told["overlay-port-blocked"]["remedy"]
+    cluster.heal(0)
+    assert not found(cluster[0], 0)
+
+
+def test_doctor_finds_a_narrow_path(web):
+    cluster, _, _ = web
+    cluster.outside.run(["ip", "link", "set", "n1", "mtu", "1400"])
+    told = found(cluster[0])
+    assert set(told) == {"overlay-path-mtu"} and told["overlay-path-mtu"]["object"] == "node node2"
+
+
+def test_doctor_finds_a_dead_wire(web):
+    cluster, _, _ = web
+    cluster.cut(0, 1)
+    told = found(cluster[0])
+    assert set(told) == {"overlay-node-silent"} and told["overlay-node-silent"]["object"] == "node node2"
+
+
+def test_doctor_finds_etcd_gone(web):
+    cluster, one, two = web
+    cluster.etcd.kill("m1")
+    cluster.wait(lambda: "overlay-etcd-unreachable" in cluster[0].netctl("doctor", "-q").stdout, 20, "the finding")
+    assert set(found(cluster[0])) == {"overlay-etcd-unreachable"}
+    assert "etcd cannot be reached" in cluster[0].netctl("node", "ls").expect().stderr
+    cluster[1].lab.tcp_server("c2", port=80, name="second")
+    assert cluster[0].lab.probe("c1", two, 80).server == "second" and one
+    cluster.etcd.start("m1")
+    cluster.wait(lambda: not cluster[0].netctl("doctor", "-q").stdout, 20, "health")
+
+
+def test_doctor_finds_the_agent_gone(web):
+    cluster, _, _ = web
+    cluster[0].kill()
+    finding = found(cluster[0])["overlay-agent-down"]
+    assert finding["severity"] == "error" and "systemctl" in finding["remedy"]
+    cluster[0].netctl("network", "rm", "web").expect(FAILED)
+    cluster[0].start()
+    cluster.wait(lambda: not cluster[0].netctl("doctor", "-q").stdout, 20, "health")
+
+
+def test_doctor_finds_a_tunnel_of_another_port(web):
+    cluster, _, _ = web
+    node, vni = cluster[0], vni_of(cluster)
+    tunnel = node.tunnels()[vni]["ifname"]
+    node.lab.run(["ip", "link", "del", tunnel])
+    assert "overlay-tunnel" in found(node)
+    node.lab.run(["ip", "link", "add", tunnel, "type", "vxlan", "id", str(vni), "dstport", "4799", "local", "192.0.2.1"])
+    assert "4799" in found(node)["overlay-tunnel"]["text"]
+
+
+def test_doctor_finds_a_smaller_node(cluster):
+    """The network says what its MTU is, whatever nodes come later."""
+    cluster[0].netctl("network", "create", "-d", "overlay", "web", "-o", "mtu=1450").expect()
+    attach(cluster[0], "c1")
+    cluster[1].stop()
+    cluster[1].lab.run(["ip", "link", "set", "up0", "mtu", "1400"])
+    cluster[1].start()
+    attach(cluster[1], "c2")
+    told = cluster.wait(lambda: found(cluster[0]).get("overlay-mtu-too-large"), what="the finding")
+    assert "node2" in told["object"] and "mtu=1350" in told["remedy"]
+
+
 # ---- examples ----
 
 def test_examples_of_help(web):
