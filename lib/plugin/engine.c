@@ -264,7 +264,8 @@ static int identify(struct fl_call *c, struct fl_error *err)
 	c->ep.ino = c->sandbox.ino;
 	c->net.direct |= !!(flags & FL_DRIVER_DIRECT);
 	fl_strcpy(c->ep.netns, sizeof(c->ep.netns), c->req.netns);
-	fl_strcpy(c->ep.ipam, sizeof(c->ep.ipam), c->ipam_mode == FL_IPAM_NONE ? "" : c->ipam_type);
+	if (c->ipam_mode != FL_IPAM_NONE && c->ipam_mode != FL_IPAM_DRIVER)
+		fl_strcpy(c->ep.ipam, sizeof(c->ep.ipam), c->ipam_type);
 	if (c->wholly_inside && !(flags & FL_DRIVER_CHAINED)) {
 		r = name_sandbox(c, bits[0], err);
 		c->ep.ifindex = c->inside_index = high_number(bits[1]);

@@ -215,7 +215,7 @@ int overlay_allocate(struct fl_call *c, struct fl_error *err)
 		return r;
 	q.tunnel = tunnel.index;
 	name_endpoint(&q, &c->ep.id);
-	fl_strcpy(q.name, sizeof(q.name), c->ep.name);
+	fl_strcpy(q.name, sizeof(q.name), have->name);
 	memcpy(q.aliases, have->aliases, sizeof(q.aliases));
 	for (size_t i = 0; i < c->ipam.n_requests; i++)
 		q.ips[subnet_of(&have->net, &c->ipam.requests[i])] = c->ipam.requests[i];

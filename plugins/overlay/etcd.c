@@ -2,6 +2,7 @@
 /* Mode "etcd": nodes and addresses are in the cluster's store, and the node's agent knows them. */
 #include "overlay.h"
 
+#include "base/dnsname.h"
 #include "base/strbuf.h"
 
 #include <errno.h>
@@ -153,8 +154,19 @@ static int check_asked(const struct fl_call *c, struct fl_error *err)
 	return 0;
 }
 
+/* As the cluster's store has names. */
+static bool resolves(const char *name)
+{
+	struct fl_dns_name n;
+
+	return fl_name_valid(name, FL_OVERLAY_HOST - 1) && !fl_dns_name_parse(name, &n);
+}
+
+/* A name that cannot be one is no reason to refuse the container: nothing will ask for it. */
 static int add_alias(struct overlay_agent *a, const char *name, struct fl_error *err)
 {
+	if (!resolves(name))
+		return 0;
 	if (a->n_aliases == FL_OVERLAY_ALIASES)
 		return fl_error_set(err, E2BIG, FL_ECODE_CONFIG,
 				    "runtimeConfig.aliases: expected at most %d names in mode "
@@ -164,12 +176,14 @@ static int add_alias(struct overlay_agent *a, const char *name, struct fl_error 
 	return 0;
 }
 
-static int read_aliases(const struct fl_call *c, struct overlay_agent *a, struct fl_error *err)
+static int read_names(const struct fl_call *c, struct overlay_agent *a, struct fl_error *err)
 {
 	const struct fl_endpoint *ep = &c->ep;
 	FL_AUTOJSON json_t *list = *ep->aliases ? json_loads(ep->aliases, 0, NULL) : NULL;
 	int r = 0;
 
+	if (resolves(ep->name))
+		fl_strcpy(a->name, sizeof(a->name), ep->name);
 	for (size_t i = 0; i < json_array_size(list) && !r; i++)
 		r = add_alias(a, json_string_value(json_array_get(list, i)), err);
 	if (!r && *ep->hostname && strcmp(ep->hostname, ep->name) != 0)
@@ -211,7 +225,7 @@ static int etcd_validate(struct fl_call *c, struct fl_error *err)
 	if (!r)
 		r = check_asked(c, err);
 	if (!r)
-		r = read_aliases(c, conf->agent, err);
+		r = read_names(c, conf->agent, err);
 	take_settings(conf);
 	return r;
 }

@@ -80,7 +80,7 @@ struct overlay_agent {
 	int fd; /* open from JOIN to the end of this process; -1 */
 	struct fl_overlay_settings settings;
 	struct fl_overlay_network net;
-	char aliases[FL_OVERLAY_ALIASES][FL_OVERLAY_HOST];
+	char name[FL_OVERLAY_HOST], aliases[FL_OVERLAY_ALIASES][FL_OVERLAY_HOST];
 	uint32_t n_aliases;
 };
 void overlay_agent_free(struct overlay_agent *a);

@@ -11,6 +11,7 @@ import pytest
 from support import agent as acts, configs, snapshot
 from support.agent import Agent
 from support.cni import Cni, LIBEXEC
+from support.netctl import Netctl
 
 UNSUPPORTED, CONFIG, TRY_AGAIN, UNAVAILABLE, CONFLICT, EXHAUSTED, CHECK = 2, 7, 11, 50, 102, 103, 104
 
@@ -98,6 +99,16 @@ def test_what_is_asked(lab, cni, agent):
     assert (allocate["name"], allocate["aliases"]) == ("web-1", ["db", "store", "inner"])
     assert allocate["connection"] == join["connection"] != release["connection"]
     assert (release["container"], release["ifname"]) == ("c1", "eth0")
+
+
+def test_names_that_are_none(lab, cni, agent):
+    """The cluster's store has none that do not resolve: they are left out, as the resolver leaves them out."""
+    lab.netns("c1")
+    aliases = ["good", "with blank", "_under", "a" * 64, "new\nline", "also.good"] + ["-"] * 20
+    config = configs.runtime(agent.config(args={"cni": {"name": "n" * 64}}), aliases=aliases)
+    cni.add("overlay", config, "c1").expect()
+    [asked] = agent.asked("ALLOCATE")
+    assert (asked["name"], asked["aliases"]) == ("", ["good", "also.good"])
 
 
 def test_devices_that_are_named_to_the_agent(lab, cni, agent):
@@ -263,6 +274,19 @@ def test_lost_state(lab, cni, agent):
     lab.run(["sh", "-c", f"rm -f {agent.state}/*.mdb"])
     cni.delete("overlay", agent.config(), "c1").expect()
     assert not agent.given and not devices(lab)
+
+
+def test_netctl(lab, cni, agent):
+    """Nothing to complain of; and where the sandbox is gone, the record is enough to give back."""
+    lab.netns("c1")
+    cni.add("overlay", agent.config(), "c1").expect()
+    netctl = Netctl(lab)
+    assert "all is well" in netctl("doctor").expect().stdout
+    lab.remove_netns("c1")
+    assert configs.eventually(lambda: len(configs.bridge_ports(lab, devices(lab)["flo"]["ifname"])) == 1)
+    assert [left["why"] for left in netctl.json("gc")] == ["its sandbox is gone"]
+    assert not agent.given and not devices(lab)
+    assert "all is well" in netctl("doctor").expect().stdout
 
 
 def test_static_network_asks_nobody(lab, cni, agent):
