@@ -4,7 +4,10 @@ import concurrent.futures
 import errno
 import json
 import os
+import pathlib
 import re
+import socket
+import struct
 
 import pytest
 
@@ -14,6 +17,14 @@ from support.cni import Cni, LIBEXEC
 from support.netctl import Netctl
 
 UNSUPPORTED, CONFIG, TRY_AGAIN, UNAVAILABLE, CONFLICT, EXHAUSTED, CHECK = 2, 7, 11, 50, 102, 103, 104
+
+
+CAP_NET_ADMIN, CAP_SYS_ADMIN = 12, 21       # linux/capability.h
+
+
+def capabilities(pid):
+    status = pathlib.Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(re.search(r"CapEff:\s*(\w+)", status).group(1), 16)
 
 
 @pytest.fixture
@@ -195,6 +206,22 @@ def test_ports(lab, cni, agent):
     lab.netns("c2")
     cni.add("overlay", config, "c2").refused(CONFLICT, "8080")
     assert [request["container"] for request in agent.asked("RELEASE")] == ["c2"]
+
+
+def test_capabilities(lab, cni, agent):
+    """All while an agent may have to be started; then NET_ADMIN and SYS_ADMIN."""
+    seen = {}
+
+    def look(agent, connection, request):
+        pid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+        seen[request["op"]] = capabilities(pid)
+        return agent.usual(request)
+    agent.plan = {op: look for op in ("JOIN", "ALLOCATE", "RELEASE")}
+    lab.netns("c1")
+    cni.add("overlay", agent.config(), "c1").expect()
+    cni.delete("overlay", agent.config(), "c1").expect()
+    few = 1 << CAP_NET_ADMIN | 1 << CAP_SYS_ADMIN
+    assert seen == {"JOIN": capabilities("self"), "ALLOCATE": few, "RELEASE": few}
 
 
 # ---- the way back ----
@@ -462,8 +489,7 @@ def test_the_agent_is_started(lab, cni):
             outcome.expect()
         begun.result()
         assert lab.read("/run/started") == f"--state {agent.state} --background\n"
-        own = re.search(r"CapEff:\s*(\w+)", open("/proc/self/status", encoding="ascii").read()).group(1)
-        assert lab.read("/run/caps").split()[1] == own
+        assert int(lab.read("/run/caps").split()[1], 16) == capabilities("self")
         for outcome in pool.map(lambda name: cni.delete("overlay", agent.config(), name), names):
             outcome.expect()
 
