@@ -308,6 +308,7 @@ def test_netctl(lab, cni, agent):
     lab.netns("c1")
     cni.add("overlay", agent.config(), "c1").expect()
     netctl = Netctl(lab)
+    agent.shown += [acts.node(), acts.network("ov", 5001, "10.5.0.0/16", ["node1"])]
     assert "all is well" in netctl("doctor").expect().stdout
     lab.remove_netns("c1")
     assert configs.eventually(lambda: len(configs.bridge_ports(lab, devices(lab)["flo"]["ifname"])) == 1)
