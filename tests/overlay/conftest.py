@@ -55,7 +55,7 @@ def peers(host):
 
 
 @pytest.fixture
-def netctl(host):
+def host_netctl(host):
     return Netctl(host)
 
 
