@@ -207,9 +207,12 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	fl_etcd_query(a->etcd, FL_ETCD_ALARMS, on_alarms, a, NULL, NULL);
+	/* An endpoint may have been evicted by another network's ADD, which asks nobody here. */
 	HASH_ITER (hh, a->networks, net, tmp)
-		if (net->reconcile && network_ready(net))
+		if (network_ready(net)) {
+			net->reconcile = true;
 			network_settle(net);
+		}
 }
 
 /* ---- start ---- */

@@ -16,9 +16,9 @@
 /* 0 or -errno; -EAGAIN where the socket is non-blocking and full, or its time is over. */
 int fl_packet_send(int fd, const void *msg, size_t len, const int *fds, size_t n);
 /*
- * Returns how many descriptors came, closed on exec, or -errno: -EAGAIN, -ECONNRESET when the other
- * side is gone, -EBADMSG for what is not of `len` bytes exactly or brings more descriptors than
- * `max`. `msg` may have been written in any case.
+ * Returns how many descriptors came, closed on exec (those beyond `max` are closed), or -errno:
+ * -EAGAIN, -ECONNRESET when the other side is gone, -EBADMSG for what is not of `len` bytes
+ * exactly. `msg` may have been written in any case.
  */
 int fl_packet_receive(int fd, void *msg, size_t len, int *fds, size_t max);
 
