@@ -13,12 +13,13 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from flbench.cases import Bench
 from flbench.dns_case import DnsCase
 from flbench.netctl_case import NetctlCase
+from flbench.overlay_case import OverlayCase
 from flbench.report import Report
 from flbench.subjects import Fairlead, Floor, Netavark, Reference
 from flbench.world import BenchError, World, enter_private_namespace, find_daemon, gather_plugins, say
 
 # scale and netctl are the last: they leave a full host behind
-CASES = ("size", "add", "macvlan", "chain", "ports", "concurrency", "conntrack", "ipam", "dns", "scale", "netctl")
+CASES = ("size", "add", "macvlan", "chain", "ports", "concurrency", "conntrack", "ipam", "dns", "overlay", "scale", "netctl")
 
 
 def parse_arguments():
@@ -94,9 +95,10 @@ def main():
     enter_private_namespace()
     world, report = World(options.tools), Report()
     wanted = [c for c in CASES if c in options.cases or "all" in options.cases]
-    bench = Bench(world, report, options, make_subjects(world, options) if wanted != ["dns"] else [])
+    bench = Bench(world, report, options, make_subjects(world, options) if set(wanted) - {"dns", "overlay"} else [])
     bench.same_state()
     cases = {"dns": lambda: DnsCase(world, report, options).run(),
+             "overlay": lambda: OverlayCase(bench, options.plugins).run(),
              "netctl": lambda: NetctlCase(bench, options.netctl or find_daemon(options.plugins, "netctl", "netctl")).run()}
     for case in wanted:
         try:

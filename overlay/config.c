@@ -40,7 +40,7 @@ static const struct fl_field fields[] = {
 	FL_F("node", STRING, struct raw, c.node, .max = FL_REC_ID_MAX - 1),
 	FL_F("local", STRING, struct raw, c.local),
 	FL_F("leaseSeconds", INT, struct raw, c.lease_s, .min = 2, .max = 3600),
-	FL_F("holdDownSeconds", INT, struct raw, c.hold_down_s, .min = 0, .max = 86400 * 30),
+	FL_F("holdDownSeconds", INT, struct raw, c.hold_down_s, .min = 0, .max = 2592000),
 	FL_F("pools", LIST, struct raw, pools, .max = POOLS_MAX, .sub = pool_fields,
 	     .size = sizeof(struct raw_pool)),
 	{ 0 },

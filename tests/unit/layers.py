@@ -18,7 +18,7 @@ BELOW = {
     "cluster": {"base"},
     "overlay": {"base", "nl", "netns", "store", "cluster", "vxlan", "ipam"},
     "lib/plugin": {"base", "nl", "netns", "store", "fw", "ipam", "dhcp", "dns"},
-    "netctl": {"base", "nl", "netns", "nft", "store", "fw", "ipam", "plugin", "dns", "overlay"},
+    "netctl": {"base", "nl", "netns", "nft", "store", "fw", "ipam", "plugin", "dns", "overlay", "vxlan"},
     "plugins": {"base", "nl", "netns", "store", "fw", "ipam", "plugin", "dhcp", "vxlan", "overlay"},
 }
 # header prefix -> the one folder that may include it

@@ -19,6 +19,7 @@ from support import manpages  # noqa: E402
 
 SECTIONS = ("NAME", "SYNOPSIS", "DESCRIPTION", "KEYS", "RUNTIME CONFIGURATION", "EXAMPLE", "SEE ALSO")
 CONFIG, DNS = "fairlead-config.5.scd", "fairlead-dns.8.scd"
+AGENT = "fairlead-overlayd.8.scd"     # has a configuration of its own
 # Looked at by the dialect, before there is a plugin's configuration.
 DIALECT = {"name", "cniVersion", "type", "prevResult"}
 SHARED = {"ipam", "dns", "args", "runtimeConfig", "stateDir", "checkHostPorts"} | DIALECT
@@ -109,6 +110,8 @@ def check_documented(keys, docs):
 def check_ghosts(keys, docs, plugins):
     for name, found in docs.items():
         plugin = name[len("fairlead-"):].split(".")[0]
+        if name == AGENT:
+            continue
         for key in found:
             if name in (CONFIG, DNS):
                 known = key in keys.paths | DIALECT
@@ -125,6 +128,8 @@ def check_ghosts(keys, docs, plugins):
 def check_kind(keys, docs):
     for name, found in docs.items():
         plugin = name[len("fairlead-"):].split(".")[0]
+        if name == AGENT:
+            continue
         for key, entry in found.items():
             rows = keys.tables(key, None if name in (CONFIG, DNS) else plugin)
             for row in [row for row in rows if row["type"] != "json"]:
@@ -219,10 +224,22 @@ def check_overview(page, top):
                     fault(f"{page.path}: ENVIRONMENT: {name} is missing ({path.relative_to(top)})")
 
 
-# ---- the daemons' options ----
+# ---- the daemons ----
+
+def check_agent(found, top):
+    """The agent's file: the rows of its table, with their bounds."""
+    code = (top / "overlay/config.c").read_text()
+    table = code[code.index("field fields[]"):]
+    rows = re.findall(r'FL_F\("(\w+)", (\w+),[^)]*?(?:\.min = (\d+), \.max = (\d+)[^)]*)?\)', table)
+    for key in sorted({row[0] for row in rows} ^ set(found)):
+        fault(f"{AGENT}: {key} is {'no key' if key in found else 'missing'}")
+    for key, _, least, most in rows:
+        if key in found and most and f"{least} to {most}" not in found[key].kind:
+            fault(f"{AGENT}: {key}: the table says {least} to {most}")
+
 
 def check_options(pages, top):
-    for name, source in (("fairlead-dnsd.8.scd", "dns/main.c"), ("fairlead-dhcpd.8.scd", "dhcp/main.c")):
+    for name, source in (("fairlead-dnsd.8.scd", "dns/main.c"), ("fairlead-dhcpd.8.scd", "dhcp/main.c"), (AGENT, "overlay/main.c")):
         code = (top / source).read_text()
         usage = code[code.index("usage[]"):code.index('";', code.index("usage[]"))]
         want = set(re.findall(r"--[a-z]+", usage))
@@ -276,6 +293,7 @@ def main():
     missing = [plugin for plugin in plugins if f"fairlead-{plugin}.8.scd" not in pages]
     if not missing:
         docs = {name: documented(page) for name, page in pages.items() if name.startswith("fairlead")}
+        check_agent(docs[AGENT], top)
         check_documented(keys, docs)
         check_ghosts(keys, docs, plugins)
         check_kind(keys, docs)
