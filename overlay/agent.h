@@ -161,8 +161,8 @@ struct ep {
 	struct network *net;
 	struct node *node;
 	struct fl_mac mac;
-	struct fl_addr ip[FL_OVERLAY_SUBNETS];
-	int64_t mod; /* revision: the newest owner of an address has it */
+	struct fl_addr ip[FL_OVERLAY_SUBNETS]; /* IPv4, IPv6; unset: none */
+	int64_t mod;			       /* revision: the newest owner of an address has it */
 	bool of_node, seen;
 	bool released; /* no container has it any more, whatever the store says */
 	bool busy;     /* a transaction is about it */
@@ -253,6 +253,7 @@ struct network {
 	unsigned n_local, n_remote;
 	bool reconcile;	    /* is to be done */
 	bool flood_changed; /* who gets broadcasts */
+	bool doubtful;	    /* the kernel refused something */
 	bool mirrored;	    /* the node's store has all of it */
 	bool mirror_stale;  /* or what it has is not known */
 	UT_hash_handle hh;
@@ -381,6 +382,7 @@ struct client {
 	struct fl_overlay_request q;
 	bool busy;	      /* a request is to be answered */
 	bool started;	      /* an operation will answer it */
+	bool dead;	      /* to be freed */
 	bool expects;	      /* a network that was made just now */
 	bool gone;	      /* the connection, while an operation runs */
 	int64_t began;	      /* ms */

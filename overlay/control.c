@@ -42,11 +42,10 @@ static void client_free(struct client *c)
 static void client_close(struct client *c)
 {
 	event_del(c->readable);
-	event_del(c->timer);
-	/* What runs for it comes to its end first. */
+	event_del(c->timer); /* What runs for it comes to its end first. */
 	c->gone = true;
-	if (!c->started)
-		client_free(c);
+	c->dead = !c->started;
+	agent_wake(c->a);
 }
 
 void client_answer(struct client *c, int r, const struct fl_error *err,
@@ -63,8 +62,10 @@ void client_answer(struct client *c, int r, const struct fl_error *err,
 	}
 	c->busy = c->started = false;
 	event_del(c->timer);
-	if (c->gone)
-		client_free(c);
+	c->dead = c->gone;
+	/* Whoever calls may go on with it. */
+	if (c->dead)
+		agent_wake(c->a);
 	else
 		fl_packet_send(c->fd, &answer, sizeof(answer), NULL, 0);
 }
@@ -124,11 +125,12 @@ void clients_wake(struct agent *a)
 
 	for (c = a->clients; c; c = next) {
 		next = c->next;
-		if (c->busy && !c->started)
+		if (c->dead)
+			client_free(c);
+		else if (c->busy && !c->started)
 			handle(c);
 	}
 }
-
 bool clients_want(const struct agent *a, const char *network)
 {
 	for (const struct client *c = a->clients; c; c = c->next)
@@ -216,6 +218,16 @@ static void do_join(struct client *c)
 	client_answer(c, 0, NULL, &answer);
 }
 
+/* In any order; what is not set is not asked for. */
+static bool has_addresses(const struct ep *e, const struct fl_addr *ips)
+{
+	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
+		if (fl_addr_is_set(&ips[i]) &&
+		    !fl_addr_eq(&ips[i], &e->ip[ips[i].family == AF_INET6]))
+			return false;
+	return true;
+}
+
 static void do_check(struct client *c)
 {
 	struct network *net = network_named(c->a, c->q.network);
@@ -230,7 +242,7 @@ static void do_check(struct client *c)
 	e = net ? table_find(net, id) : NULL;
 	if (net && endpoint_conflict(net, id, &err))
 		r = -EUCLEAN;
-	else if (!e || !e->node->self || memcmp(e->ip, c->q.ips, sizeof(e->ip)) != 0)
+	else if (!e || !e->node->self || !has_addresses(e, c->q.ips))
 		r = fl_error_set(&err, EUCLEAN, FL_ECODE_CHECK,
 				 "the cluster has not these addresses for container %s, interface "
 				 "%s of network %s",

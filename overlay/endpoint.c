@@ -59,9 +59,10 @@ static struct work *work_new(struct network *net, enum work_kind kind, const cha
 static void answer_allocated(struct client *c, const struct ep *e)
 {
 	struct fl_overlay_answer answer = { .n_synced = e->net->n_remote };
+	const struct fl_rec_net *rec = &e->net->rec;
 
-	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
-		answer.ips[i] = e->ip[i];
+	for (size_t i = 0; i < rec->n_subnets; i++)
+		answer.ips[i] = e->ip[rec->subnets[i].subnet.addr.family == AF_INET6];
 	client_answer(c, 0, NULL, &answer);
 }
 

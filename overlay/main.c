@@ -210,6 +210,8 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 	/* An endpoint may have been evicted by another network's ADD, which asks nobody here. */
 	HASH_ITER (hh, a->networks, net, tmp)
 		if (network_ready(net)) {
+			if (net->doubtful)
+				program_compare(net, true);
 			net->reconcile = true;
 			network_settle(net);
 		}

@@ -49,17 +49,13 @@ void network_put_ep(struct network *net, const char *id, const struct fl_rec_ep 
 	struct ep e = { .node = node_get(net->a, rec->node),
 			.mac = rec->mac,
 			.mod = revision,
+			.ip = { rec->ip4, rec->ip6 },
 			.container = (char *)rec->container,
 			.name = *rec->name ? (char *)rec->name : NULL,
 			.aliases = aliases };
-	unsigned n = 0;
 
 	fl_strcpy(e.id, sizeof(e.id), id);
 	fl_strcpy(e.ifname, sizeof(e.ifname), rec->ifname);
-	if (fl_addr_is_set(&rec->ip4))
-		e.ip[n++] = rec->ip4;
-	if (fl_addr_is_set(&rec->ip6))
-		e.ip[n++] = rec->ip6;
 	table_put(net, &e);
 }
 
@@ -115,7 +111,6 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 	struct ep e = { .of_node = true, .mod = revision, .node = node_get(net->a, key->id) };
 	struct fl_error err = { 0 };
 	struct fl_rec rec;
-	unsigned n = 0;
 
 	table_node_id(key->id, e.id);
 	if (!kv) {
@@ -136,10 +131,8 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 		return;
 	}
 	e.mac = rec.join.mac;
-	if (fl_addr_is_set(&rec.join.ip4))
-		e.ip[n++] = rec.join.ip4;
-	if (fl_addr_is_set(&rec.join.ip6))
-		e.ip[n++] = rec.join.ip6;
+	e.ip[0] = rec.join.ip4;
+	e.ip[1] = rec.join.ip6;
 	table_put(net, &e);
 	net->flood_changed |= net->rec.broadcast;
 }

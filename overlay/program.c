@@ -100,8 +100,9 @@ static void transmit(struct network *net, struct batch *b)
 	struct fl_error err = { 0 };
 	size_t failed = 0;
 	int r = b->n ? fl_nl_bulk(net->a->nl, b->n, build, b, &failed, &err) : 0;
-
 	net->a->n.programmed += b->n;
+	/* The first failure alone is told, so what there is besides has to be looked for. */
+	net->doubtful |= r;
 	if (r && is_failure(&b->list[failed], r))
 		say("network %s: %s", net->rec.name, err.text);
 	free(b->list);
@@ -355,6 +356,7 @@ void program_compare(struct network *net, bool doubt)
 	if (!net->bridge || !net->tunnel)
 		return;
 	net->a->n.compared++;
+	net->doubtful = false;
 	forget_kernel(net);
 	if (read_kernel(net, &rd, &err)) {
 		say("network %s: cannot read what the kernel has: %s", net->rec.name, err.text);

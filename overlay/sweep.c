@@ -182,8 +182,14 @@ static void give_node(struct sweep *s)
 void sweep_go_on(struct agent *a)
 {
 	struct sweep *s = a->sweep;
-
-	if (!s || !s->locked || !s->net || s->works || s->call || !network_synced(s->net))
+	if (!s || !s->locked || !s->net || s->works || s->call)
+		return;
+	if (!s->net->joined) {
+		/* It was removed meanwhile, with all that the node had in it. */
+		next_network(s);
+		return;
+	}
+	if (!network_synced(s->net))
 		return;
 	if (s->err.err)
 		finish(s, s->err.err);
