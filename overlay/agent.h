@@ -237,7 +237,7 @@ struct network {
 	struct fl_rec_join self;
 	int64_t self_mod;
 	bool self_seen; /* our join/ is in the store */
-	bool announcing, retiring;
+	bool announcing, retiring, tidying;
 	struct fl_error refusal; /* why it could not be announced */
 	struct follow eps, joins, ip_keys, blocks;
 	bool has_ip_keys, has_blocks;
@@ -269,6 +269,8 @@ void network_observe(struct network *net);
 void network_unobserve(struct network *net);
 /* Ends the part in it, which nobody needs. */
 void network_leave(struct network *net);
+/* Deletes blocks that nodes left in quarantine when they went, and that is over. */
+void network_tidy(struct network *net);
 /* Everything that was to be known is, and the node has its addresses. */
 bool network_ready(const struct network *net);
 bool network_synced(const struct network *net);
@@ -322,6 +324,7 @@ struct work {
 	char guard[FL_OVERLAY_ID]; /* a dead node, whose things these are; "": our own */
 	int64_t guard_mod;	   /* of its record */
 	bool left;		   /* LEAVE: another transaction will be needed */
+	bool tidies;		   /* LEAVE: empty blocks that nobody owns, and no key */
 	struct work *next;
 };
 /* Takes the work, and calls done() in the end. */

@@ -214,9 +214,9 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 				program_compare(net, true);
 			net->reconcile = true;
 			network_settle(net);
+			network_tidy(net);
 		}
 }
-
 /* ---- start ---- */
 
 /* 0: go on, 1: done, 2: wrong usage. */

@@ -295,6 +295,29 @@ static void retire(struct network *net)
 	work_add(w);
 }
 
+static void on_tidied(struct work *w, int r, const struct fl_error *err)
+{
+	(void)r;
+	(void)err;
+	w->net->tidying = false;
+}
+
+void network_tidy(struct network *net)
+{
+	struct work *w;
+
+	if (!net->has_blocks || net->tidying || !network_ready(net))
+		return;
+	net->tidying = true;
+	w = must_alloc(sizeof(*w));
+	w->net = net;
+	w->kind = WORK_LEAVE;
+	w->tidies = true;
+	w->done = on_tidied;
+	key_in(net, FL_REC_JOIN, net->a->conf.node, w->key);
+	work_add(w);
+}
+
 void network_leave(struct network *net)
 {
 	if (network_ready(net) && !net->n_local)

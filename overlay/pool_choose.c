@@ -69,10 +69,12 @@ static struct slot *longest_freed(const struct fl_ippool *p)
 
 	for (size_t i = 0; i < p->n_slots; i++) {
 		struct slot *s = &p->slots[i];
-		struct fl_addr a = fl_addr_add(p->subnet.addr, i);
+		struct fl_addr a;
 
-		if (is_freed(s) && !s->pending && !is_reserved(p, &a) &&
-		    (!best || s->revision < best->revision))
+		if (!is_freed(s) || s->pending || (best && s->revision >= best->revision))
+			continue;
+		a = fl_addr_add(p->subnet.addr, i);
+		if (!is_reserved(p, &a))
 			best = s;
 	}
 	return best;

@@ -61,8 +61,9 @@ static void build_work(struct fl_etcd_txn *t, struct work *w)
 {
 	if (*w->guard)
 		build_guard(t, w);
-	/* The node's key goes last, when nothing else of it is left. */
-	if (w->kind == WORK_LEAVE && w->left)
+	/* The node's key goes last, when nothing else of it is left. */ if (w->kind ==
+										     WORK_LEAVE &&
+									     (w->left || w->tidies))
 		return;
 	fl_etcd_txn_if(t, w->key, FL_ETCD_T_MOD, FL_ETCD_EQ, w->expected);
 	read_key(t, w->key);
@@ -238,7 +239,8 @@ static bool is_decided(struct work *w, const struct fl_etcd_result *r, int *ret,
 				    w->guard);
 		return true;
 	}
-	if ((w->kind == WORK_LEAVE && w->left) || (kv ? kv->mod_revision : 0) == w->expected)
+	if ((w->kind == WORK_LEAVE && (w->left || w->tidies)) ||
+	    (kv ? kv->mod_revision : 0) == w->expected)
 		return false;
 	if (w->kind != WORK_TAKE && !kv)
 		*ret = 0;
@@ -254,9 +256,8 @@ static void lost(struct sending *s, const struct fl_etcd_result *r)
 {
 	struct network *net = s->net;
 	struct work *w, *next;
-
-	fl_ippool_batch_done(s->batch, false, 0);
 	learn_all(s, r);
+	fl_ippool_batch_done(s->batch, false, 0);
 	w = sending_take(s);
 	sending_free(s);
 	for (; w; w = next) {

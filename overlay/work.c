@@ -157,6 +157,14 @@ static int stage(struct work *w, struct fl_error *err)
 
 /* ---- the queue ---- */
 
+/* Whose things go; "": blocks that nobody owns. */
+static const char *leaver(const struct work *w)
+{
+	if (w->tidies)
+		return "";
+	return w->guard[0] ? w->guard : w->net->a->conf.node;
+}
+
 static int put_leaving(struct sending *s, struct work *w)
 {
 	int64_t left = 0;
@@ -167,16 +175,20 @@ static int put_leaving(struct sending *s, struct work *w)
 	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++) {
 		struct fl_ippool *pool = w->net->pools[i];
 		int64_t n =
-			pool ? fl_ippool_leave(pool, w->guard[0] ? w->guard : w->net->a->conf.node,
-					       now_s(), s->batch, LEAVE_WRITES)
-			     : 0;
+			!pool ? 0
+			      : fl_ippool_leave(pool, leaver(w), now_s(), s->batch, LEAVE_WRITES);
 
 		if (n == -ENOMEM)
 			die_of_memory();
 		left += n;
 	}
 	w->left = left > 0;
-	return w->left && !fl_ippool_batch_size(s->batch) ? -EBUSY : 0;
+	if (fl_ippool_batch_size(s->batch) || (!w->left && !w->tidies))
+		return 0;
+	if (w->left)
+		return -EBUSY;
+	work_finish(w, 0, NULL);
+	return -ENOENT;
 }
 
 /* 0: it is in the batch; -EBUSY: not now. Else it is over, and freed. */
