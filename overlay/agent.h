@@ -121,6 +121,7 @@ struct node {
 	int64_t mod, alive_mod; /* revisions of its records, 0: there is none */
 	int64_t since;		/* of `alive` as it is */
 	int64_t sweep_at;	/* ms; 0: not to be swept */
+	uint32_t route_mtu;	/* of the way there; 0: not known */
 	UT_hash_handle hh;
 };
 /* Made if need be: an endpoint may be told of before its node. */
@@ -130,9 +131,10 @@ struct fl_addr node_vtep(const struct agent *a, const struct node *n);
 void nodes_start(struct agent *a);
 void nodes_stop(struct agent *a);
 bool nodes_synced(const struct agent *a);
-/* Of containers, so that every node's frames fit through every other's underlay. */
+/* The least of all underlays and of the ways to them: what every node's frames fit through. */
 uint32_t nodes_mtu(struct agent *a);
-
+/* The ways may have changed. */
+void nodes_look(struct agent *a);
 /* ---- member.c: this node among the others ---- */
 
 enum member_state { MEMBER_OUT, MEMBER_ENTERING, MEMBER_IN, MEMBER_LEAVING };
@@ -150,6 +152,8 @@ void member_start(struct agent *a);
 void member_stop(struct agent *a);
 /* Somebody changed our record: we were taken for dead. */
 void member_doubt(struct agent *a);
+/* What the record says of this node has changed. */
+void member_renew(struct agent *a);
 /* Deletes what tells of this node, and ends the loop. */
 void member_leave(struct client *c);
 
@@ -429,7 +433,7 @@ struct agent {
 	struct event *sweep_timer;
 	struct fl_etcd *etcd;
 	struct fl_addr vtep;
-	uint32_t vtep_mtu;
+	uint32_t vtep_mtu, vtep_index; /* of its interface */
 	char boot_id[37];
 	struct member member;
 	struct node *nodes;

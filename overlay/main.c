@@ -19,7 +19,11 @@
 #include <syslog.h>
 
 #define LOCK_FILE "overlay.lock"
-enum { LOOK_MS = 50, ALARMS_MS = 60000 };
+enum {
+	LOOK_MS = 50,
+	ALARMS_MS = 60000,
+	MTU_LEAST = 1280, /* of an underlay: RFC 8200 section 5 */
+};
 
 static const char usage[] =
 	"usage: fairlead-overlayd [OPTION]...\n"
@@ -147,6 +151,19 @@ static void on_restored(void *arg)
 
 /* ---- links ---- */
 
+/* The other nodes count with it when they make interfaces. */
+static void look_at_underlay(struct agent *a)
+{
+	struct fl_link l;
+
+	if (fl_link_get_index(a->nl, a->vtep_index, &l, NULL) || l.mtu == a->vtep_mtu ||
+	    l.mtu < MTU_LEAST || l.mtu > UINT16_MAX)
+		return;
+	say("interface %s has an MTU of %u now", l.name, l.mtu);
+	a->vtep_mtu = l.mtu;
+	member_renew(a);
+}
+
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct agent *a = arg;
@@ -154,6 +171,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	look_at_underlay(a);
 	HASH_ITER (hh, a->networks, net, tmp)
 		if (net->bridge && net->tunnel && !program_look(net))
 			program_compare(net, true);
@@ -187,6 +205,7 @@ static void on_compare(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	nodes_look(a);
 	HASH_ITER (hh, a->networks, net, tmp) {
 		if (!network_ready(net))
 			continue;
@@ -394,8 +413,9 @@ static int find_vtep(struct agent *a, struct fl_error *err)
 	if (r)
 		return r;
 	a->vtep = f.addr;
+	a->vtep_index = f.index;
 	a->vtep_mtu = l.mtu < UINT16_MAX ? l.mtu : UINT16_MAX;
-	if (a->vtep_mtu < 1280)
+	if (a->vtep_mtu < MTU_LEAST)
 		return fl_error_set(err, EMSGSIZE, FL_ECODE_CONFIG,
 				    "interface %s has an MTU of %u; expected at least 1280", l.name,
 				    l.mtu);

@@ -259,6 +259,12 @@ void member_stop(struct agent *a)
 	a->member = (struct member){ .epoch = a->member.epoch };
 }
 
+void member_renew(struct agent *a)
+{
+	if (a->member.state == MEMBER_IN && !a->member.call)
+		enter(a);
+}
+
 void member_doubt(struct agent *a)
 {
 	if (a->member.state != MEMBER_IN || a->member.call)
@@ -266,7 +272,6 @@ void member_doubt(struct agent *a)
 	say("the record of this node was changed by another: claiming again");
 	enter(a);
 }
-
 /* ---- leaving ---- */
 
 static void on_left(void *arg, struct fl_etcd_result *r)

@@ -33,13 +33,35 @@ uint32_t nodes_mtu(struct agent *a)
 {
 	uint32_t mtu = a->vtep_mtu;
 	struct node *n, *tmp;
-
-	HASH_ITER (hh, a->nodes, n, tmp)
+	HASH_ITER (hh, a->nodes, n, tmp) {
 		if (n->known && n->rec.mtu < mtu)
 			mtu = n->rec.mtu;
+		if (n->known && n->route_mtu && n->route_mtu < mtu)
+			mtu = n->route_mtu;
+	}
 	return mtu ? mtu : MTU_DEFAULT;
 }
 
+/* Of a metric, or what path MTU discovery found out. */
+static void look_at_way(struct agent *a, struct node *n)
+{
+	struct fl_addr vtep = node_vtep(a, n);
+	struct fl_nlroute route;
+
+	n->route_mtu = 0;
+	if (!n->self && fl_addr_is_set(&vtep) &&
+	    !fl_route_get(a->nl, &vtep, NULL, 0, &route, NULL) && route.mtu >= 1280)
+		n->route_mtu = route.mtu;
+}
+
+void nodes_look(struct agent *a)
+{
+	struct node *n, *tmp;
+
+	HASH_ITER (hh, a->nodes, n, tmp)
+		if (n->known)
+			look_at_way(a, n);
+}
 /* ---- records ---- */
 
 static void begin_records(void *arg)
@@ -82,6 +104,7 @@ static void change_record(void *arg, const struct fl_rec_key *key, const struct 
 		n->rec = rec->node;
 		n->known = true;
 		n->mod = revision;
+		look_at_way(a, n);
 		if (n->self && rec->node.epoch > a->member.epoch)
 			member_doubt(a);
 		networks_touch_node(a, n);
