@@ -147,6 +147,7 @@ struct member {
 	int64_t lease_ends;	     /* ms */
 	struct event *timer;
 	struct fl_etcd_call *call;
+	struct client *client; /* who waits for the end */
 };
 void member_start(struct agent *a);
 void member_stop(struct agent *a);
@@ -154,8 +155,8 @@ void member_stop(struct agent *a);
 void member_doubt(struct agent *a);
 /* What the record says of this node has changed. */
 void member_renew(struct agent *a);
-/* Deletes what tells of this node, and ends the loop. */
-void member_leave(struct client *c);
+/* Deletes what tells of this node, and ends the loop. `c`: who asked for it, or NULL. */
+void member_leave(struct agent *a, struct client *c);
 
 /* ---- table.c: what bridge and tunnel of a network ought to have ---- */
 
@@ -453,7 +454,8 @@ struct agent {
 	bool interrupted; /* the watches are, which was said */
 	bool hopeless;	  /* does not pass by waiting */
 	unsigned alarms;  /* FL_ETCD_ALARM_* */
-	bool leaving;
+	bool background;
+	unsigned idle;				    /* minutes without a network */
 	int64_t quarantine_lease, quarantine_until; /* ms */
 	struct fl_etcd_call *quarantine_call;
 	struct counters n;

@@ -291,8 +291,7 @@ static void do_leave(struct client *c)
 			network_leave(net);
 			return;
 		}
-	if (a->member.state == MEMBER_IN)
-		member_leave(c);
+	member_leave(a, c);
 }
 
 static void handle(struct client *c)

@@ -218,6 +218,25 @@ static void on_compare(evutil_socket_t fd, short what, void *arg)
 	mirror_flush(a);
 }
 
+/* Somebody removed the folder: whoever comes now makes another, and another agent. */
+static bool is_orphan(const struct agent *a)
+{
+	struct stat st;
+
+	return stat(a->state, &st) || st.st_dev != a->state_dev || st.st_ino != a->state_ino;
+}
+
+/* Who was started by a plugin goes when nobody needs it any more. */
+static bool is_idle(struct agent *a)
+{
+	struct network *net, *tmp;
+
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->member || local_has_endpoints(a, net->rec.name))
+			return false;
+	return a->background && !a->clients && networks_synced(a);
+}
+
 static void on_minute(evutil_socket_t fd, short what, void *arg)
 {
 	struct agent *a = arg;
@@ -225,6 +244,15 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (is_orphan(a)) {
+		event_base_loopbreak(a->base);
+		return;
+	}
+	a->idle = is_idle(a) ? a->idle + 1 : 0;
+	if (a->idle > 1) {
+		member_leave(a, NULL);
+		return;
+	}
 	fl_etcd_query(a->etcd, FL_ETCD_ALARMS, on_alarms, a, NULL, NULL);
 	/* An endpoint may have been evicted by another network's ADD, which asks nobody here. */
 	HASH_ITER (hh, a->networks, net, tmp)
@@ -304,8 +332,12 @@ static int open_state(struct agent *a, const char *given, struct fl_error *err)
 	a->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (a->lock < 0)
 		return fl_error_errno(err, errno, FL_ECODE_STORE, "cannot open %s", path);
-	if (!flock(a->lock, LOCK_EX | LOCK_NB))
+	if (!flock(a->lock, LOCK_EX | LOCK_NB)) {
+		/* For people: who it is. */
+		if (!ftruncate(a->lock, 0))
+			dprintf(a->lock, "%d\n", (int)getpid());
 		return 0;
+	}
 	return fl_error_set(err, errno, FL_ECODE_CONFLICT,
 			    "another fairlead-overlayd serves the state directory %s", a->state);
 }
@@ -556,6 +588,7 @@ int main(int argc, char **argv)
 	if (r)
 		return r == 1 ? 0 : 2;
 	a.trouble_since = now_s();
+	a.background = o.background;
 	if (o.background) {
 		r = fl_background_start(&keeper);
 		if (r >= 0)

@@ -276,29 +276,28 @@ void member_doubt(struct agent *a)
 
 static void on_left(void *arg, struct fl_etcd_result *r)
 {
-	struct client *c = arg;
-	struct agent *a = c->a;
+	struct agent *a = arg;
+	struct client *c = a->member.client;
 
 	a->member.call = NULL;
+	a->member.client = NULL;
 	if (!agent_heard(a, r)) {
 		a->member.state = MEMBER_IN;
 		after(a, RETRY_MS);
-		client_answer(c, r->err.err, &r->err, NULL);
-		return;
+	} else {
+		say("node %s has left cluster %s", a->conf.node, a->conf.cluster);
+		event_base_loopbreak(a->base);
 	}
-	say("node %s has left cluster %s", a->conf.node, a->conf.cluster);
-	client_answer(c, 0, NULL, NULL);
-	event_base_loopbreak(a->base);
+	if (c)
+		client_answer(c, r->outcome == FL_ETCD_OK ? 0 : r->err.err, &r->err, NULL);
 }
-
-void member_leave(struct client *c)
+void member_leave(struct agent *a, struct client *c)
 {
 	FL_AUTOETCDTXN struct fl_etcd_txn t;
-	struct agent *a = c->a;
 	char key[FL_REC_KEY_STR];
 	struct fl_error err = { 0 };
 
-	if (a->member.call)
+	if (a->member.call || a->member.state != MEMBER_IN)
 		return;
 	a->member.state = MEMBER_LEAVING;
 	event_del(a->member.timer);
@@ -307,7 +306,13 @@ void member_leave(struct client *c)
 	fl_etcd_txn_delete(&t, FL_ETCD_SUCCESS, key, false);
 	key_of(a, FL_REC_NODE, key);
 	fl_etcd_txn_delete(&t, FL_ETCD_SUCCESS, key, false);
-	c->started = true;
-	if (fl_etcd_txn(a->etcd, &t, on_left, c, &a->member.call, &err))
+	a->member.client = c;
+	if (c)
+		c->started = true;
+	if (!fl_etcd_txn(a->etcd, &t, on_left, a, &a->member.call, &err))
+		return;
+	again(a);
+	a->member.client = NULL;
+	if (c)
 		client_answer(c, err.err, &err, NULL);
 }
