@@ -135,6 +135,12 @@ bool nodes_synced(const struct agent *a);
 uint32_t nodes_mtu(struct agent *a);
 /* The ways may have changed. */
 void nodes_look(struct agent *a);
+/* ---- underlay.c ---- */
+/* Fills in vtep and what belongs to it. */
+int underlay_find(struct agent *a, struct fl_error *err);
+/* Its MTU may be another. */
+void underlay_look(struct agent *a);
+
 /* ---- member.c: this node among the others ---- */
 
 enum member_state { MEMBER_OUT, MEMBER_ENTERING, MEMBER_IN, MEMBER_LEAVING };
@@ -414,6 +420,7 @@ void client_stream(struct client *c);
 struct options {
 	const char *config, *state;
 	bool background;
+	unsigned long linger_ms;
 };
 
 struct counters {
@@ -451,11 +458,11 @@ struct agent {
 	/* Trouble with the store: what and since when; "" without. */
 	struct fl_error trouble; /* .err 0: none */
 	int64_t trouble_since;
-	bool interrupted; /* the watches are, which was said */
-	bool hopeless;	  /* does not pass by waiting */
-	unsigned alarms;  /* FL_ETCD_ALARM_* */
-	bool background;
-	unsigned idle;				    /* minutes without a network */
+	bool interrupted;			    /* the watches are, which was said */
+	bool hopeless;				    /* does not pass by waiting */
+	unsigned alarms;			    /* FL_ETCD_ALARM_* */
+	unsigned long linger_ms;		    /* without a network; 0: for ever */
+	unsigned idle;				    /* how often it had none, in a row */
 	int64_t quarantine_lease, quarantine_until; /* ms */
 	struct fl_etcd_call *quarantine_call;
 	struct counters n;

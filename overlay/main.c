@@ -5,12 +5,10 @@
 #include "base/caps.h"
 #include "base/service.h"
 #include "netns/netns.h"
-#include "vxlan/dataplane.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <netdb.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/file.h>
@@ -22,7 +20,6 @@
 enum {
 	LOOK_MS = 50,
 	ALARMS_MS = 60000,
-	MTU_LEAST = 1280, /* of an underlay: RFC 8200 section 5 */
 };
 
 static const char usage[] =
@@ -34,6 +31,8 @@ static const char usage[] =
 	"choose it)\n"
 	"  --background       come back when ready; started again when it is killed; log to "
 	"syslog\n"
+	"  --linger MS        in the background: how long to stay in no network, 0: for ever "
+	"(60000)\n"
 	"  --version, --help\n";
 
 static bool to_syslog;
@@ -151,19 +150,6 @@ static void on_restored(void *arg)
 
 /* ---- links ---- */
 
-/* The other nodes count with it when they make interfaces. */
-static void look_at_underlay(struct agent *a)
-{
-	struct fl_link l;
-
-	if (fl_link_get_index(a->nl, a->vtep_index, &l, NULL) || l.mtu == a->vtep_mtu ||
-	    l.mtu < MTU_LEAST || l.mtu > UINT16_MAX)
-		return;
-	say("interface %s has an MTU of %u now", l.name, l.mtu);
-	a->vtep_mtu = l.mtu;
-	member_renew(a);
-}
-
 static void on_look(evutil_socket_t fd, short what, void *arg)
 {
 	struct agent *a = arg;
@@ -171,7 +157,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	look_at_underlay(a);
+	underlay_look(a);
 	HASH_ITER (hh, a->networks, net, tmp)
 		if (net->bridge && net->tunnel && !program_look(net))
 			program_compare(net, true);
@@ -234,7 +220,23 @@ static bool is_idle(struct agent *a)
 	HASH_ITER (hh, a->networks, net, tmp)
 		if (net->member || local_has_endpoints(a, net->rec.name))
 			return false;
-	return a->background && !a->clients && networks_synced(a);
+	return a->linger_ms && !a->clients && networks_synced(a);
+}
+
+static void on_idle(evutil_socket_t fd, short what, void *arg)
+{
+	struct agent *a = arg;
+
+	(void)fd;
+	(void)what;
+	if (is_orphan(a)) {
+		event_base_loopbreak(a->base);
+		return;
+	}
+	/* Twice in a row, so that no plugin is between two of its questions. */
+	a->idle = is_idle(a) ? a->idle + 1 : 0;
+	if (a->idle > 1)
+		member_leave(a, NULL);
 }
 
 static void on_minute(evutil_socket_t fd, short what, void *arg)
@@ -244,15 +246,6 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (is_orphan(a)) {
-		event_base_loopbreak(a->base);
-		return;
-	}
-	a->idle = is_idle(a) ? a->idle + 1 : 0;
-	if (a->idle > 1) {
-		member_leave(a, NULL);
-		return;
-	}
 	fl_etcd_query(a->etcd, FL_ETCD_ALARMS, on_alarms, a, NULL, NULL);
 	/* An endpoint may have been evicted by another network's ADD, which asks nobody here. */
 	HASH_ITER (hh, a->networks, net, tmp)
@@ -266,6 +259,14 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 }
 /* ---- start ---- */
 
+static bool number(const char *s, unsigned long *ret)
+{
+	char *end;
+
+	*ret = strtoul(s, &end, 10);
+	return *s >= '0' && *s <= '9' && !*end && *ret <= 1ul << 30;
+}
+
 /* 0: go on, 1: done, 2: wrong usage. */
 static int parse(int argc, char **argv, struct options *o)
 {
@@ -273,10 +274,12 @@ static int parse(int argc, char **argv, struct options *o)
 		{ "config", required_argument, NULL, 'c' },
 		{ "state", required_argument, NULL, 's' },
 		{ "background", no_argument, NULL, 'b' },
+		{ "linger", required_argument, NULL, 'l' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
+	bool ok = true;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
@@ -290,6 +293,9 @@ static int parse(int argc, char **argv, struct options *o)
 		case 'b':
 			o->background = true;
 			break;
+		case 'l':
+			ok = ok && number(optarg, &o->linger_ms);
+			break;
 		case 'v':
 			puts("fairlead-overlayd " FAIRLEAD_VERSION);
 			return 1;
@@ -297,11 +303,10 @@ static int parse(int argc, char **argv, struct options *o)
 			fputs(usage, stdout);
 			return 1;
 		default:
-			fputs(usage, stderr);
-			return 2;
+			ok = false;
 		}
 	}
-	if (optind == argc)
+	if (ok && optind == argc)
 		return 0;
 	fputs(usage, stderr);
 	return 2;
@@ -352,108 +357,6 @@ static int read_boot_id(struct agent *a, struct fl_error *err)
 	return 0;
 }
 
-/* ---- which address of this node the others send to ---- */
-
-struct finding {
-	const char *link;
-	struct fl_addr addr;
-	uint32_t index;
-};
-
-static int see_address(void *arg, const struct fl_ifaddr *x)
-{
-	struct finding *f = arg;
-
-	if (fl_addr_is_set(&f->addr) ? !fl_addr_eq(&f->addr, &x->prefix.addr)
-				     : x->scope != RT_SCOPE_UNIVERSE)
-		return 0;
-	f->addr = x->prefix.addr;
-	f->index = x->index;
-	return 1;
-}
-
-/* The host of a URL: "http://[2001:db8::1]:2379". */
-static int endpoint_address(const char *url, struct fl_addr *ret, struct fl_error *err)
-{
-	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
-	const char *host = strstr(url, "://");
-	struct addrinfo *list = NULL;
-	char name[256];
-	size_t n;
-	int r;
-
-	host = host ? host + 3 : url;
-	host += *host == '[';
-	n = host[-1] == '[' ? strcspn(host, "]") : strcspn(host, ":/");
-	snprintf(name, sizeof(name), "%.*s", (int)n, host);
-	r = getaddrinfo(name, NULL, &hints, &list);
-	if (r)
-		return fl_error_set(err, EHOSTUNREACH, FL_ECODE_CONFIG,
-				    "local: missing, and the address of %s is not known (%s)", url,
-				    gai_strerror(r));
-	if (list->ai_family == AF_INET6)
-		*ret = fl_addr_make(AF_INET6,
-				    &((const struct sockaddr_in6 *)list->ai_addr)->sin6_addr);
-	else
-		*ret = fl_addr_make(AF_INET,
-				    &((const struct sockaddr_in *)list->ai_addr)->sin_addr);
-	freeaddrinfo(list);
-	return 0;
-}
-
-static int find_by_route(struct agent *a, struct finding *f, struct fl_error *err)
-{
-	struct fl_addr to;
-	struct fl_nlroute route;
-	int r = endpoint_address(a->conf.endpoints[0], &to, err);
-
-	if (!r && fl_addr_is_loopback(&to))
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "local: missing; etcd is on this host itself, so nothing tells "
-				    "which address the other nodes reach it by");
-	if (!r)
-		r = fl_route_get(a->nl, &to, NULL, 0, &route, err);
-	if (r)
-		return r;
-	f->addr = route.type == RTN_LOCAL ? to : route.src;
-	return 0;
-}
-
-static int find_vtep(struct agent *a, struct fl_error *err)
-{
-	const char *local = a->conf.local;
-	struct finding f = { 0 };
-	struct fl_link l = { 0 };
-	uint32_t in = 0;
-	int r = 0;
-
-	if (!local || !*local)
-		r = find_by_route(a, &f, err);
-	else if (fl_addr_parse(local, &f.addr))
-		r = fl_link_get(a->nl, local, &l, err);
-	if (!r)
-		in = l.index;
-	if (!r)
-		r = fl_ifaddrs_each(a->nl, in, see_address, &f, err);
-	if (r < 0)
-		return fl_error_prefix(err, "local");
-	if (!f.index)
-		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_CONFIG,
-				    "local: this node has no address %s",
-				    local && *local ? local : fl_addr_str(&f.addr, FL_ADDR_BUF));
-	r = fl_link_get_index(a->nl, f.index, &l, err);
-	if (r)
-		return r;
-	a->vtep = f.addr;
-	a->vtep_index = f.index;
-	a->vtep_mtu = l.mtu < UINT16_MAX ? l.mtu : UINT16_MAX;
-	if (a->vtep_mtu < MTU_LEAST)
-		return fl_error_set(err, EMSGSIZE, FL_ECODE_CONFIG,
-				    "interface %s has an MTU of %u; expected at least 1280", l.name,
-				    l.mtu);
-	return 0;
-}
-
 static int open_etcd(struct agent *a, struct fl_error *err)
 {
 	const struct fl_etcd_config c = {
@@ -492,7 +395,7 @@ static int prepare(struct agent *a, const struct options *o, struct fl_error *er
 	if (!r)
 		r = fl_nl_open_groups(RTMGRP_LINK, &a->links, err);
 	if (!r)
-		r = find_vtep(a, err);
+		r = underlay_find(a, err);
 	if (!r)
 		r = read_boot_id(a, err);
 	a->base = event_base_new();
@@ -526,7 +429,9 @@ static void serve(struct agent *a, const struct fl_background *keeper)
 	struct event *ends[] = { must_event(evsignal_new(a->base, SIGTERM, on_end, a->base)),
 				 must_event(evsignal_new(a->base, SIGINT, on_end, a->base)) };
 	struct event *alarms = must_event(event_new(a->base, -1, EV_PERSIST, on_minute, a));
-
+	struct event *idle = must_event(event_new(a->base, -1, EV_PERSIST, on_idle, a));
+	unsigned long half = (a->linger_ms ? a->linger_ms : 60000) / 2;
+	const struct timeval look = { (time_t)(half / 1000), (suseconds_t)(half % 1000 * 1000) };
 	signal(SIGPIPE, SIG_IGN);
 	a->link_event = must_event(
 		event_new(a->base, fl_nl_fd(a->links), EV_READ | EV_PERSIST, on_link, a));
@@ -536,6 +441,7 @@ static void serve(struct agent *a, const struct fl_background *keeper)
 	event_add(a->link_event, NULL);
 	event_add(a->compare, &compare);
 	event_add(alarms, &minute);
+	event_add(idle, &look);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(ends); i++)
 		event_add(ends[i], NULL);
 	sweep_start(a);
@@ -548,6 +454,7 @@ static void serve(struct agent *a, const struct fl_background *keeper)
 	for (size_t i = 0; i < FL_ARRAY_SIZE(ends); i++)
 		event_free(ends[i]);
 	event_free(alarms);
+	event_free(idle);
 }
 
 /* Everything stays as it is: in the kernel, in both stores. The next agent goes on with it. */
@@ -580,7 +487,7 @@ static void finish(struct agent *a)
 int main(int argc, char **argv)
 {
 	struct fl_background keeper = { "fairlead-overlayd", -1 };
-	struct options o = { .config = FL_OVERLAY_CONFIG };
+	struct options o = { .config = FL_OVERLAY_CONFIG, .linger_ms = 60000 };
 	static struct agent a = { .lock = -1, .listener = -1 };
 	struct fl_error err = { 0 };
 	int r = parse(argc, argv, &o);
@@ -588,7 +495,7 @@ int main(int argc, char **argv)
 	if (r)
 		return r == 1 ? 0 : 2;
 	a.trouble_since = now_s();
-	a.background = o.background;
+	a.linger_ms = o.background ? o.linger_ms : 0;
 	if (o.background) {
 		r = fl_background_start(&keeper);
 		if (r >= 0)

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which address of this node the others send to, and how much goes through there. */
+#include "overlay/agent.h"
+
+#include <netdb.h>
+#include <netinet/in.h>
+
+enum { MTU_LEAST = 1280 }; /* RFC 8200 section 5 */
+
+struct finding {
+	const char *link;
+	struct fl_addr addr;
+	uint32_t index;
+};
+
+static int see_address(void *arg, const struct fl_ifaddr *x)
+{
+	struct finding *f = arg;
+
+	if (fl_addr_is_set(&f->addr) ? !fl_addr_eq(&f->addr, &x->prefix.addr)
+				     : x->scope != RT_SCOPE_UNIVERSE)
+		return 0;
+	f->addr = x->prefix.addr;
+	f->index = x->index;
+	return 1;
+}
+
+/* The host of a URL: "http://[2001:db8::1]:2379". */
+static int endpoint_address(const char *url, struct fl_addr *ret, struct fl_error *err)
+{
+	const struct addrinfo hints = { .ai_socktype = SOCK_STREAM };
+	const char *host = strstr(url, "://");
+	struct addrinfo *list = NULL;
+	char name[256];
+	size_t n;
+	int r;
+
+	host = host ? host + 3 : url;
+	host += *host == '[';
+	n = host[-1] == '[' ? strcspn(host, "]") : strcspn(host, ":/");
+	snprintf(name, sizeof(name), "%.*s", (int)n, host);
+	r = getaddrinfo(name, NULL, &hints, &list);
+	if (r)
+		return fl_error_set(err, EHOSTUNREACH, FL_ECODE_CONFIG,
+				    "local: missing, and the address of %s is not known (%s)", url,
+				    gai_strerror(r));
+	if (list->ai_family == AF_INET6)
+		*ret = fl_addr_make(AF_INET6,
+				    &((const struct sockaddr_in6 *)list->ai_addr)->sin6_addr);
+	else
+		*ret = fl_addr_make(AF_INET,
+				    &((const struct sockaddr_in *)list->ai_addr)->sin_addr);
+	freeaddrinfo(list);
+	return 0;
+}
+
+static int find_by_route(struct agent *a, struct finding *f, struct fl_error *err)
+{
+	struct fl_addr to;
+	struct fl_nlroute route;
+	int r = endpoint_address(a->conf.endpoints[0], &to, err);
+
+	if (!r && fl_addr_is_loopback(&to))
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "local: missing; etcd is on this host itself, so nothing tells "
+				    "which address the other nodes reach it by");
+	if (!r)
+		r = fl_route_get(a->nl, &to, NULL, 0, &route, err);
+	if (r)
+		return r;
+	f->addr = route.type == RTN_LOCAL ? to : route.src;
+	return 0;
+}
+
+int underlay_find(struct agent *a, struct fl_error *err)
+{
+	const char *local = a->conf.local;
+	struct finding f = { 0 };
+	struct fl_link l = { 0 };
+	uint32_t in = 0;
+	int r = 0;
+
+	if (!local || !*local)
+		r = find_by_route(a, &f, err);
+	else if (fl_addr_parse(local, &f.addr))
+		r = fl_link_get(a->nl, local, &l, err);
+	if (!r)
+		in = l.index;
+	if (!r)
+		r = fl_ifaddrs_each(a->nl, in, see_address, &f, err);
+	if (r < 0)
+		return fl_error_prefix(err, "local");
+	if (!f.index)
+		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_CONFIG,
+				    "local: this node has no address %s",
+				    local && *local ? local : fl_addr_str(&f.addr, FL_ADDR_BUF));
+	r = fl_link_get_index(a->nl, f.index, &l, err);
+	if (r)
+		return r;
+	a->vtep = f.addr;
+	a->vtep_index = f.index;
+	a->vtep_mtu = l.mtu < UINT16_MAX ? l.mtu : UINT16_MAX;
+	if (a->vtep_mtu < MTU_LEAST)
+		return fl_error_set(err, EMSGSIZE, FL_ECODE_CONFIG,
+				    "interface %s has an MTU of %u; expected at least 1280", l.name,
+				    l.mtu);
+	return 0;
+}
+
+/* The other nodes count with it when they make interfaces. */
+void underlay_look(struct agent *a)
+{
+	struct fl_link l;
+
+	if (fl_link_get_index(a->nl, a->vtep_index, &l, NULL) || l.mtu == a->vtep_mtu ||
+	    l.mtu < MTU_LEAST || l.mtu > UINT16_MAX)
+		return;
+	say("interface %s has an MTU of %u now", l.name, l.mtu);
+	a->vtep_mtu = l.mtu;
+	member_renew(a);
+}
