@@ -188,7 +188,8 @@ struct ip_slot {
 	struct ep *owner; /* NULL: nobody any more */
 	unsigned n;	  /* endpoints that say so */
 	bool dirty, has;
-	struct fl_mac mac; /* in the kernel */
+	struct fl_mac mac;  /* in the kernel */
+	struct fl_mac told; /* to containers, or known to them */
 	UT_hash_handle hh;
 	struct ip_slot *next; /* dirty ones */
 };
@@ -223,6 +224,11 @@ void program_compare(struct network *net, bool doubt);
 /* Are bridge and tunnel there, the same, and with what they had? false: they are not, or were
  * emptied; then the slots know that too. */
 bool program_look(struct network *net);
+
+/* ---- moved.c: what containers remember of an address ---- */
+void moved_open(struct agent *a);
+/* Tells them of dirty addresses whose MAC is another one now. */
+void moved_tell(struct network *net);
 
 /* ---- mirror.c: names of other nodes' endpoints in the node's store ---- */
 void mirror_put(struct network *net, const struct ep *e);
@@ -434,6 +440,7 @@ struct agent {
 	char state[4096];
 	uint64_t state_dev, state_ino;
 	int lock;
+	int moved; /* packet socket */
 	struct fl_store *store;
 	struct fl_nl *nl, *links;
 	struct event *link_event, *look, *compare, *wake;

@@ -403,8 +403,10 @@ static int prepare(struct agent *a, const struct options *o, struct fl_error *er
 		return fl_error_oom(err);
 	if (!r)
 		r = open_etcd(a, err);
-	if (!r)
+	if (!r) {
+		moved_open(a);
 		r = drop_capabilities(err);
+	}
 	return r ? r : control_open(a, err);
 }
 
@@ -481,6 +483,7 @@ static void finish(struct agent *a)
 	if (a->base)
 		event_base_free(a->base);
 	fl_close_p(&a->lock);
+	fl_close_p(&a->moved);
 	config_clear(&a->conf);
 }
 
@@ -488,7 +491,7 @@ int main(int argc, char **argv)
 {
 	struct fl_background keeper = { "fairlead-overlayd", -1 };
 	struct options o = { .config = FL_OVERLAY_CONFIG, .linger_ms = 60000 };
-	static struct agent a = { .lock = -1, .listener = -1 };
+	static struct agent a = { .lock = -1, .listener = -1, .moved = -1 };
 	struct fl_error err = { 0 };
 	int r = parse(argc, argv, &o);
 

@@ -205,8 +205,9 @@ void program_flush(struct network *net)
 		flush_mac(net, s, &b);
 	for (struct ip_slot *s = net->dirty_ips; s; s = s->next)
 		flush_ip(net, s, true, &b);
-	drop_empty(net);
 	transmit(net, &b);
+	moved_tell(net);
+	drop_empty(net);
 }
 
 /* ---- the kernel, read ---- */
@@ -232,6 +233,8 @@ static int see_neigh(void *arg, const struct fl_neigh *n)
 	}
 	s->has = true;
 	s->mac = n->mac;
+	if (fl_mac_is_zero(&s->told))
+		s->told = n->mac;
 	return 0;
 }
 
