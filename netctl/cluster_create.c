@@ -40,7 +40,12 @@ static int take_options(json_t *options, struct fl_overlay_settings *s, struct f
 {
 	struct wanted w = { 0 };
 	struct fl_error why = { 0 };
+	const json_t *encrypted = json_object_get(options, "encrypted");
 
+	/* Here, before the cluster has it. */
+	if (encrypted && !json_is_false(encrypted))
+		return usage_error(err, "--opt encrypted: fairlead does not encrypt what goes "
+					"between nodes; expected none");
 	if (fl_fields_decode(options, wanted_fields, "", &w, &why))
 		return usage_error(err, "--opt %s", why.text);
 	for (const struct fl_field *f = wanted_fields; f->key; f++)

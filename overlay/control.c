@@ -155,6 +155,11 @@ static int check_settings(const struct client *c, const struct fl_rec_net *net,
 	const struct fl_overlay_settings *s = &c->q.settings;
 	const char *key = NULL;
 
+	if (net->encrypted)
+		return fl_error_set(err, EOPNOTSUPP, FL_ECODE_UNSUPPORTED,
+				    "network %s is encrypted, which this version of fairlead "
+				    "cannot do; nothing of it goes out in clear",
+				    net->name);
 	if (s->vni && s->vni != net->vni)
 		key = "vni";
 	else if (s->mtu && s->mtu != net->mtu)

@@ -32,6 +32,7 @@ const struct fl_field overlay_fields[] = {
 	FL_F("guarded", BOOL, struct overlay_conf, guarded),
 	FL_F("broadcast", TRI, struct overlay_conf, broadcast),
 	FL_F("attachable", BOOL, struct overlay_conf, attachable),
+	FL_F("encrypted", JSON, struct overlay_conf, encrypted_json),
 	{ 0 },
 };
 
@@ -76,6 +77,19 @@ int overlay_refuse_keys(const struct fl_call *c, const char *const *keys, const 
 	return 0;
 }
 
+/* Whatever it says: a network that was meant to be secret must not be a clear one. */
+static int refuse_encryption(const struct overlay_conf *conf, struct fl_error *err)
+{
+	const json_t *v = conf->encrypted_json;
+
+	if (!v || json_is_null(v) || json_is_false(v))
+		return 0;
+	return fl_error_set(err, EOPNOTSUPP, FL_ECODE_UNSUPPORTED,
+			    "encrypted: fairlead does not encrypt what goes between nodes; "
+			    "expected false or nothing, and for \"local\" the address of a "
+			    "WireGuard or IPsec tunnel where it has to be secret");
+}
+
 void overlay_intend(struct fl_call *c)
 {
 	const struct overlay_conf *conf = c->conf;
@@ -97,6 +111,8 @@ int overlay_validate(struct fl_call *c, struct fl_error *err)
 	conf->mode = modes[conf->mode_number];
 	if (!r)
 		r = conf->mode->validate(c, err);
+	if (!r)
+		r = refuse_encryption(conf, err);
 	if (r)
 		return r;
 	if (!conf->port)

@@ -26,7 +26,7 @@ struct overlay_conf {
 	int64_t vni, port;
 	int mode_number, overlay_mode;
 	const char *local_text;
-	json_t *mtu_json, *node_json, *peers_json, *subnet_json, *subnets_json;
+	json_t *mtu_json, *node_json, *peers_json, *subnet_json, *subnets_json, *encrypted_json;
 	bool ip_masq, internal, isolate, guarded, attachable, ipv6;
 	int broadcast; /* FL_FIELD_TRI */
 
