@@ -225,6 +225,10 @@ void program_compare(struct network *net, bool doubt);
  * emptied; then the slots know that too. */
 bool program_look(struct network *net);
 
+/* ---- mend.c ---- */
+/* Bridge and tunnel, where somebody deleted or changed them while there are containers. */
+void network_mend(struct network *net);
+
 /* ---- moved.c: what containers remember of an address ---- */
 void moved_open(struct agent *a);
 /* Tells them of dirty addresses whose MAC is another one now. */

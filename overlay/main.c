@@ -159,8 +159,10 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	underlay_look(a);
 	HASH_ITER (hh, a->networks, net, tmp)
-		if (net->bridge && net->tunnel && !program_look(net))
+		if (net->bridge && net->tunnel && !program_look(net)) {
+			network_mend(net);
 			program_compare(net, true);
+		}
 }
 
 /* Bridges tell of each port that comes: they are looked at once for many. */
