@@ -4,6 +4,7 @@
     conf = overlays.config("web", "10.5.0.0/24")
     address = overlays.add(cluster[0], conf, "c1", called="db", aliases=["store"]).expect().address
     overlays.delete(cluster[0], conf, "c1").expect()
+    kept = overlays.Kept(cluster); kept.add(...); kept.end()
 """
 import json
 
@@ -30,6 +31,29 @@ def add(node, conf, container, called=None, aliases=None, **runtime):
 
 def delete(node, conf, container):
     return node.cni.delete("overlay", conf, container)
+
+
+class Kept:
+    """add() and delete() that know what is there, so that end() takes away what a test left."""
+
+    def __init__(self, cluster):
+        self.cluster, self.there = cluster, {}
+
+    def add(self, node, conf, container, *args, **runtime):
+        self.there[node.index, conf["name"], container] = conf
+        return add(node, conf, container, *args, **runtime)
+
+    def delete(self, node, conf, container):
+        self.there.pop((node.index, conf["name"], container), None)
+        return delete(node, conf, container)
+
+    def end(self):
+        for (i, _, container), conf in list(self.there.items()):
+            self.delete(self.cluster[i], conf, container).expect()
+        for node in self.cluster:
+            for name in node.lab.files("/run/netns"):
+                node.lab.remove_netns(name)
+        self.cluster.wait(lambda: not self.cluster.keys("ep/"), 15, "the end of all endpoints")
 
 
 def serve(node, container, port=80):
