@@ -149,8 +149,11 @@ static int take_name(const char *path, const char *text, char *to, struct fl_err
 static int take_addr(const char *path, const struct fl_addr *a, int family, struct fl_addr *to,
 		     struct fl_error *err)
 {
-	bool bad = fl_addr_is_set(a) && (a->family != family || fl_addr_is_any(a) ||
-					 fl_addr_is_multicast(a) || fl_addr_is_loopback(a));
+	static const uint8_t broadcast[4] = { 255, 255, 255, 255 };
+	bool bad = fl_addr_is_set(a) &&
+		   (a->family != family || fl_addr_is_any(a) || fl_addr_is_multicast(a) ||
+		    fl_addr_is_loopback(a) ||
+		    (a->family == AF_INET && !memcmp(a->b, broadcast, sizeof(broadcast))));
 
 	if (bad)
 		return wrong(err, path,

@@ -225,6 +225,14 @@ void program_compare(struct network *net, bool doubt);
  * emptied; then the slots know that too. */
 bool program_look(struct network *net);
 
+/* ---- ignored.c: records of others that are not followed ---- */
+/* Says why, once for each change of the record. */
+void ignore(struct agent *a, const char *key, int64_t revision, const struct fl_error *why);
+void ignored_clear(struct agent *a);
+/* May another node have this in the network? -EINVAL */
+int check_ownership(const struct network *net, const struct fl_addr *ip4, const struct fl_addr *ip6,
+		    const struct fl_mac *mac, struct fl_error *err);
+
 /* ---- mend.c ---- */
 /* Bridge and tunnel, where somebody deleted or changed them while there are containers. */
 void network_mend(struct network *net);
@@ -440,6 +448,7 @@ struct counters {
 
 struct agent {
 	struct event_base *base;
+	struct ignored *ignored;
 	struct config conf;
 	char state[4096];
 	uint64_t state_dev, state_ino;

@@ -24,10 +24,13 @@ static void tell(struct follow *f, const char *key, const struct fl_etcd_kv *kv,
 	struct fl_rec_key k;
 
 	f->a->n.events++;
-	if (fl_rec_key_parse(key, &k))
-		say("%s is no key of ours", key);
-	else
+	if (fl_rec_key_parse(key, &k)) {
+		if (kv)
+			ignore(f->a, key, revision,
+			       &(struct fl_error){ .text = "this version has no such key" });
+	} else {
 		f->ops->change(f->arg, &k, kv, revision);
+	}
 }
 
 static void on_events(void *arg, const struct fl_etcd_event *events, size_t n)

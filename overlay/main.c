@@ -37,19 +37,22 @@ static const char usage[] =
 
 static bool to_syslog;
 
+/* A line, whatever strangers wrote into it. */
 void say(const char *fmt, ...)
 {
+	char text[1024];
 	va_list ap;
 
 	va_start(ap, fmt);
-	if (to_syslog) {
-		vsyslog(LOG_NOTICE, fmt, ap);
-	} else {
-		fputs("fairlead-overlayd: ", stderr);
-		vfprintf(stderr, fmt, ap);
-		fputc('\n', stderr);
-	}
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
+	for (char *c = text; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	if (to_syslog)
+		syslog(LOG_NOTICE, "%s", text);
+	else
+		fprintf(stderr, "fairlead-overlayd: %s\n", text);
 }
 
 void die_of_memory(void)
@@ -379,6 +382,16 @@ static int open_etcd(struct agent *a, struct fl_error *err)
 	return fl_etcd_new(a->base, &c, &a->etcd, err);
 }
 
+/* What of the configuration only the host and the client can judge. */
+static int begin_config(struct agent *a, const char *path, struct fl_error *err)
+{
+	int r = underlay_find(a, err);
+
+	if (!r)
+		r = open_etcd(a, err);
+	return r ? fl_error_prefix(err, "%s", path) : 0;
+}
+
 static int drop_capabilities(struct fl_error *err)
 {
 	static const cap_value_t keep[] = { CAP_NET_ADMIN };
@@ -397,14 +410,12 @@ static int prepare(struct agent *a, const struct options *o, struct fl_error *er
 	if (!r)
 		r = fl_nl_open_groups(RTMGRP_LINK, &a->links, err);
 	if (!r)
-		r = underlay_find(a, err);
-	if (!r)
 		r = read_boot_id(a, err);
 	a->base = event_base_new();
 	if (!a->base)
 		return fl_error_oom(err);
 	if (!r)
-		r = open_etcd(a, err);
+		r = begin_config(a, o->config, err);
 	if (!r) {
 		moved_open(a);
 		r = drop_capabilities(err);
@@ -481,6 +492,7 @@ static void finish(struct agent *a)
 		fl_etcd_free(a->etcd);
 	fl_nl_close(a->nl);
 	fl_nl_close(a->links);
+	ignored_clear(a);
 	fl_store_close(a->store);
 	if (a->base)
 		event_base_free(a->base);

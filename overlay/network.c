@@ -405,10 +405,11 @@ static void change_net(void *arg, const struct fl_rec_key *key, const struct fl_
 	}
 	rec = must_alloc(sizeof(*rec));
 	if (fl_rec_decode(FL_REC_NET, kv->value, kv->value_len, rec, &err)) {
-		say("net/%s: %s", key->net, err.text);
+		ignore(net->a, kv->key, revision, &err);
 	} else if (rec->net.n_subnets > FL_OVERLAY_SUBNETS) {
-		say("net/%s: more than %d subnets are of a later version", key->net,
-		    FL_OVERLAY_SUBNETS);
+		fl_error_set(&err, EINVAL, FL_ECODE_CONFIG,
+			     "more than %d subnets are of a later version", FL_OVERLAY_SUBNETS);
+		ignore(net->a, kv->key, revision, &err);
 	} else {
 		net->rec = rec->net;
 		net->gone = false;

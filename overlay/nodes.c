@@ -24,9 +24,12 @@ struct node *node_get(struct agent *a, const char *name)
 
 struct fl_addr node_vtep(const struct agent *a, const struct node *n)
 {
-	if (!n->known)
+	const struct fl_addr *vtep = a->vtep.family == AF_INET6 ? &n->rec.vtep6 : &n->rec.vtep4;
+
+	/* Who says that it is where we are gets nothing: our own frames would come back. */
+	if (!n->known || (!n->self && fl_addr_eq(vtep, &a->vtep)))
 		return (struct fl_addr){ 0 };
-	return a->vtep.family == AF_INET6 ? n->rec.vtep6 : n->rec.vtep4;
+	return *vtep;
 }
 
 uint32_t nodes_mtu(struct agent *a)
@@ -99,7 +102,7 @@ static void change_record(void *arg, const struct fl_rec_key *key, const struct 
 	rec = must_alloc(sizeof(*rec));
 	n->seen_record = true;
 	if (fl_rec_decode(FL_REC_NODE, kv->value, kv->value_len, rec, &err)) {
-		say("node/%s: %s", n->name, err.text);
+		ignore(a, kv->key, revision, &err);
 	} else {
 		n->rec = rec->node;
 		n->known = true;

@@ -59,6 +59,26 @@ void network_put_ep(struct network *net, const char *id, const struct fl_rec_ep 
 	table_put(net, &e);
 }
 
+/* Another's that is not as it ought to be is not there, ours is as we know it. */
+static void ignore_ep(struct network *net, const struct ep *old, const struct fl_etcd_kv *kv,
+		      int64_t revision, const struct fl_error *why)
+{
+	ignore(net->a, kv->key, revision, why);
+	if (old && !old->node->self)
+		table_del(net, old->id);
+}
+
+static int decode_ep(const struct network *net, const struct fl_etcd_kv *kv, struct fl_rec *rec,
+		     struct fl_error *err)
+{
+	const struct fl_rec_ep *e = &rec->ep;
+	int r = fl_rec_decode(FL_REC_EP, kv->value, kv->value_len, rec, err);
+
+	if (r || !strcmp(e->node, net->a->conf.node))
+		return r;
+	return check_ownership(net, &e->ip4, &e->ip6, &e->mac, err);
+}
+
 static void change_ep(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
 		      int64_t revision)
 {
@@ -73,8 +93,8 @@ static void change_ep(void *arg, const struct fl_rec_key *key, const struct fl_e
 		return;
 	}
 	rec = must_alloc(sizeof(*rec));
-	if (fl_rec_decode(FL_REC_EP, kv->value, kv->value_len, rec, &err)) {
-		say("ep/%s/%s: %s", net->id, key->id, err.text);
+	if (decode_ep(net, kv, rec, &err)) {
+		ignore_ep(net, old, kv, revision, &err);
 	} else if (!old || old->mod <= revision) {
 		/* One of ours that comes from the store is one of an earlier life. */
 		net->reconcile |= !old && !strcmp(rec->ep.node, net->a->conf.node);
@@ -120,8 +140,12 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 		net->flood_changed |= net->rec.broadcast;
 		return;
 	}
-	if (fl_rec_decode(FL_REC_JOIN, kv->value, kv->value_len, &rec, &err)) {
-		say("join/%s/%s: %s", net->id, key->id, err.text);
+	if (fl_rec_decode(FL_REC_JOIN, kv->value, kv->value_len, &rec, &err) ||
+	    (!e.node->self &&
+	     check_ownership(net, &rec.join.ip4, &rec.join.ip6, &rec.join.mac, &err))) {
+		ignore(net->a, kv->key, revision, &err);
+		table_del(net, e.id);
+		net->flood_changed |= net->rec.broadcast;
 		return;
 	}
 	if (e.node->self) {
@@ -211,7 +235,7 @@ static void change_ip(void *arg, const struct fl_rec_key *key, const struct fl_e
 	if (fl_rec_decode(FL_REC_IP, kv->value, kv->value_len, rec, &err)) {
 		/* Whatever it is, it is somebody's. */
 		rec->ip = (struct fl_rec_ip){ .use = FL_REC_USE_SERVICE };
-		say("ip/%s/%s: %s", net->id, fl_addr_str(&key->addr, FL_ADDR_BUF), err.text);
+		ignore(net->a, kv->key, revision, &err);
 	}
 	fl_ippool_ip(pool, &key->addr, &rec->ip, revision);
 	free(rec);
@@ -233,7 +257,7 @@ static void change_block(void *arg, const struct fl_rec_key *key, const struct f
 	}
 	rec = must_alloc(sizeof(*rec));
 	if (fl_rec_decode(FL_REC_BLK, kv->value, kv->value_len, rec, &err))
-		say("blk/%s/%s: %s", net->id, fl_prefix_str(&key->block, FL_PREFIX_BUF), err.text);
+		ignore(net->a, kv->key, revision, &err);
 	else
 		fl_ippool_block(pool, &key->block, &rec->blk, revision);
 	free(rec);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Records that are not followed: what is wrong with them, said once for each change of theirs. */
+#include "overlay/agent.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { IGNORED_MAX = 4096 }; /* that are remembered */
+
+struct ignored {
+	char key[FL_REC_KEY_STR];
+	int64_t revision;
+	UT_hash_handle hh;
+};
+
+void ignore(struct agent *a, const char *key, int64_t revision, const struct fl_error *why)
+{
+	struct ignored *x;
+
+	HASH_FIND_STR(a->ignored, key, x);
+	if (x && x->revision == revision)
+		return;
+	if (!x) {
+		if (HASH_COUNT(a->ignored) >= IGNORED_MAX)
+			ignored_clear(a);
+		x = must_alloc(sizeof(*x));
+		fl_strcpy(x->key, sizeof(x->key), key);
+		HASH_ADD_STR(a->ignored, key, x);
+	}
+	x->revision = revision;
+	say("%s is ignored: %s", key, why->text);
+}
+
+void ignored_clear(struct agent *a)
+{
+	struct ignored *x, *tmp;
+
+	HASH_ITER (hh, a->ignored, x, tmp) {
+		HASH_DEL(a->ignored, x);
+		free(x);
+	}
+}
+
+/* ---- what no agent would have written ---- */
+
+static int misplaced(const char *what, const struct fl_addr *a, struct fl_error *err)
+{
+	return fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "%s %s", fl_addr_str(a, FL_ADDR_BUF),
+			    what);
+}
+
+static int check_address(const struct network *net, const struct fl_addr *a, struct fl_error *err)
+{
+	const struct fl_rec_net *rec = &net->rec;
+
+	for (size_t i = 0; i < rec->n_subnets; i++) {
+		const struct fl_prefix *s = &rec->subnets[i].subnet;
+		struct fl_addr last = fl_prefix_last(s);
+
+		if (!fl_prefix_contains(s, a))
+			continue;
+		if (fl_addr_eq(a, &rec->subnets[i].gateway))
+			return misplaced("is the gateway's", a, err);
+		if (fl_addr_eq(a, &s->addr) || (a->family == AF_INET && fl_addr_eq(a, &last)))
+			return misplaced("is no host's", a, err);
+		return 0;
+	}
+	return misplaced("is in no subnet of the network", a, err);
+}
+
+int check_ownership(const struct network *net, const struct fl_addr *ip4, const struct fl_addr *ip6,
+		    const struct fl_mac *mac, struct fl_error *err)
+{
+	int r = fl_addr_is_set(ip4) ? check_address(net, ip4, err) : 0;
+
+	if (!r && fl_addr_is_set(ip6))
+		r = check_address(net, ip6, err);
+	/* That would be the entry for all that nobody has. */
+	if (!r && fl_mac_is_zero(mac))
+		r = fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "mac: expected one");
+	/* Behind the tunnel it would be lost to our own containers. */
+	if (!r && !memcmp(mac, &net->self.mac, sizeof(*mac)))
+		r = fl_error_set(err, EINVAL, FL_ECODE_CONFIG, "MAC %s is this node's own",
+				 fl_mac_str(mac, FL_MAC_BUF));
+	return r;
+}
