@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <time.h>
 
 uint64_t etcd_now(void)
@@ -56,11 +57,17 @@ static int read_password(const char *path, char **ret, struct fl_error *err)
 {
 	FL_AUTOCLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char buf[1024 + 2];
-	ssize_t n = fd < 0 ? -1 : read(fd, buf, sizeof(buf) - 1);
+	struct stat st;
+	ssize_t n = fd < 0 || fstat(fd, &st) ? -1 : read(fd, buf, sizeof(buf) - 1);
 
 	if (n < 0)
 		return fl_error_errno(err, errno == ENOENT ? ENOENT : EIO, FL_ECODE_IO,
 				      "etcd: password file %s", path);
+	if (S_ISREG(st.st_mode) && st.st_mode & (S_IRWXG | S_IRWXO))
+		return fl_error_set(err, EPERM, FL_ECODE_CONFIG,
+				    "etcd: password file %s: others may read or write it (mode "
+				    "%03o); chmod 600 it",
+				    path, st.st_mode & 0777);
 	buf[n] = '\0';
 	buf[strcspn(buf, "\r\n")] = '\0';
 	if (!*buf || strlen(buf) > 1024)
@@ -83,7 +90,7 @@ static int read_files(struct fl_etcd *c, const struct fl_etcd_config *f, struct 
 
 	if (!f->cert_file != !f->key_file)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "etcd: a certificate needs its key, and a key its certificate");
+				    "etcd: certFile, keyFile: expected both, or none");
 	r = check_readable(f->ca_file, "CA file", err);
 	if (!r)
 		r = check_readable(f->cert_file, "certificate file", err);
@@ -105,9 +112,10 @@ static int read_user(struct fl_etcd *c, const struct fl_etcd_config *f, struct f
 	if (!f->user)
 		return 0;
 	if (!f->password == !f->password_file)
-		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
-				    "etcd: user \"%.64s\": expected a password or a password file",
-				    f->user);
+		return fl_error_set(
+			err, EINVAL, FL_ECODE_CONFIG,
+			"etcd: user \"%.64s\": expected password or passwordFile, and not both",
+			f->user);
 	r = copy(f->user, &c->user, err);
 	if (!r)
 		r = f->password ? copy(f->password, &c->password, err)

@@ -127,6 +127,8 @@ static int take(struct raw *raw, struct fl_error *err)
 	if (!c->n_endpoints)
 		return wrong(err, "endpoints: missing; expected the URLs of etcd, such as "
 				  "[\"http://192.0.2.1:2379\"]");
+	if (!c->user && (c->password || c->password_file))
+		return wrong(err, "user: missing; expected whose password it is");
 	if (c->node && !fl_name_valid(c->node, FL_REC_ID_MAX - 1))
 		return wrong(err, "node: expected a name of at most 63 of [a-zA-Z0-9_.-]");
 	if (!c->node)

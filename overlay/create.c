@@ -349,6 +349,15 @@ static void already_there(struct creation *x)
 	       &err);
 }
 
+/* network.c ignores it. */
+static int refuse_later(const struct creation *x, struct fl_error *err)
+{
+	return fl_error_set(err, EOPNOTSUPP, FL_ECODE_UNSUPPORTED,
+			    "network %s has %zu subnets in the cluster, and this version knows %d; "
+			    "use another name, or a later version",
+			    x->client->q.network, x->rec->net.n_subnets, FL_OVERLAY_SUBNETS);
+}
+
 static void on_list(void *arg, struct fl_etcd_result *r)
 {
 	FL_AUTOETCDTXN struct fl_etcd_txn t;
@@ -363,7 +372,10 @@ static void on_list(void *arg, struct fl_etcd_result *r)
 		return;
 	}
 	if (named(r, x->client->q.network, x->rec)) {
-		already_there(x);
+		if (x->rec->net.n_subnets > FL_OVERLAY_SUBNETS)
+			finish(x, refuse_later(x, &err), &err);
+		else
+			already_there(x);
 		return;
 	}
 	use_nets(r, &u);

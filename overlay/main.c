@@ -385,10 +385,10 @@ static int open_etcd(struct agent *a, struct fl_error *err)
 /* What of the configuration only the host and the client can judge. */
 static int begin_config(struct agent *a, const char *path, struct fl_error *err)
 {
-	int r = underlay_find(a, err);
+	int r = open_etcd(a, err);
 
 	if (!r)
-		r = open_etcd(a, err);
+		r = underlay_find(a, err);
 	return r ? fl_error_prefix(err, "%s", path) : 0;
 }
 
