@@ -106,6 +106,7 @@ def test_login(guarded):
     done = guarded.tool(*AGENT, "put", "a", "1")
     assert (done["outcome"], done["stats"]["logins"]) == ("ok", 1)
     guarded.lab.write(f"{FOLDER}/password", "word\nsomething else\n")
+    guarded.lab.run(["chmod", "600", f"{FOLDER}/password"])
     assert guarded.tool("--user=agent", f"--password-file={FOLDER}/password", "put", "a", "1")["outcome"] == "ok"
 
 

@@ -73,10 +73,9 @@ class Cluster:
                 "--initial-advertise-peer-urls", f"http://{self.address(name)}:2380", "--initial-cluster", peers,
                 "--initial-cluster-token", self.token, "--initial-cluster-state", "new", *self.args]
         if self.scheme == "https":
-            argv += ["--cert-file", f"{FOLDER}/server.pem", "--key-file", f"{FOLDER}/server.key",
-                     "--trusted-ca-file", f"{FOLDER}/ca.pem"]
-        if self.client_certs:
-            argv.append("--client-cert-auth")
+            argv += ["--cert-file", f"{FOLDER}/server.pem", "--key-file", f"{FOLDER}/server.key"]
+        if self.client_certs:       # the file alone would want them too
+            argv += ["--trusted-ca-file", f"{FOLDER}/ca.pem", "--client-cert-auth"]
         self.processes[name] = self.lab.start(argv, netns=name, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if wait:
             self.wait_healthy([name])

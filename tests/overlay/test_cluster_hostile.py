@@ -1,0 +1,434 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an agent does with records, requests and configuration files that are damaged, or meant to harm."""
+import contextlib
+import itertools
+import json
+import os
+import socket
+import time
+
+import pytest
+
+from support import configs, dns, overlays
+from support.agent import layout
+from support.cluster import Cluster
+from support.cni import _sanitizer_options, libexec
+from support.nodes import vtep
+from support.overlays import VNI, Kept, serve
+from support.truth import network
+
+WEB, OTHER = overlays.config("web"), overlays.config("other", "10.6.0.0/24", vni=600)
+ALIVE = json.dumps({"v": 1, "epoch": 1})
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Containers c0 and c1 on both networks of two nodes, and a node "ghost" of which there are records alone."""
+    with Cluster(2, 1, config={"leaseSeconds": 3, "holdDownSeconds": 600}) as cluster:
+        cluster.kept = Kept(cluster)
+        for node in cluster:
+            cluster.kept.add(node, WEB, f"c{node.index}").expect()
+            cluster.kept.add(node, OTHER, f"o{node.index}").expect()
+            serve(node, f"c{node.index}")
+            serve(node, f"o{node.index}")
+        cluster.net, _ = network(cluster.records(), "web")
+        put(cluster, "node/ghost", {"v": 1, "vtep4": "192.0.2.77", "mtu": 1500, "port": 4789, "epoch": 1})
+        put(cluster, "alive/ghost", ALIVE)
+        for i in (0, 1):
+            cluster.wait(lambda i=i: cluster[i].leads_to(VNI, address(cluster[1 - i], f"c{1 - i}")))
+        yield cluster
+
+
+def put(cluster, key, value):
+    text = value if isinstance(value, str) else json.dumps(value)
+    cluster.bed.switch.run(["etcdctl", "--endpoints", cluster.etcd.url("m1"), "put", "--", cluster.prefix + key], input=text or " ",
+                            env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"})
+
+
+def address(node, container):
+    return configs.addresses(node.lab, "eth0", container)[0].split("/")[0]
+
+
+def ep(**changes):
+    record = {"v": 1, "node": "ghost", "container": "bad", "ifname": "eth0", "epoch": 1, "mac": "02:00:00:00:00:66",
+              "ip4": "10.5.0.66", "created": 1, "name": "bad", **changes}
+    return {key: value for key, value in record.items() if value is not None}
+
+
+def kernel(node):
+    return [(node.fdb(vni), node.ports(vni), node.neighbours(vni), overlays.flood(node, vni)) for vni in (VNI, 600)]
+
+
+def both_reach(cluster):
+    for name in ("c", "o"):
+        for i in (0, 1):
+            to = address(cluster[1 - i], f"{name}{1 - i}")
+            assert cluster[i].lab.probe(f"{name}{i}", to, 80, timeout=2).server == f"{name}{1 - i}"
+
+
+class Fence:
+    """When a good record that was put after the bad ones has an effect, those have been seen too."""
+    n, unused = 0, None
+
+    @classmethod
+    def pass_(cls, cluster):
+        cls.n = cls.n % 200 + 1
+        if not cls.unused:
+            taken = {ip["ip4"] for prefix in ("ep/", "join/") for ip in cluster.records(prefix).values() if isinstance(ip, dict)}
+            cls.unused = itertools.cycle([ip for ip in (f"10.5.0.{n}" for n in range(100, 250)) if ip not in taken])
+        ip, key = next(cls.unused), f"ep/{cluster.net}/fence{cls.n}"
+        put(cluster, key, ep(ip4=ip, mac=f"02:00:00:00:01:{cls.n:02x}", container=f"fence{cls.n}", name=f"fence{cls.n}"))
+        for node in cluster:
+            cluster.wait(lambda node=node: node.leads_to(VNI, ip) == "192.0.2.77", 5, "the record after it")
+        cluster.etcd.ctl("del", cluster.prefix + key)
+        for node in cluster:
+            cluster.wait(lambda node=node: ip not in node.neighbours(VNI) and "02:00:00:00:01:" not in str(node.fdb(VNI)), 5,
+                         "its end")
+
+
+# ---- records ----
+
+BRIDGE_MAC, LOCAL_MAC, GATEWAY = object(), object(), "10.5.0.1"
+
+RECORDS = {
+    "no JSON": "{ nothing",
+    "a list": "[]",
+    "nothing": "",
+    "nested": "[" * 5000,
+    "huge": json.dumps(ep(name="x" * 200000)),
+    "wrong types": ep(mac=7, ip4=[], node={}),
+    "no version": ep(v=None),
+    "a later version": ep(v=2),
+    "a MAC of a group": ep(mac="03:00:00:00:00:66"),
+    "no MAC": ep(mac="00:00:00:00:00:00"),
+    "a MAC of broadcast": ep(mac="ff:ff:ff:ff:ff:ff"),
+    "no address": ep(ip4=None),
+    "loopback": ep(ip4="127.0.0.1"),
+    "multicast": ep(ip4="239.0.0.1"),
+    "outside the subnet": ep(ip4="10.99.0.66"),
+    "another network's": ep(ip4="10.6.0.66"),
+    "the network itself": ep(ip4="10.5.0.0"),
+    "broadcast": ep(ip4="10.5.0.255"),
+    "the gateway's": ep(ip4=GATEWAY),
+    "a family that the network has not": ep(ip4=None, ip6="fd05::66"),
+    "control characters": ep(name="bad\x1b[31m\nname"),
+    "a slash": ep(container="../../etc"),
+    "no interface": ep(ifname="a/b"),
+    "aliases": ep(aliases=["x"] * 5000),
+    "an alias of a wrong type": ep(aliases=[1]),
+    "the bridge's MAC": BRIDGE_MAC,
+}
+
+
+def resolve(cluster, record):
+    if record is BRIDGE_MAC:
+        node = cluster[0]
+        return ep(mac=configs.link(node.lab, overlays.bridge_of(node))["address"])
+    return record
+
+
+@pytest.mark.parametrize("what", RECORDS)
+def test_endpoint(cluster, what):
+    """Ignored, and said once; nothing is programmed, nothing has a name, the others are as before."""
+    before = [kernel(node) for node in cluster]
+    mark = [len(node.log()) for node in cluster]
+    key = f"ep/{cluster.net}/bad"
+    put(cluster, key, resolve(cluster, RECORDS[what]))
+    Fence.pass_(cluster)
+    try:
+        # Of the bridge's MAC it is its own node that knows.
+        nodes = [cluster[0]] if what == "the bridge's MAC" else list(cluster)
+        for node in nodes:
+            assert kernel(node) == before[node.index]
+            assert not dns.knows(node.lab, f"c{node.index}", "bad")
+            said = [line for line in node.log()[mark[node.index]:].splitlines() if key in line]
+            assert len(said) == 1 and len(said[0]) < 400, said
+            assert said[0].isprintable()
+        both_reach(cluster)
+    finally:
+        cluster.etcd.ctl("del", cluster.prefix + key)
+        Fence.pass_(cluster)
+    assert [kernel(node) for node in cluster] == before
+
+
+def test_a_good_record_becomes_bad(cluster):
+    """What it said before is no longer so; and it may become good again."""
+    key = f"ep/{cluster.net}/turning"
+    put(cluster, key, ep(ip4="10.5.0.67", mac="02:00:00:00:00:67", name="turning"))
+    node = cluster[0]
+    cluster.wait(lambda: node.leads_to(VNI, "10.5.0.67") and dns.knows(node.lab, "c0", "turning"))
+    put(cluster, key, ep(ip4=GATEWAY, mac="02:00:00:00:00:67", name="turning"))
+    cluster.wait(lambda: "10.5.0.67" not in node.neighbours(VNI))
+    assert GATEWAY not in node.neighbours(VNI) and not dns.knows(node.lab, "c0", "turning")
+    put(cluster, key, ep(ip4="10.5.0.68", mac="02:00:00:00:00:67", name="turning"))
+    cluster.wait(lambda: node.leads_to(VNI, "10.5.0.68"))
+    cluster.etcd.ctl("del", cluster.prefix + key)
+    Fence.pass_(cluster)
+
+
+@pytest.mark.parametrize("value, ignored", [
+    ({"vtep4": "127.0.0.1"}, True), ({"vtep4": "0.0.0.0"}, True), ({"vtep4": "224.0.0.1"}, True), ({"vtep4": "255.255.255.255"}, True),
+    ({"vtep4": vtep(0)}, False), ({"vtep4": "here"}, True), ({"mtu": 5}, True), ({"mtu": -1}, True), ({"port": 99999}, True),
+    ({"epoch": "x"}, True)])
+def test_node(cluster, value, ignored):
+    """No frame goes to a loopback address, or to oneself; what cannot be read is not a node."""
+    key = f"ep/{cluster.net}/onbad"
+    put(cluster, "node/bad", {"v": 1, "vtep4": "192.0.2.78", "mtu": 1500, "port": 4789, "epoch": 1, **value})
+    put(cluster, "alive/bad", ALIVE)
+    put(cluster, key, ep(node="bad", ip4="10.5.0.69", mac="02:00:00:00:00:69"))
+    put(cluster, f"join/{cluster.net}/bad", {"v": 1, "epoch": 1, "ip4": "10.5.0.70", "mac": "02:00:00:00:00:70"})
+    Fence.pass_(cluster)
+    try:
+        for node in cluster:
+            own = vtep(node.index)
+            assert not {own, "127.0.0.1", "0.0.0.0", "224.0.0.1", "255.255.255.255"} & set(node.fdb(VNI).values())
+        assert "10.5.0.69" not in cluster[0].neighbours(VNI)
+        if ignored:
+            assert "10.5.0.69" not in cluster[1].neighbours(VNI)
+        both_reach(cluster)
+    finally:
+        for gone in (key, f"join/{cluster.net}/bad", "node/bad", "alive/bad"):
+            cluster.etcd.ctl("del", cluster.prefix + gone)
+        Fence.pass_(cluster)
+
+
+@pytest.mark.parametrize("value", [
+    "{", {"v": 1}, {"v": 9, "name": "later", "vni": 5}, {"v": 1, "name": "bad", "vni": 0}, {"v": 1, "name": "bad", "vni": 1 << 24},
+    {"v": 1, "name": "../x", "vni": 7}, {"v": 1, "name": "bad\n", "vni": 7},
+    {"v": 1, "name": "bad", "vni": 7, "subnets": [{"subnet": "10.5.0.1/24"}]},
+    {"v": 1, "name": "bad", "vni": 7, "subnets": [{"subnet": "0.0.0.0/0"}]},
+    {"v": 1, "name": "bad", "vni": 7, "subnets": [{"subnet": "10.30.0.0/24", "gateway": "10.31.0.1"}]},
+    {"v": 1, "name": "bad", "vni": 7, "subnets": [{"subnet": f"10.3{n}.0.0/24"} for n in range(8)]},
+    {"v": 1, "name": "bad", "vni": 7}, {"v": 1, "name": "bad", "vni": 7, "subnets": [{"subnet": "10.30.0.0/32"}]},
+    {"v": 1, "name": "bad", "vni": 7, "subnets": [{"subnet": "10.30.0.0/31"}]},
+    {"v": 1, "name": "bad", "vni": 7, "subnets": [{"subnet": "127.0.0.0/8"}]},
+    {"v": 1, "name": "bad", "vni": 7, "subnets": [{"subnet": "224.0.0.0/4"}]}])
+def test_network(cluster, value):
+    """No network, or one whose ADD says what is wrong; nothing is made for it."""
+    node = cluster[0]
+    put(cluster, "net/bad", value)
+    Fence.pass_(cluster)
+    try:
+        before = node.lab.ip("link")
+        outcome = cluster.kept.add(node, overlays.config("bad", subnets=None), "c9")
+        if outcome.ok:
+            # Another one of the name was made, since that record is none.
+            assert any(net["name"] == "bad" for key, net in cluster.records("net/").items() if key != "net/bad")
+        else:
+            print(outcome.message)
+            assert "bad" in outcome.message
+            assert {link["ifname"] for link in node.lab.ip("link")} == {link["ifname"] for link in before}
+        both_reach(cluster)
+    finally:
+        cluster.kept.delete(node, overlays.config("bad"), "c9").expect()
+        cluster.etcd.ctl("del", cluster.prefix + "net/bad")
+        node.netctl("network", "rm", "bad")
+
+
+@pytest.mark.parametrize("key", ["ep/%s/", "ep/%s/a/b/c", "ep/%s/bad\x1b[2J", "ip/%s/300.1.1.1", "ip/%s/010.5.0.9", "blk/%s/10.5.0.3-26",
+                                 "join/%s/" + "x" * 200, "vni/x", "what/is/this", "alive/"])
+def test_keys(cluster, key):
+    before = [kernel(node) for node in cluster]
+    key = key.replace("%s", cluster.net)
+    put(cluster, key, ALIVE)
+    Fence.pass_(cluster)
+    assert [kernel(node) for node in cluster] == before
+    both_reach(cluster)
+    for node in cluster:
+        assert all(line.isprintable() for line in node.log().splitlines())
+    cluster.etcd.ctl("del", "--", cluster.prefix + key)
+
+
+@pytest.mark.parametrize("value", ["{", {"v": 1, "use": "stolen"}, {"v": 1, "use": "endpoint", "node": "ghost", "id": "x" * 5000}])
+def test_an_address_of_nobody(cluster, value):
+    """Whatever it is, it is somebody's: not given out."""
+    put(cluster, f"ip/{cluster.net}/10.5.0.71", value)
+    Fence.pass_(cluster)
+    cluster.kept.add(cluster[0], WEB, "c9", ips=["10.5.0.71"]).refused(102, "10.5.0.71")
+    cluster.etcd.ctl("del", f"{cluster.prefix}ip/{cluster.net}/10.5.0.71")
+    cluster.kept.delete(cluster[0], WEB, "c9").expect()
+
+
+def test_a_thousand_nodes(cluster):
+    """Each with a container there; and gone again."""
+    def batch(word, n):
+        made = {"v": 1, "vtep4": f"198.18.{n >> 8}.{n & 255 or 1}", "mtu": 1500, "port": 4789, "epoch": 1}
+        one = ep(node=f"many{n}", ip4=spare[n % 100], mac=f"02:77:00:00:{n >> 8:02x}:{n & 255:02x}", name=None)
+        lines = [(f"node/many{n}", made), (f"alive/many{n}", {"v": 1, "epoch": 1})]
+        if n < 100:
+            lines.append((f"ep/{other}/many{n}", one))
+        return [f"put {cluster.prefix}{key} {json.dumps(json.dumps(value))}" if word == "put" else f"del {cluster.prefix}{key}"
+                for key, value in lines]
+    other, _ = network(cluster.records(), "other")
+    taken = {record["ip4"] for key, record in cluster.records().items() if key.startswith((f"ep/{other}/", f"join/{other}/"))}
+    spare = [ip for ip in (f"10.6.0.{n}" for n in range(2, 250)) if ip not in taken]
+    node = cluster[0]
+    began = time.monotonic()
+    for word in ("put", "del"):
+        for first in range(0, 1000, 40):
+            cluster.etcd.ctl_txn([line for n in range(first, first + 40) for line in batch(word, n)])
+        want = 100 if word == "put" else 0
+        cluster.wait(lambda want=want: sum(mac.startswith("02:77") for mac in node.fdb(600)) == want, 10, f"{want} entries")
+        both_reach(cluster)
+    print(f"{time.monotonic() - began:.1f} s")
+    assert node.process.poll() is None
+
+
+# ---- requests ----
+
+def connect(node):
+    state = f"/run/fairlead/{node.lab.cookie()}"
+
+    def make():
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.settimeout(12)
+        sock.connect(f"{state}/{layout()['SOCKET']}")
+        return sock
+    return node.lab.call(make)
+
+
+def request(where, /, **values):
+    size, fields = layout()["request"]["size"], layout()["request"]["fields"]
+    data = bytearray(size)
+    stat = where.lab.call(os.stat, f"/run/fairlead/{where.lab.cookie()}")
+    for name, value in {"magic": layout()["MAGIC"], "dev": stat.st_dev, "ino": stat.st_ino, **values}.items():
+        offset, length, kind = fields[name]
+        raw = value.to_bytes(length, "little") if isinstance(value, int) else value
+        data[offset:offset + len(raw)] = raw
+    return bytes(data)
+
+
+def result(data):
+    offset, size, _ = layout()["answer"]["fields"]["result"]
+    return int.from_bytes(data[offset:offset + size], "little", signed=True)
+
+
+def goes_on(cluster):
+    with connect(cluster[0]) as sock:
+        sock.send(request(cluster[0], op=layout()["STATUS"]))
+        assert result(sock.recv(65536)) == 0
+    both_reach(cluster)
+
+
+def test_sizes(cluster):
+    """Half a request, one too many bytes, none: the connection ends."""
+    whole = request(cluster[0], op=layout()["STATUS"])
+    for data in (whole[:-1], whole + b"x", whole[:10], b"x", bytes(100000)):
+        with connect(cluster[0]) as sock:
+            with contextlib.suppress(OSError):
+                sock.send(data)
+                assert sock.recv(65536) == b""
+    goes_on(cluster)
+
+
+def test_magic_and_operations(cluster):
+    for values in ({"magic": 0}, {"dev": 0}, {"op": 0}, {"op": 99}, {"op": 0xffffffff}):
+        with connect(cluster[0]) as sock:
+            sock.send(request(cluster[0], **{"op": layout()["STATUS"], **values}))
+            assert result(sock.recv(65536)) < 0
+    goes_on(cluster)
+
+
+def test_texts_without_an_end(cluster):
+    """And numbers beyond the lists' ends, in every operation."""
+    fields = layout()["request"]["fields"]
+    for op in ("JOIN", "ALLOCATE", "RELEASE", "CHECK", "CREATE", "REMOVE", "EVICT"):
+        for fill in (b"\xff", b"a", b"\n"):
+            values = {name: fill * size for name, (_, size, kind) in fields.items() if name not in ("magic", "op", "dev", "ino")}
+            with connect(cluster[0]) as sock:
+                sock.send(request(cluster[0], op=layout()[op], **values))
+                assert result(sock.recv(65536)) <= 0, op
+    assert {net["name"] for net in cluster.records("net/").values() if "name" in net} <= {"web", "other", "bad"}
+    assert all(line.isprintable() for line in cluster[0].log().splitlines())
+    goes_on(cluster)
+
+
+def test_who_does_not_wait(cluster):
+    """Gone before the answer; a second request before the first one's answer."""
+    for _ in range(50):
+        with connect(cluster[0]) as sock:
+            sock.send(request(cluster[0], op=layout()["JOIN"], network=b"nowhere"))
+    with connect(cluster[0]) as sock:
+        for _ in range(3):
+            with contextlib.suppress(BrokenPipeError):
+                sock.send(request(cluster[0], op=layout()["CHECK"], network=b"web", container=b"x", ifname=b"eth0"))
+    goes_on(cluster)
+
+
+def cpu(node):
+    with open(f"/proc/{node.process.pid}/stat", encoding="ascii") as file:
+        return sum(map(int, file.read().rsplit(")", 1)[1].split()[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_five_thousand_connections(cluster):
+    """They wait; the agent keeps its lease and its watches meanwhile, and does not spin."""
+    node, held = cluster[0], []
+    mark = len(node.log())
+    try:
+        for _ in range(5000):
+            try:
+                sock = connect(node)
+            except (OSError, BlockingIOError):
+                break
+            held.append(sock)
+        print(f"{len(held)} connections")
+        began, used = time.monotonic(), cpu(node)
+        Fence.pass_(cluster)
+        cluster.wait(lambda: time.monotonic() - began > 1)
+        assert cpu(node) - used < 0.5
+        cluster.etcd.kill("m1")         # connections to etcd that are made now find a descriptor too
+        cluster.etcd.start("m1")
+        Fence.pass_(cluster)
+    finally:
+        for sock in held:
+            sock.close()
+    assert len(held) > 1000
+    assert "no sign" not in node.log()[mark:] and "lease was lost" not in node.log()[mark:]
+    goes_on(cluster)
+
+
+# ---- configuration files ----
+
+GOOD = {"endpoints": ["http://192.0.2.101:2379"], "node": "tried"}
+FILES = [
+    (None, "no such file"), ("", "object"), ("{", "object"), ("[]", "object"), ('{"endpoints": ["http://a:1"]', "object"), ("{}", "endpoints"),
+    ('{"node": "a", "node": "b"}', "duplicate"),
+    *[({"endpoints": value}, "endpoint") for value in ([], {}, "http://192.0.2.101:2379", [1], ["ftp://x"], ["192.0.2.1:2379"],
+                                                        ["http://"], ["http://h:99999"], ["http://192.0.2.101:2379"] * 17)],
+    *[({"cluster": value}, "cluster") for value in (7, "", "a/b", "x" * 64, "a\nb")],
+    *[({"node": value}, "node") for value in (7, "", "a/b", "x" * 65, "a b", "../a")],
+    *[({"local": value}, "local") for value in (7, "192.0.2.99", "none0", "999.1.1.1")],
+    *[({"leaseSeconds": value}, "leaseSeconds") for value in ("15", 0, 1, 3601, -1, 2.5)],
+    *[({"holdDownSeconds": value}, "holdDownSeconds") for value in ("15", -1, 10 ** 9)],
+    *[({"pools": value}, "pools") for value in ("10.0.0.0/8", [7], [{}], [{"subnet": "10.0.0.1/8", "size": 24}],
+                                                [{"subnet": "10.0.0.0/8", "size": 7}], [{"subnet": "10.0.0.0/8", "size": 31}],
+                                                [{"subnet": "10.0.0.0/8"}], [{"subnet": 5, "size": 24}],
+                                                [{"subnet": "10.0.0.0/8", "size": 24}] * 9)],
+    *[({key: 7}, key) for key in ("caFile", "certFile", "keyFile", "user", "password", "passwordFile")],
+    ({"caFile": "/nowhere"}, "/nowhere"), ({"certFile": "/nowhere"}, "keyFile"), ({"keyFile": "/nowhere"}, "certFile"),
+    ({"user": "agent"}, "password"), ({"password": "hunter2"}, "user"), ({"user": "a", "password": "hunter2", "passwordFile": "/x"}, "password"),
+    ({"user": "a", "passwordFile": "/nowhere"}, "/nowhere"), ({"endpoint": []}, "endpoint"), ({"Node": "x"}, "Node"),
+]
+
+
+@pytest.fixture(scope="module")
+def spare(cluster):
+    """Node 1, whose agent goes on; files are tried in a state directory of their own."""
+    return cluster[1]
+
+
+@pytest.mark.parametrize("content, word", FILES, ids=[f"{n}-{word}" for n, (_, word) in enumerate(FILES)])
+def test_file(spare, content, word):
+    """A sentence that names the file and the key; exit status 1; nothing was begun."""
+    path = "/run/tried.json"
+    if content is None:
+        spare.lab.run(["rm", "-f", path])
+    else:
+        spare.lab.write(path, content if isinstance(content, str) else json.dumps({**GOOD, **content}))
+    spare.lab.run(["mkdir", "-p", "/run/tried"])
+    done = spare.lab.run([libexec("fairlead-overlayd"), "--config", path, "--state", "/run/tried"], check=False, timeout=10,
+                         env={"PATH": "/usr/bin:/bin", **_sanitizer_options()})
+    assert done.returncode == 1, done
+    said = done.stderr.strip()
+    assert path in said and word in said and "\n" not in said and said.isprintable(), said
+    assert "hunter2" not in said and not done.stdout
