@@ -41,13 +41,20 @@ static void put_port(uint8_t *key, uint8_t proto, uint32_t port)
 	key[5] = (uint8_t)port;
 }
 
-static void emit_link(struct emitter *em, enum fl_fw_set_id set, const char *link, bool twice)
+static void emit_link(struct emitter *em, enum fl_fw_set_id set, const char *link)
 {
 	struct fl_nft_elem e = { 0 };
 
 	memcpy(e.key, link, strnlen(link, IFNAMSIZ));
-	if (twice)
-		memcpy(e.key + IFNAMSIZ, link, strnlen(link, IFNAMSIZ));
+	emit(em, set, &e);
+}
+
+static void emit_links(struct emitter *em, enum fl_fw_set_id set, const char *in, const char *out)
+{
+	struct fl_nft_elem e = { 0 };
+
+	memcpy(e.key, in, strnlen(in, IFNAMSIZ));
+	memcpy(e.key + IFNAMSIZ, out, strnlen(out, IFNAMSIZ));
 	emit(em, set, &e);
 }
 
@@ -124,9 +131,10 @@ static void emit_subnet(struct emitter *em, const struct fl_network *net,
 		emit(em, by_family(FL_FW_HAIRPIN_ALL4, family), &e);
 }
 
+/* Nothing of them is asked through a tunnel that is no port of the bridge. */
 static void emit_anycast(struct emitter *em, const struct fl_network *net)
 {
-	for (uint32_t i = 0; net->tunnel[0] && i < net->n_anycast; i++) {
+	for (uint32_t i = 0; net->tunnel[0] && !net->tunnel_routed && i < net->n_anycast; i++) {
 		const struct fl_addr *a = &net->anycast[i].addr;
 		struct fl_nft_elem e = { 0 };
 
@@ -136,26 +144,40 @@ static void emit_anycast(struct emitter *em, const struct fl_network *net)
 	}
 }
 
+/* What a network's traffic with the rest of the host passes through: each is as good as the other,
+ * and what goes between them stays in the network. */
+static void emit_interfaces(struct emitter *em, const struct fl_network *net)
+{
+	const struct {
+		bool wanted;
+		enum fl_fw_set_id set;
+	} sets[] = {
+		{ net->isolate, FL_FW_ISOLATED },
+		{ net->internal, FL_FW_INTERNAL },
+		{ net->no_icc, FL_FW_NO_ICC },
+		{ net->guarded, FL_FW_GUARDED },
+		{ net->guarded && net->gateway_mode == FL_GATEWAY_ROUTED, FL_FW_ROUTED },
+		{ net->tunnel[0], FL_FW_OVERLAYS },
+	};
+	const char *const links[] = { net->link, net->tunnel };
+	size_t n = net->tunnel[0] && net->tunnel_routed ? 2 : 1;
+
+	for (size_t i = 0; i < n; i++) {
+		emit_link(em, FL_FW_BRIDGES, links[i]);
+		for (size_t k = 0; k < n; k++)
+			emit_links(em, FL_FW_SAME_NET, links[i], links[k]);
+		for (size_t k = 0; k < FL_ARRAY_SIZE(sets); k++)
+			if (sets[k].wanted)
+				emit_link(em, sets[k].set, links[i]);
+	}
+}
+
 int fl_fw_network_elems(const struct fl_network *net, fl_fw_sink sink, void *arg)
 {
 	struct emitter em = { sink, arg, net->name, 0 };
-	const struct {
-		bool wanted, pair;
-		enum fl_fw_set_id set;
-	} links[] = {
-		{ true, false, FL_FW_BRIDGES },
-		{ true, true, FL_FW_SAME_NET },
-		{ net->isolate, false, FL_FW_ISOLATED },
-		{ net->internal, false, FL_FW_INTERNAL },
-		{ net->no_icc, false, FL_FW_NO_ICC },
-		{ net->guarded, false, FL_FW_GUARDED },
-		{ net->guarded && net->gateway_mode == FL_GATEWAY_ROUTED, false, FL_FW_ROUTED },
-		{ net->tunnel[0], false, FL_FW_OVERLAYS },
-	};
 
-	for (size_t i = 0; net->link[0] && !net->direct && i < FL_ARRAY_SIZE(links); i++)
-		if (links[i].wanted)
-			emit_link(&em, links[i].set, net->link, links[i].pair);
+	if (net->link[0] && !net->direct)
+		emit_interfaces(&em, net);
 	if (net->direct || net->filter_only)
 		return em.error;
 	emit_anycast(&em, net);
@@ -307,7 +329,7 @@ static void spoof_check(struct emitter *em, const struct fl_endpoint *ep)
 {
 	struct fl_nft_elem e = { 0 };
 
-	emit_link(em, FL_FW_CHECKED_PORTS, ep->link, false);
+	emit_link(em, FL_FW_CHECKED_PORTS, ep->link);
 	memcpy(e.key, ep->link, strnlen(ep->link, IFNAMSIZ));
 	memcpy(e.key + IFNAMSIZ, ep->mac.b, sizeof(ep->mac.b));
 	emit(em, FL_FW_ALLOWED_MACS, &e);

@@ -312,6 +312,14 @@ static const struct rule inet_rules[] = {
 	 * it would leave unencapsulated, from an address that nobody outside knows.
 	 */
 	RULE("containers", IIFNAME, IN("overlays"), CT_INVALID, DROP),
+	/*
+	 * What is nowhere in a network that is routed has no route but the host's default one,
+	 * which would carry it out.
+	 */
+	RULE("containers", IIFNAME, IN("overlays"), OIFNAME, NOT_IN("bridges"), IS_V4, DADDR4(0),
+	     IN("overlay4"), DROP),
+	RULE("containers", IIFNAME, IN("overlays"), OIFNAME, NOT_IN("bridges"), IS_V6, DADDR6(0),
+	     IN("overlay6"), DROP),
 	RULE("containers", IIFNAME, IN("internal"), DROP),
 	RULE("containers", OIFNAME, IN("internal"), DROP),
 	RULE("containers", CT_DNAT, GOTO("admit")),

@@ -11,7 +11,7 @@
 struct fl_nft_base_chain;
 
 #define FL_FW_TABLE "fairlead"
-#define FL_FW_VERSION "3"
+#define FL_FW_VERSION "4"
 
 /* Accepted packets carry it, for hosts whose own FORWARD policy is drop. */
 #define FL_FW_MARK 0x00100000

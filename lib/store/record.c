@@ -114,6 +114,7 @@ static const struct member network_members[] = {
 	{ "made", KIND_STRING, NET(made), NET_SIZE(made) },
 	{ "subnets", KIND_NETS, NET(subnets), FL_NETWORK_SUBNETS, NET(n_subnets) },
 	{ "tunnel", KIND_STRING, NET(tunnel), NET_SIZE(tunnel) },
+	{ "tunnelRouted", KIND_BOOL, NET(tunnel_routed) },
 	{ "cluster", KIND_STRING, NET(cluster), NET_SIZE(cluster) },
 	{ "anycast", KIND_PREFIXES, NET(anycast), FL_NETWORK_SUBNETS, NET(n_anycast) },
 	{ NULL },

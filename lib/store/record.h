@@ -101,6 +101,7 @@ struct fl_network {
 	struct fl_prefix subnets[FL_NETWORK_SUBNETS]; /* masked */
 	uint32_t n_subnets;
 	char tunnel[IFNAMSIZ]; /* overlay: the port of `link` that leads to other nodes, else "" */
+	bool tunnel_routed;    /* it is no port of `link`: the host routes between the two */
 	char cluster[65]; /* id of the network in the store that nodes share, "" where none does */
 	/* Addresses that `link` has on each of the nodes, with full length: nobody asks another
 	 * node for them. */

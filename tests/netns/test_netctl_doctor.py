@@ -389,7 +389,7 @@ def test_rules_of_ours_that_somebody_changed(two, lab):
 
 
 def test_another_version(two, lab):
-    lab.nft("delete set inet fairlead skeleton-3")
+    lab.nft("delete set inet fairlead skeleton-4")
     look(two, "rules-version", "localnet-open")
     mend(two)
     works(lab)

@@ -295,7 +295,24 @@ static void test_overlay(void **state)
 			"local4 { 10.9.0.2 }\n"
 			"local6 { fe80::1 }\n"
 			"local6 { fd00::2 }\n");
+	/* The host routes to the other nodes: the tunnel is one more interface of the network. */
+	n.tunnel_routed = n.guarded = n.isolate = true;
+	expect_network(&n, "bridges { flo1 }\n"
+			   "same_net { flo1 . flo1 }\n"
+			   "same_net { flo1 . flx1 }\n"
+			   "isolated { flo1 }\n"
+			   "guarded { flo1 }\n"
+			   "overlays { flo1 }\n"
+			   "bridges { flx1 }\n"
+			   "same_net { flx1 . flo1 }\n"
+			   "same_net { flx1 . flx1 }\n"
+			   "isolated { flx1 }\n"
+			   "guarded { flx1 }\n"
+			   "overlays { flx1 }\n"
+			   "overlay4 { 10.5.0.0-10.5.255.255 }\n"
+			   "overlay6 { fd05::-fd05::ffff:ffff:ffff:ffff }\n");
 	/* No NAT, and no subnet that another such network could not have too. */
+	n.tunnel_routed = n.guarded = n.isolate = false;
 	n.internal = true;
 	n.n_anycast = 0;
 	expect_network(&n, "bridges { flo1 }\n"

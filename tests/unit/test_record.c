@@ -189,6 +189,7 @@ static struct fl_network full_network(void)
 		.no_hairpin_snat = true,
 		.gateway_mode = FL_GATEWAY_ROUTED,
 		.tunnel = "flx0",
+		.tunnel_routed = true,
 	};
 	struct fl_prefix a = make_prefix("10.1.0.5/16"), b = make_prefix("2001:db8::/64");
 
@@ -217,6 +218,7 @@ static void network_round_trip(void **state)
 		"\"masquerade\":true,\"hairpinAll\":true,\"noHairpinSnat\":true,"
 		"\"gatewayMode\":\"routed\",\"snat4\":\"192.0.2.1\",\"snat6\":\"2001:db8::1\","
 		"\"subnets\":[\"10.1.0.0/16\",\"2001:db8::/64\"],\"tunnel\":\"flx0\","
+		"\"tunnelRouted\":true,"
 		"\"anycast\":[\"10.1.0.5/32\",\"2001:db8::/128\"]}");
 	assert_int_equal(fl_network_decode(json, strlen(json), &back, NULL), 0);
 	assert_true(fl_network_same(&net, &back));
@@ -260,6 +262,9 @@ static void network_equality(void **state)
 	assert_false(fl_network_same(&a, &b));
 	b = full_network();
 	b.tunnel[3]++;
+	assert_false(fl_network_same(&a, &b));
+	b = full_network();
+	b.tunnel_routed = false;
 	assert_false(fl_network_same(&a, &b));
 }
 
