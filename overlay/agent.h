@@ -183,13 +183,22 @@ struct ep {
 	UT_hash_handle hh;
 };
 
+/* A route in the kernel, mode L3. */
+struct way {
+	bool has;
+	uint32_t oif;
+	struct fl_addr via; /* the other node's address; unset: of a container here */
+};
+
 struct ip_slot {
 	struct fl_addr addr;
 	struct ep *owner; /* NULL: nobody any more */
 	unsigned n;	  /* endpoints that say so */
 	bool dirty, has;
 	struct fl_mac mac;  /* in the kernel */
+	uint32_t at;	    /* its device */
 	struct fl_mac told; /* to containers, or known to them */
+	struct way way;	    /* L3: when it is no address of its node's blocks */
 	UT_hash_handle hh;
 	struct ip_slot *next; /* dirty ones */
 };
@@ -204,6 +213,17 @@ struct mac_slot {
 	struct mac_slot *next;
 };
 
+/* Mode L3: who has a block of addresses. */
+struct block_slot {
+	struct fl_addr addr; /* the first one */
+	struct node *node;   /* NULL: nobody */
+	int64_t mod;
+	bool dirty, seen;
+	struct way way;
+	UT_hash_handle hh;
+	struct block_slot *next;
+};
+
 /* Copies what is new of `e`, which is not kept. */
 void table_put(struct network *net, const struct ep *e);
 void table_del(struct network *net, const char *id);
@@ -214,7 +234,18 @@ void table_clear(struct network *net);
 /* Id of a node's own entry. */
 void table_node_id(const char *node, char *buf);
 
-/* ---- program.c: the kernel ---- */
+/* In mode L3 alone; what is older than what is known is ignored. `node` "" or NULL: nobody's. */
+void table_put_block(struct network *net, const struct fl_prefix *block, const char *node,
+		     int64_t revision);
+/* Around all of them, as of `revision`. */
+void table_blocks_begin(struct network *net, bool restored);
+void table_blocks_end(struct network *net, int64_t revision);
+/* The node whose block the address is in, or NULL. */
+struct node *table_holder(const struct network *net, const struct fl_addr *a);
+/* Where nodes can be reached changed: all that leads to one. */
+void table_touch_ways(struct network *net);
+
+/* ---- program.c, and program_l3.c for networks that are routed: the kernel ---- */
 
 /* What is dirty. */
 void program_flush(struct network *net);
@@ -279,10 +310,12 @@ struct network {
 	struct ep *table;
 	struct ip_slot *ips, *dirty_ips;
 	struct mac_slot *macs, *dirty_macs;
+	struct block_slot *block_slots, *dirty_blocks;
 	unsigned n_local, n_remote;
 	bool reconcile;	    /* is to be done */
 	bool flood_changed; /* who gets broadcasts */
 	bool doubtful;	    /* the kernel refused something */
+	bool ways_changed;  /* L3: where nodes can be reached */
 	bool mirrored;	    /* the node's store has all of it */
 	bool mirror_stale;  /* or what it has is not known */
 	UT_hash_handle hh;
@@ -309,6 +342,15 @@ void network_used(struct network *net);
 void networks_touch_node(struct agent *a, const struct node *n);
 void networks_in(struct agent *a);
 void network_answer(struct network *net, struct fl_overlay_network *ret);
+static inline bool network_is_routed(const struct network *net)
+{
+	return net->rec.mode == FL_REC_L3;
+}
+/* The host is in it, as gateway. Of an internal one only where it routes to the other nodes. */
+static inline bool network_has_gateway(const struct network *net)
+{
+	return !net->rec.internal || network_is_routed(net);
+}
 /* The pool that an address is of, or NULL. */
 struct fl_ippool *network_pool(struct network *net, const struct fl_addr *a);
 

@@ -119,9 +119,10 @@ static void use_nets(const struct fl_etcd_result *r, struct used *u)
 		if (fl_rec_decode(FL_REC_NET, kv->value, kv->value_len, rec, NULL))
 			continue;
 		u->vnis[u->n_vnis++] = rec->net.vni;
-		/* Nothing is routed to or from an internal one. */
-		for (size_t k = 0; k < rec->net.n_subnets && !rec->net.internal; k++)
-			use(u, &rec->net.subnets[k].subnet);
+		/* Nothing is routed to or from an internal one, but where nodes route all. */
+		for (size_t k = 0; k < rec->net.n_subnets; k++)
+			if (!rec->net.internal || rec->net.mode == FL_REC_L3)
+				use(u, &rec->net.subnets[k].subnet);
 	}
 	free(rec);
 }
@@ -174,7 +175,12 @@ static int check_subnet(const struct fl_overlay_settings *s, uint32_t i, const s
 	if (i && s->subnets[0].subnet.addr.family == p->addr.family)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "subnets: expected at most one of each family");
-	for (size_t k = 0; k < u->n && !s->internal; k++)
+	if (s->mode == FL_OVERLAY_L3 && fl_addr_bits(&p->addr) - p->len < FL_IPPOOL_BLOCK_BITS)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "subnet %s: in mode l3 each node has blocks of %d addresses; "
+				    "expected room for one at least",
+				    fl_prefix_str(p, FL_PREFIX_BUF), FL_REC_BLOCK);
+	for (size_t k = 0; k < u->n && (!s->internal || s->mode == FL_OVERLAY_L3); k++)
 		if (fl_prefix_overlaps(&u->v[k], p))
 			return fl_error_set(err, EADDRINUSE, FL_ECODE_CONFLICT,
 					    "subnet %s overlaps %s, which another network or a "
@@ -239,6 +245,10 @@ static int fill(struct creation *x, struct used *u, struct fl_error *err)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "%s: expected a name of at most %d of [a-zA-Z0-9_.-]",
 				    q->network, FL_REC_NETNAME_MAX);
+	if (q->settings.mode == FL_OVERLAY_L3 && q->settings.broadcast)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "broadcast: a network of mode l3 is routed between nodes, and "
+				    "routers pass no broadcast on; use mode l2");
 	while (getrandom(random, sizeof(random), 0) != sizeof(random))
 		continue;
 	for (int i = 0; i < 8; i++)

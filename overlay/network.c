@@ -71,7 +71,7 @@ void network_answer(struct network *net, struct fl_overlay_network *ret)
 						    : &net->self.ip4;
 
 		ret->subnets[i].subnet = net->rec.subnets[i].subnet;
-		if (net->rec.internal)
+		if (!network_has_gateway(net))
 			continue;
 		ret->subnets[i].gateway = net->rec.subnets[i].gateway;
 		ret->subnets[i].node = *own;
@@ -219,7 +219,7 @@ static void announce(struct network *net)
 	w->net = net;
 	w->kind = WORK_TAKE;
 	w->done = on_announced;
-	w->only_wanted = net->rec.internal;
+	w->only_wanted = !network_has_gateway(net);
 	w->who.use = FL_REC_USE_NODE;
 	fl_strcpy(w->who.node, sizeof(w->who.node), net->a->conf.node);
 	key_in(net, FL_REC_JOIN, net->a->conf.node, w->key);
@@ -475,6 +475,7 @@ void networks_touch_node(struct agent *a, const struct node *n)
 		if (!net->joined)
 			continue;
 		table_touch_node(net, n);
+		net->ways_changed = true;
 		net->flood_changed |= net->rec.broadcast;
 		program_flush(net);
 	}

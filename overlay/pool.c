@@ -170,6 +170,11 @@ static int check(const struct fl_ippool_config *c, struct fl_error *err)
 				    "addresses",
 				    fl_prefix_str(&c->subnet, FL_PREFIX_BUF),
 				    fl_addr_str(&c->gateway, FL_ADDR_BUF));
+	if (c->blocks && fl_addr_bits(&c->subnet.addr) - c->subnet.len < FL_IPPOOL_BLOCK_BITS)
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "subnet %s: smaller than a block of %d addresses, of which a "
+				    "node has its own",
+				    fl_prefix_str(&c->subnet, FL_PREFIX_BUF), FL_REC_BLOCK);
 	if (strlen(c->net) > FL_REC_ID_MAX || strlen(c->node) > FL_REC_ID_MAX)
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "subnet %s: the id of a network or node has at most %d bytes",
@@ -205,8 +210,10 @@ int fl_ippool_new(const struct fl_ippool_config *c, struct fl_ippool **ret, stru
 	p->gateway = c->gateway;
 	p->last = fl_prefix_last(&c->subnet);
 	host_bits = fl_addr_bits(&c->subnet.addr) - c->subnet.len;
-	if (host_bits > 10)
-		p->n_blocks = host_bits - 6 < 24 ? 1ull << (host_bits - 6) : BLOCKS_MAX;
+	if (c->blocks || host_bits > 10)
+		p->n_blocks = host_bits - FL_IPPOOL_BLOCK_BITS < 24
+				      ? 1ull << (host_bits - FL_IPPOOL_BLOCK_BITS)
+				      : BLOCKS_MAX;
 	else if (make_slots(p, host_bits))
 		return fl_error_oom(err);
 	*ret = fl_take_ptr(p);

@@ -4,9 +4,9 @@
  * which to take next, and what has to be compared and written for that. Pure: no clock, no store.
  *
  * A subnet of at most FL_IPPOOL_SMALL addresses is small: each address in use has a key
- * (ip/NET/ADDR). Other subnets have blocks (blk/NET/ADDR-LEN), and no keys of addresses:
- * endpoints', nodes' and requested ones are bits of them. What has no key is free. The subnet's own
- * address, IPv4's broadcast address and the gateway are nobody's.
+ * (ip/NET/ADDR), unless the pool is told otherwise. Other subnets have blocks (blk/NET/ADDR-LEN),
+ * and no keys of addresses: endpoints', nodes' and requested ones are bits of them. What has no key
+ * is free. The subnet's own address, IPv4's broadcast address and the gateway are nobody's.
  *
  * The life of an address:
  *
@@ -35,6 +35,7 @@
 
 enum {
 	FL_IPPOOL_SMALL = 1024,
+	FL_IPPOOL_BLOCK_BITS = 6,  /* of FL_REC_BLOCK addresses */
 	FL_IPPOOL_QUARANTINE = 60, /* seconds: a block's released address; twice a DNS answer's TTL
 				      is less */
 };
@@ -46,10 +47,11 @@ struct fl_ippool_config {
 	const char *net, *node;	 /* ids; copied */
 	struct fl_prefix subnet; /* masked */
 	struct fl_addr gateway;	 /* may be unset */
+	bool blocks; /* also when it is small, so that a node's addresses lie together */
 };
 
-/* -EINVAL: not a masked prefix, or a gateway outside; -ENOMEM. Memory: 48 bytes an address of a
- * small subnet; of others, 0.8 KB for each block that was fed. */
+/* -EINVAL: not a masked prefix, or a gateway outside, or blocks that are larger than it; -ENOMEM.
+ * Memory: 48 bytes an address of a small subnet; of others, 0.8 KB for each block that was fed. */
 int fl_ippool_new(const struct fl_ippool_config *config, struct fl_ippool **ret,
 		  struct fl_error *err);
 /* Its batches have to be done before. */

@@ -137,6 +137,7 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 		if (e.node->self && net->announced && !net->retiring)
 			net->announced = false; /* somebody took us for dead */
 		table_del(net, e.id);
+		net->ways_changed = true;
 		net->flood_changed |= net->rec.broadcast;
 		return;
 	}
@@ -158,6 +159,7 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 	e.ip[0] = rec.join.ip4;
 	e.ip[1] = rec.join.ip6;
 	table_put(net, &e);
+	net->ways_changed = true;
 	net->flood_changed |= net->rec.broadcast;
 }
 
@@ -168,6 +170,7 @@ static void synced_joins(void *arg)
 	sweep_unseen(net, true);
 	if (!net->self_seen)
 		net->announced = false;
+	net->ways_changed = true;
 	net->flood_changed |= net->rec.broadcast;
 	synced(net);
 }
@@ -201,6 +204,7 @@ static void begin_blocks(void *arg)
 	struct network *net = arg;
 
 	begin_pools(net, true, net->blocks.restored);
+	table_blocks_begin(net, net->blocks.restored);
 }
 
 static void synced_ips(void *arg)
@@ -214,6 +218,7 @@ static void synced_blocks(void *arg)
 {
 	struct network *net = arg;
 
+	table_blocks_end(net, net->blocks.revision);
 	end_pools(net, true, net->blocks.revision);
 }
 
@@ -253,13 +258,16 @@ static void change_block(void *arg, const struct fl_rec_key *key, const struct f
 		return;
 	if (!kv) {
 		fl_ippool_block(pool, &key->block, NULL, revision);
+		table_put_block(net, &key->block, NULL, revision);
 		return;
 	}
 	rec = must_alloc(sizeof(*rec));
-	if (fl_rec_decode(FL_REC_BLK, kv->value, kv->value_len, rec, &err))
+	if (fl_rec_decode(FL_REC_BLK, kv->value, kv->value_len, rec, &err)) {
 		ignore(net->a, kv->key, revision, &err);
-	else
+	} else {
 		fl_ippool_block(pool, &key->block, &rec->blk, revision);
+		table_put_block(net, &key->block, rec->blk.node, revision);
+	}
 	free(rec);
 }
 
@@ -275,9 +283,11 @@ static void make_pools(struct network *net)
 	struct fl_error err = { 0 };
 
 	for (size_t i = 0; i < net->rec.n_subnets && i < FL_OVERLAY_SUBNETS; i++) {
-		const struct fl_ippool_config conf = { net->id, net->a->conf.node,
-						       net->rec.subnets[i].subnet,
-						       net->rec.subnets[i].gateway };
+		const struct fl_ippool_config conf = { .net = net->id,
+						       .node = net->a->conf.node,
+						       .subnet = net->rec.subnets[i].subnet,
+						       .gateway = net->rec.subnets[i].gateway,
+						       .blocks = net->rec.mode == FL_REC_L3 };
 
 		if (fl_ippool_new(&conf, &net->pools[i], &err)) {
 			net->refusal = err;

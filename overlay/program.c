@@ -5,7 +5,7 @@
  * goes first. A local endpoint has N alone. Everything is written in the place of what is there: to
  * delete and add again would lose packets.
  */
-#include "overlay/agent.h"
+#include "overlay/program.h"
 
 #include <errno.h>
 #include <net/if.h>
@@ -18,7 +18,7 @@ static bool leads_away(const struct ep *e)
 	return e && !e->node->self;
 }
 
-static struct fl_addr wanted_vtep(const struct network *net, const struct mac_slot *s)
+struct fl_addr program_vtep(const struct network *net, const struct mac_slot *s)
 {
 	return leads_away(s->owner) ? node_vtep(net->a, s->owner->node) : (struct fl_addr){ 0 };
 }
@@ -37,22 +37,7 @@ static bool wants_neigh(const struct network *net, const struct ip_slot *s)
 
 /* ---- batches ---- */
 
-enum change_kind { DEL_NEIGH, DEL_SELF, DEL_MASTER, PUT_SELF, PUT_MASTER, PUT_NEIGH };
-
-struct change {
-	enum change_kind kind;
-	union {
-		struct fl_neigh neigh;
-		struct fl_fdb fdb;
-	};
-};
-
-struct batch {
-	struct change *list;
-	size_t n, cap;
-};
-
-static struct change *add(struct batch *b, enum change_kind kind)
+struct change *batch_add(struct batch *b, enum change_kind kind)
 {
 	if (b->n == b->cap) {
 		struct change *grown;
@@ -84,15 +69,22 @@ static void build(struct fl_req *q, void *arg, size_t i)
 	case PUT_MASTER:
 		fl_fdb_build(q, FL_FDB_REPLACE, &c->fdb);
 		break;
+	case DEL_ROUTE:
+		fl_route_del_build(q, &c->route);
+		break;
+	case PUT_ROUTE:
+		fl_route_replace_build(q, &c->route);
+		break;
 	}
 }
 
 /* Deleting what is gone is no failure. */
 static bool is_failure(const struct change *c, int r)
 {
-	bool deletes = c->kind == DEL_NEIGH || c->kind == DEL_SELF || c->kind == DEL_MASTER;
+	bool deletes = c->kind == DEL_NEIGH || c->kind == DEL_SELF || c->kind == DEL_MASTER ||
+		       c->kind == DEL_ROUTE;
 
-	return r && !(deletes && r == -ENOENT);
+	return r && !(deletes && (r == -ENOENT || r == -ESRCH));
 }
 
 static void transmit(struct network *net, struct batch *b)
@@ -108,12 +100,12 @@ static void transmit(struct network *net, struct batch *b)
 	free(b->list);
 }
 
-static void add_fdb(struct batch *b, const struct network *net, enum change_kind kind,
-		    const struct fl_mac *mac, const struct fl_addr *vtep)
+void batch_fdb(struct batch *b, const struct network *net, enum change_kind kind,
+	       const struct fl_mac *mac, const struct fl_addr *vtep)
 {
 	bool self = kind == PUT_SELF || kind == DEL_SELF;
 
-	add(b, kind)->fdb =
+	batch_add(b, kind)->fdb =
 		(struct fl_fdb){ .table = self ? FL_FDB_SELF : FL_FDB_MASTER,
 				 .life = self ? FL_FDB_PERMANENT : FL_FDB_STICKY,
 				 .index = net->tunnel,
@@ -121,33 +113,33 @@ static void add_fdb(struct batch *b, const struct network *net, enum change_kind
 				 .dst = vtep && kind == PUT_SELF ? *vtep : (struct fl_addr){ 0 } };
 }
 
-static void add_neigh(struct batch *b, const struct network *net, enum change_kind kind,
-		      const struct fl_addr *addr, const struct fl_mac *mac)
+void batch_neigh(struct batch *b, uint32_t index, enum change_kind kind, const struct fl_addr *addr,
+		 const struct fl_mac *mac)
 {
-	add(b, kind)->neigh = (struct fl_neigh){ .index = net->bridge,
-						 .addr = *addr,
-						 .mac = mac ? *mac : (struct fl_mac){ { 0 } } };
+	batch_add(b, kind)->neigh = (struct fl_neigh){
+		.index = index, .addr = *addr, .mac = mac ? *mac : (struct fl_mac){ { 0 } }
+	};
 }
 
 /* ---- slots into changes ---- */
 
 static void flush_mac(struct network *net, struct mac_slot *s, struct batch *b)
 {
-	struct fl_addr want = wanted_vtep(net, s);
+	struct fl_addr want = program_vtep(net, s);
 
 	if (fl_addr_is_set(&want)) {
 		if (!s->has_self || !fl_addr_eq(&s->vtep, &want))
-			add_fdb(b, net, PUT_SELF, &s->mac, &want);
+			batch_fdb(b, net, PUT_SELF, &s->mac, &want);
 		if (!s->has_master)
-			add_fdb(b, net, PUT_MASTER, &s->mac, NULL);
+			batch_fdb(b, net, PUT_MASTER, &s->mac, NULL);
 		s->has_self = s->has_master = true;
 		s->vtep = want;
 		return;
 	}
 	if (s->has_master)
-		add_fdb(b, net, DEL_MASTER, &s->mac, NULL);
+		batch_fdb(b, net, DEL_MASTER, &s->mac, NULL);
 	if (s->has_self)
-		add_fdb(b, net, DEL_SELF, &s->mac, NULL);
+		batch_fdb(b, net, DEL_SELF, &s->mac, NULL);
 	s->has_self = s->has_master = false;
 }
 
@@ -157,11 +149,12 @@ static void flush_ip(struct network *net, struct ip_slot *s, bool add_pass, stru
 
 	if (add_pass && want) {
 		if (!s->has || memcmp(&s->mac, &s->owner->mac, sizeof(s->mac)) != 0)
-			add_neigh(b, net, PUT_NEIGH, &s->addr, &s->owner->mac);
+			batch_neigh(b, net->bridge, PUT_NEIGH, &s->addr, &s->owner->mac);
 		s->has = true;
+		s->at = net->bridge;
 		s->mac = s->owner->mac;
 	} else if (!add_pass && !want && s->has) {
-		add_neigh(b, net, DEL_NEIGH, &s->addr, NULL);
+		batch_neigh(b, net->bridge, DEL_NEIGH, &s->addr, NULL);
 		s->has = false;
 	}
 }
@@ -171,11 +164,12 @@ static void drop_empty(struct network *net)
 {
 	struct ip_slot *s, *s_next;
 	struct mac_slot *m, *m_next;
+	struct block_slot *b, *b_next;
 
 	for (s = net->dirty_ips; s; s = s_next) {
 		s_next = s->next;
 		s->dirty = false;
-		if (s->n || s->has)
+		if (s->n || s->has || s->way.has)
 			continue;
 		HASH_DEL(net->ips, s);
 		free(s);
@@ -188,8 +182,27 @@ static void drop_empty(struct network *net)
 		HASH_DEL(net->macs, m);
 		free(m);
 	}
+	for (b = net->dirty_blocks; b; b = b_next) {
+		b_next = b->next;
+		b->dirty = false;
+		if (b->node || b->way.has)
+			continue;
+		HASH_DEL(net->block_slots, b);
+		free(b);
+	}
 	net->dirty_ips = NULL;
 	net->dirty_macs = NULL;
+	net->dirty_blocks = NULL;
+}
+
+static void flush_l2(struct network *net, struct batch *b)
+{
+	for (struct ip_slot *s = net->dirty_ips; s; s = s->next)
+		flush_ip(net, s, false, b);
+	for (struct mac_slot *s = net->dirty_macs; s; s = s->next)
+		flush_mac(net, s, b);
+	for (struct ip_slot *s = net->dirty_ips; s; s = s->next)
+		flush_ip(net, s, true, b);
 }
 
 void program_flush(struct network *net)
@@ -199,25 +212,24 @@ void program_flush(struct network *net)
 	/* Without the devices the slots stay as they are, and dirty. */
 	if (!net->bridge || !net->tunnel)
 		return;
-	for (struct ip_slot *s = net->dirty_ips; s; s = s->next)
-		flush_ip(net, s, false, &b);
-	for (struct mac_slot *s = net->dirty_macs; s; s = s->next)
-		flush_mac(net, s, &b);
-	for (struct ip_slot *s = net->dirty_ips; s; s = s->next)
-		flush_ip(net, s, true, &b);
+	/* Where the blocks are not known yet, each endpoint would get a route of its own. */
+	if (network_is_routed(net) && !network_synced(net))
+		return;
+	if (network_is_routed(net) && net->ways_changed)
+		table_touch_ways(net);
+	net->ways_changed = false;
+	if (network_is_routed(net))
+		l3_flush(net, &b);
+	else
+		flush_l2(net, &b);
 	transmit(net, &b);
-	moved_tell(net);
+	/* Where the host routes, containers ask for their gateway alone. */
+	if (!network_is_routed(net))
+		moved_tell(net);
 	drop_empty(net);
 }
 
 /* ---- the kernel, read ---- */
-
-struct reading {
-	struct network *net;
-	struct batch extra;
-	struct fl_addr *flood;
-	size_t n_flood;
-};
 
 static int see_neigh(void *arg, const struct fl_neigh *n)
 {
@@ -228,10 +240,11 @@ static int see_neigh(void *arg, const struct fl_neigh *n)
 		return 0;
 	HASH_FIND(hh, rd->net->ips, &n->addr, sizeof(n->addr), s);
 	if (!s) {
-		add_neigh(&rd->extra, rd->net, DEL_NEIGH, &n->addr, NULL);
+		batch_neigh(&rd->extra, rd->net->bridge, DEL_NEIGH, &n->addr, NULL);
 		return 0;
 	}
 	s->has = true;
+	s->at = n->index;
 	s->mac = n->mac;
 	if (fl_mac_is_zero(&s->told))
 		s->told = n->mac;
@@ -264,7 +277,7 @@ static int see_fdb(void *arg, const struct fl_fdb *f)
 		return 0;
 	HASH_FIND(hh, rd->net->macs, &f->mac, sizeof(f->mac), s);
 	if (!s) {
-		add_fdb(&rd->extra, rd->net, self ? DEL_SELF : DEL_MASTER, &f->mac, NULL);
+		batch_fdb(&rd->extra, rd->net, self ? DEL_SELF : DEL_MASTER, &f->mac, NULL);
 		return 0;
 	}
 	if (self) {
@@ -281,14 +294,11 @@ static void forget_kernel(struct network *net)
 	struct ip_slot *s, *s_tmp;
 	struct mac_slot *m, *m_tmp;
 
-	HASH_ITER (hh, net->ips, s, s_tmp) {
-		s->has = false;
-		if (!s->dirty) {
-			s->dirty = true;
-			s->next = net->dirty_ips;
-			net->dirty_ips = s;
-		}
-	}
+	table_touch_ways(net);
+	for (struct block_slot *b = net->block_slots; b; b = b->hh.next)
+		b->way.has = false;
+	HASH_ITER (hh, net->ips, s, s_tmp)
+		s->has = s->way.has = false;
 	HASH_ITER (hh, net->macs, m, m_tmp) {
 		m->has_self = m->has_master = false;
 		if (!m->dirty) {
@@ -341,12 +351,17 @@ static void compare_flood(struct network *net, const struct reading *rd)
 
 /* ---- comparing ---- */
 
-static int read_kernel(struct network *net, struct reading *rd, struct fl_error *err)
+static int read_l2(struct network *net, struct reading *rd, struct fl_error *err)
 {
 	int r = fl_neighs_each(net->a->nl, AF_INET, net->bridge, see_neigh, rd, err);
 
-	if (!r)
-		r = fl_neighs_each(net->a->nl, AF_INET6, net->bridge, see_neigh, rd, err);
+	return r ? r : fl_neighs_each(net->a->nl, AF_INET6, net->bridge, see_neigh, rd, err);
+}
+
+static int read_kernel(struct network *net, struct reading *rd, struct fl_error *err)
+{
+	int r = network_is_routed(net) ? l3_read(net, rd, err) : read_l2(net, rd, err);
+
 	return r ? r : fl_fdbs_each(net->a->nl, net->tunnel, see_fdb, rd, err);
 }
 
@@ -388,19 +403,19 @@ static uint32_t index_of(struct network *net, uint32_t index, const char *kind)
 	return index;
 }
 
-/* A bridge that was set down or got a MAC has lost all its neighbours at once: one of them tells.
- */
-static bool lost_neighbours(struct network *net)
+/* Is one of those of this device there still? It loses all of them at once when it is set down or
+ * gets a MAC. */
+static bool keeps_neighbours(struct network *net, uint32_t index)
 {
 	struct ip_slot *s, *tmp;
 
 	HASH_ITER (hh, net->ips, s, tmp) {
-		struct fl_neigh n = { .index = net->bridge, .addr = s->addr };
+		struct fl_neigh n = { .index = index, .addr = s->addr };
 
-		if (s->has)
-			return !fl_neigh_find(net->a->nl, &n, NULL);
+		if (s->has && s->at == index)
+			return fl_neigh_find(net->a->nl, &n, NULL);
 	}
-	return false;
+	return true;
 }
 
 bool program_look(struct network *net)
@@ -412,5 +427,5 @@ bool program_look(struct network *net)
 		net->bridge = net->tunnel = 0;
 		return false;
 	}
-	return !lost_neighbours(net);
+	return keeps_neighbours(net, net->bridge) && keeps_neighbours(net, net->tunnel);
 }

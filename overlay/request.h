@@ -123,8 +123,8 @@ struct fl_overlay_network {
 	struct fl_mac mac;    /* of this node's bridge (L3: of its tunnel) */
 	struct {
 		struct fl_prefix subnet;
-		struct fl_addr gateway; /* the same on every node; unset: none (internal) */
-		struct fl_addr node;	/* this node's; unset: none (internal) */
+		struct fl_addr gateway; /* the same on every node; unset: none (L2, internal) */
+		struct fl_addr node;	/* this node's; unset: none (L2, internal) */
 	} subnets[FL_OVERLAY_SUBNETS];
 	uint32_t n_subnets;
 };

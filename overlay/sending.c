@@ -193,11 +193,24 @@ struct work *sending_take(struct sending *s)
 	return w;
 }
 
+/* The watch will tell, but the answer to whoever waits comes first. */
+static void take_blocks(struct sending *s, int64_t revision)
+{
+	for (size_t i = 0; i < fl_ippool_batch_size(s->batch); i++) {
+		const struct fl_ippool_write *w = fl_ippool_batch_write(s->batch, i);
+
+		if (w->key.kind == FL_REC_BLK)
+			table_put_block(s->net, &w->key.block, w->remove ? NULL : w->blk.node,
+					revision);
+	}
+}
+
 static void won(struct sending *s, int64_t revision)
 {
 	struct network *net = s->net;
 	struct work *w, *next;
 
+	take_blocks(s, revision);
 	fl_ippool_batch_done(s->batch, true, revision);
 	w = sending_take(s);
 	sending_free(s);

@@ -80,24 +80,43 @@ static bool has_ip(const struct ep *e, const struct fl_addr *a)
 	return false;
 }
 
+/* Where the host routes, no frame goes to another node's container, and what MAC that has is its
+ * own business. */
+static bool counts_mac(const struct network *net, const struct ep *e)
+{
+	return e->of_node || !network_is_routed(net);
+}
+
+static bool has_mac(const struct network *net, const struct ep *e, const struct fl_mac *m)
+{
+	return counts_mac(net, e) && !memcmp(&e->mac, m, sizeof(*m));
+}
+
 static struct ep *newest(struct network *net, const struct fl_addr *a, const struct fl_mac *m)
 {
 	struct ep *best = NULL, *e, *tmp;
 
 	HASH_ITER (hh, net->table, e, tmp)
-		if ((a ? has_ip(e, a) : !memcmp(&e->mac, m, sizeof(*m))) && is_newer(e, best))
+		if ((a ? has_ip(e, a) : has_mac(net, e, m)) && is_newer(e, best))
 			best = e;
 	return best;
 }
 
+static struct mac_slot *mac_slot_of(struct network *net, const struct ep *e)
+{
+	return counts_mac(net, e) ? mac_slot(net, &e->mac) : NULL;
+}
+
 static void link_slots(struct network *net, struct ep *e)
 {
-	struct mac_slot *ms = mac_slot(net, &e->mac);
+	struct mac_slot *ms = mac_slot_of(net, e);
 
-	ms->n++;
-	if (is_newer(e, ms->owner))
-		ms->owner = e;
-	dirty_mac(net, ms);
+	if (ms) {
+		ms->n++;
+		if (is_newer(e, ms->owner))
+			ms->owner = e;
+		dirty_mac(net, ms);
+	}
 	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++) {
 		struct ip_slot *s = fl_addr_is_set(&e->ip[i]) ? ip_slot(net, &e->ip[i]) : NULL;
 
@@ -113,12 +132,14 @@ static void link_slots(struct network *net, struct ep *e)
 /* After it has been taken out of the table. */
 static void unlink_slots(struct network *net, const struct ep *e)
 {
-	struct mac_slot *ms = mac_slot(net, &e->mac);
+	struct mac_slot *ms = mac_slot_of(net, e);
 
-	ms->n--;
-	if (ms->owner == e)
-		ms->owner = ms->n ? newest(net, NULL, &e->mac) : NULL;
-	dirty_mac(net, ms);
+	if (ms) {
+		ms->n--;
+		if (ms->owner == e)
+			ms->owner = ms->n ? newest(net, NULL, &e->mac) : NULL;
+		dirty_mac(net, ms);
+	}
 	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++) {
 		struct ip_slot *s = fl_addr_is_set(&e->ip[i]) ? ip_slot(net, &e->ip[i]) : NULL;
 
@@ -221,11 +242,14 @@ void table_del(struct network *net, const char *id)
 void table_touch_node(struct network *net, const struct node *n)
 {
 	struct ep *e, *tmp;
+	struct mac_slot *ms;
 
 	HASH_ITER (hh, net->table, e, tmp) {
 		if (e->node != n)
 			continue;
-		dirty_mac(net, mac_slot(net, &e->mac));
+		ms = mac_slot_of(net, e);
+		if (ms)
+			dirty_mac(net, ms);
 		for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
 			if (fl_addr_is_set(&e->ip[i]))
 				dirty_ip(net, ip_slot(net, &e->ip[i]));
@@ -234,8 +258,104 @@ void table_touch_node(struct network *net, const struct node *n)
 	}
 }
 
+/* ---- blocks ---- */
+
+static void dirty_block(struct network *net, struct block_slot *b)
+{
+	if (b->dirty)
+		return;
+	b->dirty = true;
+	b->next = net->dirty_blocks;
+	net->dirty_blocks = b;
+}
+
+static struct block_slot *block_find(const struct network *net, const struct fl_addr *first)
+{
+	struct block_slot *b;
+
+	HASH_FIND(hh, net->block_slots, first, sizeof(*first), b);
+	return b;
+}
+
+struct node *table_holder(const struct network *net, const struct fl_addr *a)
+{
+	struct fl_addr first = fl_rec_block_of(a).addr;
+	const struct block_slot *b = block_find(net, &first);
+
+	return b ? b->node : NULL;
+}
+
+static struct block_slot *block_get(struct network *net, const struct fl_addr *first)
+{
+	struct block_slot *b = block_find(net, first);
+
+	if (b)
+		return b;
+	b = must_alloc(sizeof(*b));
+	b->addr = *first;
+	HASH_ADD(hh, net->block_slots, addr, sizeof(b->addr), b);
+	return b;
+}
+
+/* Its addresses may need routes of their own now, or need them no more. */
+static void set_holder(struct network *net, struct block_slot *b, struct node *node)
+{
+	if (b->node == node)
+		return;
+	b->node = node;
+	dirty_block(net, b);
+	for (uint64_t i = 0; i < FL_REC_BLOCK; i++) {
+		struct fl_addr a = fl_addr_add(b->addr, i);
+		struct ip_slot *s;
+
+		HASH_FIND(hh, net->ips, &a, sizeof(a), s);
+		if (s)
+			dirty_ip(net, s);
+	}
+}
+
+void table_put_block(struct network *net, const struct fl_prefix *block, const char *node,
+		     int64_t revision)
+{
+	struct block_slot *b;
+
+	if (!network_is_routed(net))
+		return;
+	b = node && *node ? block_get(net, &block->addr) : block_find(net, &block->addr);
+	if (!b || revision < b->mod)
+		return;
+	b->mod = revision;
+	b->seen = true;
+	set_holder(net, b, node && *node ? node_get(net->a, node) : NULL);
+}
+
+void table_blocks_begin(struct network *net, bool restored)
+{
+	for (struct block_slot *b = net->block_slots; b; b = b->hh.next) {
+		b->seen = false;
+		if (restored)
+			b->mod = 0;
+	}
+}
+
+void table_blocks_end(struct network *net, int64_t revision)
+{
+	for (struct block_slot *b = net->block_slots; b; b = b->hh.next)
+		if (!b->seen && b->mod <= revision)
+			set_holder(net, b, NULL);
+}
+
+void table_touch_ways(struct network *net)
+{
+	for (struct block_slot *b = net->block_slots; b; b = b->hh.next)
+		dirty_block(net, b);
+	for (struct ip_slot *s = net->ips; s; s = s->hh.next)
+		dirty_ip(net, s);
+}
+
 void table_clear(struct network *net)
 {
+	struct block_slot *b, *b_tmp;
 	struct ep *e, *e_tmp;
 	struct ip_slot *s, *s_tmp;
 	struct mac_slot *m, *m_tmp;
@@ -252,7 +372,12 @@ void table_clear(struct network *net)
 		HASH_DEL(net->macs, m);
 		free(m);
 	}
+	HASH_ITER (hh, net->block_slots, b, b_tmp) {
+		HASH_DEL(net->block_slots, b);
+		free(b);
+	}
 	net->dirty_ips = NULL;
 	net->dirty_macs = NULL;
+	net->dirty_blocks = NULL;
 	net->n_local = net->n_remote = 0;
 }

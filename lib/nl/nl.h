@@ -265,6 +265,8 @@ int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_err
  * Absent is success. */
 int fl_route_del(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err);
 void fl_route_build(struct fl_req *q, const struct fl_nlroute *r);
+void fl_route_replace_build(struct fl_req *q, const struct fl_nlroute *r);
+void fl_route_del_build(struct fl_req *q, const struct fl_nlroute *r);
 /* Index of the interface through which the kernel would send to the address: RTM_GETROUTE. */
 int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif,
 		    struct fl_error *err);

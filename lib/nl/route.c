@@ -82,26 +82,37 @@ int fl_route_append(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_erro
 	return fl_nl_do(nl, &q, err, "route to %s", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
 }
 
+void fl_route_replace_build(struct fl_req *q, const struct fl_nlroute *r)
+{
+	fl_route_build(q, r);
+	if (!q->failed)
+		nlmsg_hdr(q->msg)->nlmsg_flags |= NLM_F_REPLACE;
+}
+
 int fl_route_replace(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
 {
 	FL_AUTOREQ struct fl_req q = { 0 };
 
-	fl_route_build(&q, r);
-	if (!q.failed)
-		nlmsg_hdr(q.msg)->nlmsg_flags |= NLM_F_REPLACE;
+	fl_route_replace_build(&q, r);
 	return fl_nl_do(nl, &q, err, "route to %s", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
 }
 
-int fl_route_del(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
+void fl_route_del_build(struct fl_req *q, const struct fl_nlroute *r)
 {
 	/* NOWHERE is any scope: the kernel's own choice on adding need not be known. */
 	struct rtmsg rt = { .rtm_protocol = r->protocol,
 			    .rtm_scope = RT_SCOPE_NOWHERE,
 			    .rtm_type = r->type };
+
+	route_init(q, RTM_DELROUTE, 0, r, &rt);
+}
+
+int fl_route_del(struct fl_nl *nl, const struct fl_nlroute *r, struct fl_error *err)
+{
 	FL_AUTOREQ struct fl_req q = { 0 };
 	int res;
 
-	route_init(&q, RTM_DELROUTE, 0, r, &rt);
+	fl_route_del_build(&q, r);
 	res = fl_nl_do(nl, &q, err, "route to %s: delete", fl_prefix_str(&r->dst, FL_PREFIX_BUF));
 	return res == -ESRCH ? 0 : res;
 }

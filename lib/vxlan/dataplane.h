@@ -14,6 +14,10 @@
  * when the state was lost. */
 #define FL_VXLAN_GROUP 0x666c6f76u
 #define FL_VXLAN_ALIAS "fairlead overlay "
+/* rtm_protocol of routes of overlay networks, by which ours are known. rtnetlink.h gives it to
+ * nobody.
+ */
+#define FL_VXLAN_RTPROT 102
 
 /* RFC 7348: outer Ethernet is not counted; inner Ethernet 14, VXLAN 8, UDP 8, IP 20 or 40. */
 #define FL_VXLAN_OVERHEAD4 50u
