@@ -282,6 +282,12 @@ void mirror_forget(struct agent *a, const char *network);
 /* Ends the transaction of the above. */
 void mirror_flush(struct agent *a);
 
+/* ---- own.c: what bridge (L3: tunnel) have of this node ---- */
+/* Their MAC and addresses, when there are any. */
+bool own_keep(struct network *net, struct fl_mac *mac, struct fl_addr wanted[FL_OVERLAY_SUBNETS]);
+/* Those of net->self in the place of others; true: there were others, and routes went with them. */
+bool own_put(struct network *net);
+
 /* ---- network.c ---- */
 
 /* A network of the cluster; most of it is in use only where this node takes part. */
@@ -298,6 +304,8 @@ struct network {
 	int64_t self_mod;
 	bool self_seen; /* our join/ is in the store */
 	bool announcing, retiring, tidying;
+	bool keeps;		 /* asks for the addresses that it has had */
+	bool others;		 /* cannot have them again */
 	struct fl_error refusal; /* why it could not be announced */
 	struct follow eps, joins, ip_keys, blocks;
 	bool has_ip_keys, has_blocks;
@@ -384,7 +392,7 @@ struct work {
 	int64_t expected; /* mod_revision of the key; 0: absent */
 	struct fl_rec_ip who;
 	struct fl_rec *rec; /* TAKE: what is put, its addresses filled in; owned */
-	struct fl_addr wanted[FL_OVERLAY_SUBNETS]; /* TAKE: unset: any. GIVE: what it has */
+	struct fl_addr wanted[FL_OVERLAY_SUBNETS]; /* TAKE: unset: any. GIVE, LEAVE: what it has */
 	bool only_wanted;			/* no address of a subnet that none was named of */
 	struct fl_addr ips[FL_OVERLAY_SUBNETS]; /* chosen */
 	unsigned n_ips;

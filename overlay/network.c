@@ -148,6 +148,12 @@ static void on_announced(struct work *w, int r, const struct fl_error *err)
 	struct network *net = w->net;
 
 	net->announcing = false;
+	/* Somebody else has them by now. */
+	if (net->keeps && (r == -EADDRINUSE || r == -EINVAL)) {
+		net->others = true;
+		announce(net);
+		return;
+	}
 	net->refusal = r == -ENOSPC ? *err : (struct fl_error){ 0 };
 	if (r) {
 		if (net->refusal.err)
@@ -159,6 +165,9 @@ static void on_announced(struct work *w, int r, const struct fl_error *err)
 	net->announced = net->self_seen = true;
 	net->self = w->rec->join;
 	net->self_mod = w->revision;
+	net->others = false;
+	if (own_put(net))
+		program_compare(net, true);
 	say("network %s: joined, VNI %u", net->rec.name, net->rec.vni);
 	network_settle(net);
 	network_used(net);
@@ -216,6 +225,9 @@ static void announce(struct network *net)
 	w->rec->kind = FL_REC_JOIN;
 	w->rec->join.epoch = net->a->member.epoch;
 	w->rec->join.mac = random_mac();
+	net->keeps = own_keep(net, &w->rec->join.mac, w->wanted) && !net->others;
+	if (!net->keeps)
+		memset(w->wanted, 0, sizeof(w->wanted));
 	w->net = net;
 	w->kind = WORK_TAKE;
 	w->done = on_announced;
@@ -241,7 +253,7 @@ static void forget(struct network *net)
 		mirror_forget(net->a, net->rec.name);
 	endpoint_forget_conflicts(net);
 	net->joined = net->member = net->announced = net->retiring = net->self_seen = false;
-	net->announcing = net->mirrored = net->mirror_stale = false;
+	net->announcing = net->mirrored = net->mirror_stale = net->others = false;
 	net->has_ip_keys = net->has_blocks = false;
 	net->self = (struct fl_rec_join){ 0 };
 	net->bridge = net->tunnel = 0;
@@ -291,6 +303,8 @@ static void retire(struct network *net)
 	w->kind = WORK_LEAVE;
 	w->done = on_retired;
 	w->expected = net->self_mod;
+	w->wanted[0] = net->self.ip4;
+	w->wanted[1] = net->self.ip6;
 	key_in(net, FL_REC_JOIN, net->a->conf.node, w->key);
 	work_add(w);
 }

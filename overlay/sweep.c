@@ -175,6 +175,8 @@ static void give_node(struct sweep *s)
 	e = table_find(s->net, id);
 	w = work_new(s, WORK_LEAVE);
 	w->expected = e ? e->mod : 0;
+	if (e)
+		memcpy(w->wanted, e->ip, sizeof(w->wanted));
 	key_of(s, FL_REC_JOIN, s->net->id, w->key);
 	work_add(w);
 }

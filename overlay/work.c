@@ -165,6 +165,33 @@ static const char *leaver(const struct work *w)
 	return w->guard[0] ? w->guard : w->net->a->conf.node;
 }
 
+/* The node's own addresses, with its key: of blocks nothing else tells whose a bit is. false: all
+ * of them are in the batch. */
+static bool give_own(struct sending *s, struct work *w)
+{
+	bool left = false;
+
+	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++) {
+		struct fl_ippool_at at = { .addr = w->wanted[i] };
+		int r;
+
+		if (fl_addr_is_set(&at.addr))
+			at.pool = network_pool(w->net, &at.addr);
+		if (!at.pool || !fl_ippool_has_blocks(at.pool))
+			continue;
+		r = fl_ippool_release(at.pool, &at.addr, &w->who, now_s());
+		if (r == -ENOENT)
+			continue;
+		if (!r) {
+			r = fl_ippool_batch_add(s->batch, &at, 1);
+			if (r)
+				fl_ippool_cancel(at.pool, &at.addr);
+		}
+		left |= r != 0;
+	}
+	return left;
+}
+
 static int put_leaving(struct sending *s, struct work *w)
 {
 	int64_t left = 0;
@@ -182,7 +209,7 @@ static int put_leaving(struct sending *s, struct work *w)
 			die_of_memory();
 		left += n;
 	}
-	w->left = left > 0;
+	w->left = left > 0 || (!w->tidies && give_own(s, w));
 	if (fl_ippool_batch_size(s->batch) || (!w->left && !w->tidies))
 		return 0;
 	if (w->left)
