@@ -151,6 +151,17 @@ static int sysctls_v6(struct fl_call *c, struct fl_error *err)
 	return r;
 }
 
+/*
+ * A host that sends a packet back through the link on which it came tells the sender to go to its
+ * neighbour directly; of IPv6 no switch of the host's keeps it from that.
+ */
+static int sysctls_v6_routed(struct fl_call *c, struct fl_error *err)
+{
+	int r = sysctls_v6(c, err);
+
+	return r < 0 ? r : set_inside(c, err, "6:accept_redirects", "0");
+}
+
 static int sysctls_v6_dad(struct fl_call *c, struct fl_error *err)
 {
 	int r = sysctls_v6(c, err);
@@ -370,7 +381,11 @@ int fl_join_interface(struct fl_call *c, const struct fl_join *how, struct fl_er
 		r = fl_result_add_route(&c->result, &c->ipam_result.routes[i]) ? fl_error_oom(err)
 									       : 0;
 	if (!r && j.v6)
-		r = fl_call_inside(c, how->dad ? sysctls_v6_dad : sysctls_v6, err);
+		r = fl_call_inside(c,
+				   how->dad	      ? sysctls_v6_dad
+				   : how->via_gateway ? sysctls_v6_routed
+						      : sysctls_v6,
+				   err);
 	if (r >= 0)
 		r = send_join(&j, err);
 	return !r && c->dad_watch && !how->down ? wait_dad(c, err) : r;

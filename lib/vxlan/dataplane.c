@@ -67,13 +67,25 @@ static int ensure_bridge(struct fl_nl *nl, const struct fl_dataplane *d, struct 
 
 /* ---- the tunnel ---- */
 
+static uint32_t tunnel_mtu(const struct fl_dataplane *d)
+{
+	return d->routed ? d->mtu : d->underlay_mtu;
+}
+
+static bool can_serve(const struct fl_link *tunnel, const struct fl_dataplane *d)
+{
+	return fl_vxlan_same(&tunnel->vxlan, &d->vxlan) &&
+	       (!d->routed || (!tunnel->master && !memcmp(&tunnel->mac, &d->mac, sizeof(d->mac))));
+}
+
 static int make_tunnel(struct fl_nl *nl, const struct fl_dataplane *d,
 		       const struct fl_vxlan_owner *owner, struct fl_link *ret,
 		       struct fl_error *err)
 {
 	struct fl_vxlan_spec spec = { .name = d->tunnel,
 				      .vxlan = d->vxlan,
-				      .mtu = d->underlay_mtu,
+				      .mac = d->routed ? d->mac : (struct fl_mac){ { 0 } },
+				      .mtu = tunnel_mtu(d),
 				      .group = FL_VXLAN_GROUP };
 	int r = fl_vxlan_create(nl, &spec, err);
 
@@ -98,7 +110,7 @@ static int ensure_tunnel(struct fl_nl *nl, const struct fl_dataplane *d,
 		return fl_error_set(err, EEXIST, FL_ECODE_CONFLICT,
 				    "network %s: interface %s exists and is not fairlead's",
 				    d->network, d->tunnel);
-	if (r > 0 && !fl_vxlan_same(&ret->vxlan, &d->vxlan)) {
+	if (r > 0 && !can_serve(ret, d)) {
 		r = fl_link_del_index(nl, ret->index, err);
 		if (r)
 			return r;
@@ -191,7 +203,7 @@ static void put_alias(char alias[ALIAS_MAX], const char *network, uint32_t stamp
 	snprintf(alias, ALIAS_MAX, FL_VXLAN_ALIAS "%.200s %08x", network, stamp);
 }
 
-bool fl_dataplane_settled(const struct fl_link *bridge, const struct fl_link *tunnel,
+bool fl_dataplane_settled(const struct fl_link *bridge, const struct fl_link *tunnel, bool routed,
 			  uint32_t stamp)
 {
 	char end[16];
@@ -199,15 +211,30 @@ bool fl_dataplane_settled(const struct fl_link *bridge, const struct fl_link *tu
 
 	snprintf(end, sizeof(end), " %08x", stamp);
 	return !strcmp(bridge->kind, "bridge") && !strcmp(tunnel->kind, "vxlan") &&
-	       bridge->flags & tunnel->flags & IFF_UP && tunnel->master == bridge->index &&
-	       len > strlen(end) && !strcmp(tunnel->alias + len - strlen(end), end);
+	       bridge->flags & tunnel->flags & IFF_UP &&
+	       tunnel->master == (routed ? 0 : bridge->index) && len > strlen(end) &&
+	       !strcmp(tunnel->alias + len - strlen(end), end);
+}
+
+static int dress_routed(struct fl_nl *nl, const struct fl_dataplane *d,
+			const struct fl_link *tunnel, struct fl_error *err)
+{
+	struct fl_link_dress dress = { .mtu = tunnel_mtu(d), .no_link_local = true };
+	int r = fl_link_dress(nl, tunnel->index, &dress, err);
+
+	if (r || tunnel->flags & IFF_UP)
+		return r;
+	r = sysctl(d->tunnel, "disable_ipv6", "1", err);
+	if (!r)
+		r = sysctl(d->tunnel, "accept_ra", "0", err);
+	return r ? r : sysctl(d->tunnel, "accept_dad", "0", err);
 }
 
 static int dress_tunnel(struct fl_nl *nl, const struct fl_dataplane *d, uint32_t bridge,
 			const struct fl_link *tunnel, struct fl_error *err)
 {
 	struct fl_link_dress dress = { .master = tunnel->master == bridge ? 0 : bridge,
-				       .mtu = d->underlay_mtu,
+				       .mtu = tunnel_mtu(d),
 				       .no_link_local = true };
 	unsigned flags = (d->vxlan.learning ? FL_PORT_LEARNING : 0) |
 			 (d->suppress ? FL_PORT_NEIGH_SUPPRESS : 0);
@@ -233,12 +260,14 @@ int fl_dataplane_ensure(struct fl_nl *nl, const struct fl_dataplane *d,
 	if (!r)
 		r = ensure_tunnel(nl, d, owner, &tunnel, err);
 	if (!r)
-		r = dress_tunnel(nl, d, bridge.index, &tunnel, err);
+		r = d->routed ? dress_routed(nl, d, &tunnel, err)
+			      : dress_tunnel(nl, d, bridge.index, &tunnel, err);
 	if (!r)
 		r = ensure_flood(nl, d, tunnel.index, err);
 	if (!r)
 		r = fl_link_set_up(nl, tunnel.index, true, err);
-	if (!r) /* the bridge has a carrier since it has a port that is up */
+	/* The bridge has a carrier since it has a port that is up. */
+	if (!r && !d->routed)
 		r = fl_link_sync(nl, bridge.index, err);
 	if (!r) {
 		put_alias(alias, d->network, d->stamp);

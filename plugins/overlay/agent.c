@@ -80,6 +80,7 @@ static bool makes_sense(const struct fl_overlay_network *n)
 {
 	bool ok = *n->id && memchr(n->id, 0, sizeof(n->id)) && n->vni &&
 		  n->vni <= OVERLAY_VNI_MAX && n->port && n->mtu && n->underlay_mtu >= n->mtu &&
+		  (n->mode == FL_OVERLAY_L2 || n->mode == FL_OVERLAY_L3) &&
 		  fl_addr_is_set(&n->local) && !fl_mac_is_zero(&n->mac) && n->n_subnets &&
 		  n->n_subnets <= FL_OVERLAY_SUBNETS;
 
@@ -88,7 +89,7 @@ static bool makes_sense(const struct fl_overlay_network *n)
 		const struct fl_addr *node = &n->subnets[i].node, *gateway = &n->subnets[i].gateway;
 
 		ok = fl_addr_is_set(&s->addr) && s->len && s->len < fl_addr_bits(&s->addr) &&
-		     (n->internal ||
+		     ((n->internal && n->mode != FL_OVERLAY_L3) ||
 		      (fl_prefix_contains(s, node) && fl_prefix_contains(s, gateway)));
 	}
 	return ok;
@@ -97,11 +98,6 @@ static bool makes_sense(const struct fl_overlay_network *n)
 static int check_answer(const struct fl_call *c, const struct fl_overlay_network *n,
 			struct fl_error *err)
 {
-	if (n->mode == FL_OVERLAY_L3)
-		return fl_error_set(err, EOPNOTSUPP, FL_ECODE_UNSUPPORTED,
-				    "network %s is routed (overlayMode \"l3\"), which this version "
-				    "of fairlead does not support",
-				    c->net.name);
 	if (!makes_sense(n))
 		return fl_error_set(err, EPROTO, FL_ECODE_IO,
 				    "network %s: %s gave an incomplete answer: restart it",
@@ -139,8 +135,9 @@ static void take_network(struct fl_call *c, const struct fl_overlay_network *n)
 	conf->vni = n->vni;
 	conf->port = n->port;
 	conf->internal = n->internal;
+	conf->routed = n->mode == FL_OVERLAY_L3;
 	conf->node.n = 0;
-	for (uint32_t i = 0; i < n->n_subnets && !n->internal; i++)
+	for (uint32_t i = 0; i < n->n_subnets && overlay_has_host(conf); i++)
 		conf->node.v[conf->node.n++] =
 			(struct fl_prefix){ n->subnets[i].node, n->subnets[i].subnet.len };
 	/* In a CHECK it is the record that counts. */
@@ -262,12 +259,13 @@ int overlay_release(struct fl_call *c, const struct fl_endpoint_id *id, struct f
 
 /* ---- CHECK and STATUS ---- */
 
-int overlay_agent_check(struct fl_call *c, const struct fl_link *tunnel, struct fl_error *err)
+int overlay_agent_check(struct fl_call *c, const struct fl_link *bridge,
+			const struct fl_link *tunnel, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
 	struct fl_overlay_request q = { .op = FL_OVERLAY_CHECK,
 					.mac = c->ep.mac,
-					.bridge = tunnel->master,
+					.bridge = bridge->index,
 					.tunnel = tunnel->index,
 					.link = c->ep.ifindex };
 	int r;

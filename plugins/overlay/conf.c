@@ -97,6 +97,7 @@ void overlay_intend(struct fl_call *c)
 	/* Both are the network's alone: no user names them, and they go with its last endpoint. */
 	fl_network_link_name(c, "flo", c->net.link);
 	fl_network_link_name(c, "flx", c->net.tunnel);
+	c->net.tunnel_routed = conf->routed;
 	c->net.internal = conf->internal;
 	c->net.isolate = conf->isolate;
 	c->net.guarded = conf->guarded;

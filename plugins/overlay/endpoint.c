@@ -36,14 +36,15 @@ static void drop_ways_out(struct fl_result *r)
 int overlay_join(struct fl_call *c, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
+	const struct fl_join how = { .result_index = 2, .via_gateway = conf->routed };
 	int r = 0;
 
-	if (conf->internal)
-		drop_ways_out(&c->ipam_result);
-	else
+	if (!conf->internal)
 		r = fl_add_default_routes(c, err);
+	else if (!conf->routed)
+		drop_ways_out(&c->ipam_result);
 	if (!r)
-		r = fl_join_interface(c, &(struct fl_join){ .result_index = 2 }, err);
+		r = fl_join_interface(c, &how, err);
 	if (r)
 		return r;
 	/*
@@ -51,6 +52,9 @@ int overlay_join(struct fl_call *c, struct fl_error *err)
 	 * second. So was the announcement of a MAC that was asked for: once more.
 	 */
 	r = fl_link_sync(c->host, c->ep.ifindex, err);
+	/* Without the tunnel as a port, this may be the bridge's first one. */
+	if (!r && conf->routed)
+		r = fl_link_sync(c->host, c->link_index, err);
 	return r || !c->mac_chosen ? r
 				   : fl_link_set_mac(c->inside, c->inside_index, &c->ep.mac, err);
 }
@@ -70,7 +74,8 @@ static int see_address(void *arg, const struct fl_ifaddr *a)
 	return 0;
 }
 
-static int check_addresses(struct fl_call *c, uint32_t bridge, struct fl_error *err)
+static int check_addresses(struct fl_call *c, uint32_t bridge, uint32_t tunnel,
+			   struct fl_error *err)
 {
 	struct overlay_address list[OVERLAY_ADDRESSES_MAX];
 	size_t n = overlay_addresses(c, list);
@@ -79,35 +84,41 @@ static int check_addresses(struct fl_call *c, uint32_t bridge, struct fl_error *
 	for (size_t i = 0; i < n && !r; i++) {
 		struct seen s = { .want = &list[i].prefix };
 
-		r = fl_ifaddrs_each(c->host, bridge, see_address, &s, err);
+		r = fl_ifaddrs_each(c->host, list[i].of_tunnel ? tunnel : bridge, see_address, &s,
+				    err);
 		if (!r && !s.found)
 			r = fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
-					 "bridge %s has lost the address %s", c->net.link,
+					 "interface %s has lost the address %s",
+					 list[i].of_tunnel ? c->net.tunnel : c->net.link,
 					 fl_prefix_str(s.want, FL_PREFIX_BUF));
 	}
 	return r;
 }
 
-static int check_tunnel(struct fl_call *c, const struct fl_link *bridge, struct fl_error *err)
+static int check_tunnel(struct fl_call *c, const struct fl_link *bridge, struct fl_link *ret,
+			struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
-	struct fl_link t;
-	int r = fl_link_get(c->host, c->net.tunnel, &t, err);
+	int r = fl_link_get(c->host, c->net.tunnel, ret, err);
 
-	if (r || strcmp(t.kind, "vxlan"))
+	if (r || strcmp(ret->kind, "vxlan"))
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
 				    "VXLAN interface %s of network %s is missing", c->net.tunnel,
 				    c->net.name);
-	if (t.vxlan.vni != conf->vni || t.vxlan.port != conf->port)
+	if (ret->vxlan.vni != conf->vni || ret->vxlan.port != conf->port)
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
 				    "interface %s has VNI %u on UDP port %u, not %lld on %lld",
-				    t.name, t.vxlan.vni, t.vxlan.port, (long long)conf->vni,
-				    (long long)conf->port);
-	if (t.master != bridge->index || !(t.flags & IFF_UP))
-		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "interface %s is %s%s", t.name,
-				    t.flags & IFF_UP ? "no port of bridge " : "down",
-				    t.flags & IFF_UP ? bridge->name : "");
-	return conf->mode->check(c, &t, err);
+				    ret->name, ret->vxlan.vni, ret->vxlan.port,
+				    (long long)conf->vni, (long long)conf->port);
+	if (conf->routed && ret->master)
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+				    "interface %s is a port of a bridge, and ought to be none",
+				    ret->name);
+	if ((!conf->routed && ret->master != bridge->index) || !(ret->flags & IFF_UP))
+		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "interface %s is %s%s", ret->name,
+				    ret->flags & IFF_UP ? "no port of bridge " : "down",
+				    ret->flags & IFF_UP ? bridge->name : "");
+	return conf->mode->check(c, bridge, ret, err);
 }
 
 static int check_port(struct fl_call *c, const struct fl_link *bridge, struct fl_error *err)
@@ -130,9 +141,25 @@ static int check_port(struct fl_call *c, const struct fl_link *bridge, struct fl
 	return 0;
 }
 
+/* By the agent's route to the block, or to the address. */
+static int check_route(struct fl_call *c, uint32_t bridge, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	uint32_t oif;
+
+	for (uint32_t i = 0; i < c->ep.n_addrs && conf->routed; i++)
+		if (fl_route_lookup(c->host, &c->ep.addrs[i].addr, &oif, err) || oif != bridge)
+			return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK,
+					    "the host's route to %s of container %s does not lead "
+					    "to bridge %s",
+					    fl_addr_str(&c->ep.addrs[i].addr, FL_ADDR_BUF),
+					    c->req.container, c->net.link);
+	return 0;
+}
+
 int overlay_check(struct fl_call *c, struct fl_error *err)
 {
-	struct fl_link bridge;
+	struct fl_link bridge, tunnel;
 	int r = overlay_prepare(c, err);
 
 	if (r)
@@ -141,11 +168,13 @@ int overlay_check(struct fl_call *c, struct fl_error *err)
 	if (r || strcmp(bridge.kind, "bridge") || !(bridge.flags & IFF_UP))
 		return fl_error_set(err, EUCLEAN, FL_ECODE_CHECK, "bridge %s is %s", c->net.link,
 				    r ? "missing" : "down");
-	r = check_tunnel(c, &bridge, err);
+	r = check_tunnel(c, &bridge, &tunnel, err);
 	if (!r)
 		r = check_port(c, &bridge, err);
 	if (!r)
-		r = check_addresses(c, bridge.index, err);
+		r = check_addresses(c, bridge.index, tunnel.index, err);
+	if (!r)
+		r = check_route(c, bridge.index, err);
 	return r ? r : fl_check_interface(c, err);
 }
 

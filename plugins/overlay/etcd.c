@@ -72,7 +72,7 @@ static int take_subnet(struct overlay_conf *conf, const json_t *v, const char *p
 		r = check_subnet(&raw, path, err);
 	if (r)
 		return r;
-	if (conf->internal && fl_addr_is_set(&raw.gateway))
+	if (conf->internal && conf->overlay_mode != FL_OVERLAY_L3 && fl_addr_is_set(&raw.gateway))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "internal, %s.gateway: an internal network leads nowhere; "
 				    "expected at most one of them",
@@ -132,10 +132,10 @@ static int check_keys(const struct fl_call *c, struct fl_error *err)
 				    "name: in mode \"etcd\" expected 1 to %d of [a-zA-Z0-9_.-], "
 				    "not \"%.80s\"",
 				    FL_OVERLAY_NAME - 1, c->req.network);
-	if (conf->overlay_mode == FL_OVERLAY_L3)
-		return fl_error_set(err, EOPNOTSUPP, FL_ECODE_UNSUPPORTED,
-				    "overlayMode: \"l3\" is not supported by this version of "
-				    "fairlead; use \"l2\"");
+	if (conf->overlay_mode == FL_OVERLAY_L3 && conf->broadcast)
+		return overlay_bad(err,
+				   "broadcast: with overlayMode \"l3\" nodes are routers, which "
+				   "pass no broadcast on; expected false, or \"l2\"");
 	return 0;
 }
 
@@ -243,6 +243,7 @@ static uint32_t etcd_stamp(const struct overlay_conf *conf)
 	h = overlay_hash(h, &n->underlay_mtu, sizeof(n->underlay_mtu));
 	h = overlay_hash(h, n->local.b, fl_addr_len(&n->local));
 	h = overlay_hash(h, &n->mac, sizeof(n->mac));
+	h = overlay_hash(h, &n->mode, sizeof(n->mode));
 	return (uint32_t)(h ^ h >> 32);
 }
 
@@ -266,7 +267,8 @@ static int etcd_plan(struct fl_call *c, struct fl_dataplane *d, struct fl_addr *
 	d->mtu = n->mtu;
 	d->underlay_mtu = n->underlay_mtu;
 	d->mac = n->mac;
-	d->suppress = true;
+	d->routed = n->mode == FL_OVERLAY_L3;
+	d->suppress = !d->routed;
 	return 0;
 }
 

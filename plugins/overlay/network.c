@@ -65,7 +65,8 @@ static int see_network(void *arg, const struct fl_network *net)
 	const struct overlap *o = arg;
 	struct fl_call *c = o->c;
 
-	if (net->internal || net->direct || !strcmp(net->name, c->net.name))
+	if ((net->internal && !net->tunnel_routed) || net->direct ||
+	    !strcmp(net->name, c->net.name))
 		return 0;
 	for (uint32_t i = 0; i < net->n_subnets; i++)
 		for (uint32_t k = 0; k < c->ep.n_addrs; k++)
@@ -155,12 +156,12 @@ int overlay_settle(struct fl_call *c, struct fl_txn *t, struct fl_error *err)
 
 	if (!c->mac_chosen && c->ep.n_addrs)
 		c->ep.mac = mac_for(c, &c->ep.addrs[0].addr);
-	for (size_t i = 0; i < c->ipam_result.n_ips && !conf->internal && !r; i++) {
+	for (size_t i = 0; i < c->ipam_result.n_ips && overlay_has_host(conf) && !r; i++) {
 		r = settle_gateway(c, &c->ipam_result.ips[i], err);
 		if (!r)
 			r = check_vteps(c, &c->ipam_result.ips[i].address, err);
 	}
-	return r || conf->internal ? r : fl_networks_each(t, see_network, &o, err);
+	return r || !overlay_has_host(conf) ? r : fl_networks_each(t, see_network, &o, err);
 }
 
 /* ---- bridge and tunnel ---- */
@@ -210,12 +211,14 @@ int overlay_network_create(struct fl_call *c, struct fl_error *err)
 	const struct overlay_conf *conf = c->conf;
 	uint32_t stamp = conf->mode->stamp(conf);
 	struct fl_link bridge, tunnel;
+	bool settled;
 	int r = fl_link_find(c->host, c->net.link, &bridge, err);
 
 	if (r > 0)
 		r = fl_link_find(c->host, c->net.tunnel, &tunnel, err);
-	if (r >= 0 && !(r && fl_dataplane_settled(&bridge, &tunnel, stamp) &&
-			conf->mode->same_underlay(c, &tunnel)))
+	settled = r > 0 && fl_dataplane_settled(&bridge, &tunnel, conf->routed, stamp) &&
+		  conf->mode->same_underlay(c, &tunnel);
+	if (r >= 0 && !settled)
 		r = make(c, stamp, &bridge, err);
 	if (r < 0)
 		return r;
@@ -225,6 +228,8 @@ int overlay_network_create(struct fl_call *c, struct fl_error *err)
 		r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", c->net.link);
 	if (r >= 0)
 		r = fl_result_add_interface(&c->result, c->net.link, &bridge.mac, NULL, bridge.mtu);
+	if (r >= 0 && conf->routed)
+		r = overlay_routed_create(c, !settled, err);
 	return r < 0 ? r : 0;
 }
 
@@ -254,12 +259,23 @@ int overlay_network_unknown(struct fl_call *c, struct fl_txn *t, struct fl_error
 
 /* ---- addresses ---- */
 
+/* Where the host routes, routes lead to blocks, and none to the subnet. */
+static struct overlay_address address_of_node(const struct overlay_conf *conf,
+					      const struct fl_prefix *node)
+{
+	struct overlay_address a = { *node, .of_tunnel = conf->routed };
+
+	if (conf->routed)
+		a.prefix.len = (uint8_t)fl_addr_bits(&node->addr);
+	return a;
+}
+
 size_t overlay_addresses(const struct fl_call *c, struct overlay_address *ret)
 {
 	const struct overlay_conf *conf = c->conf;
 	size_t n = 0;
 
-	if (conf->internal)
+	if (!overlay_has_host(conf))
 		return 0;
 	/* First: what the host sends into the network has this source. With the gateway's, the
 	 * other nodes would answer themselves. */
@@ -267,15 +283,16 @@ size_t overlay_addresses(const struct fl_call *c, struct overlay_address *ret)
 		const struct fl_prefix *node = node_in(conf, &c->net.subnets[i]);
 
 		if (node)
-			ret[n++] = (struct overlay_address){ *node, false };
+			ret[n++] = address_of_node(conf, node);
 	}
 	for (uint32_t i = 0; i < c->net.n_anycast; i++)
-		ret[n++] = (struct overlay_address){ c->net.anycast[i], true };
+		ret[n++] = (struct overlay_address){ c->net.anycast[i], .anycast = true };
 	return n;
 }
 
 struct former {
-	const struct fl_prefix *node;
+	const struct fl_prefix *node; /* with its subnet's length */
+	uint8_t len;		      /* that it has there */
 	struct fl_prefix found[4];
 	size_t n;
 };
@@ -285,22 +302,25 @@ static int see_former(void *arg, const struct fl_ifaddr *a)
 {
 	struct former *f = arg;
 
-	if (a->prefix.len == f->node->len && fl_prefix_same_net(&a->prefix, f->node) &&
+	if (a->prefix.len == f->len && fl_prefix_contains(f->node, &a->prefix.addr) &&
 	    !fl_addr_eq(&a->prefix.addr, &f->node->addr) && f->n < FL_ARRAY_SIZE(f->found))
 		f->found[f->n++] = a->prefix;
 	return 0;
 }
 
-static int add_node_address(struct fl_call *c, const struct fl_prefix *p, struct fl_error *err)
+static int add_node_address(struct fl_call *c, uint32_t index, const struct fl_prefix *node,
+			    uint8_t len, struct fl_error *err)
 {
-	struct former f = { .node = p };
-	int r = fl_ifaddrs_each(c->host, c->link_index, see_former, &f, err);
+	const struct fl_prefix p = { node->addr, len };
+	struct former f = { .node = node, .len = len };
+	int r = fl_ifaddrs_each(c->host, index, see_former, &f, err);
 
 	for (size_t i = 0; i < f.n && !r; i++)
-		r = fl_ifaddr_del(c->host, c->link_index, &f.found[i], err);
-	return r ? r
-		 : fl_ifaddr_add(c->host, c->link_index, p,
-				 p->addr.family == AF_INET6 ? IFA_F_NODAD : 0, err);
+		r = fl_ifaddr_del(c->host, index, &f.found[i], err);
+	if (!r)
+		r = fl_ifaddr_add(c->host, index, &p, p.addr.family == AF_INET6 ? IFA_F_NODAD : 0,
+				  err);
+	return r == -EEXIST ? 0 : r;
 }
 
 static int add_address(struct fl_call *c, const struct overlay_address *a, struct fl_error *err)
@@ -308,7 +328,7 @@ static int add_address(struct fl_call *c, const struct overlay_address *a, struc
 	int r;
 
 	if (!a->anycast)
-		r = add_node_address(c, &a->prefix, err);
+		r = add_node_address(c, c->link_index, &a->prefix, a->prefix.len, err);
 	else if (a->prefix.addr.family == AF_INET6)
 		r = fl_ifaddr_add_deprecated(c->host, c->link_index, &a->prefix, IFA_F_NODAD, err);
 	else
@@ -331,6 +351,56 @@ static int enable_family(struct fl_call *c, int family, struct fl_error *err)
 	return r < 0 ? r : fl_enable_forwarding(c, family, err);
 }
 
+/*
+ * A host that sends a packet back to where it came from tells its sender to go there directly, for
+ * minutes, whatever becomes of the other container meanwhile. It does as long as either of the two
+ * switches says so; the other interfaces keep their own.
+ */
+static int disable_redirects(struct fl_call *c, struct fl_error *err)
+{
+	int r = fl_host_sysctl("0", err, "net/ipv4/conf/all/send_redirects");
+
+	return r < 0 ? r : fl_host_sysctl("0", err, "net/ipv4/conf/%s/send_redirects", c->net.link);
+}
+
+/* A link that is set down loses its addresses, but these, and with them the agent's routes. */
+static int enable_tunnel6(struct fl_call *c, struct fl_error *err)
+{
+	const char *const links[] = { c->net.link, c->net.tunnel };
+	int r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/disable_ipv6", c->net.tunnel);
+
+	for (size_t i = 0; i < FL_ARRAY_SIZE(links) && r >= 0; i++)
+		r = fl_host_sysctl("1", err, "net/ipv6/conf/%s/keep_addr_on_down", links[i]);
+	return r;
+}
+
+/* The agent's routes are made before the container's addresses are known, in both families. */
+int overlay_routed_create(struct fl_call *c, bool made, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	struct fl_link tunnel;
+	int r = fl_link_get(c->host, c->net.tunnel, &tunnel, err);
+
+	if (r >= 0 && made)
+		r = disable_redirects(c, err);
+	/* A host's own connection to 127.0.0.1:PORT may go to another node's container. */
+	if (r >= 0 && made && !conf->internal)
+		r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", c->net.tunnel);
+	for (size_t i = 0; i < conf->node.n && r >= 0; i++) {
+		const struct fl_prefix *node = &conf->node.v[i];
+		int family = node->addr.family;
+
+		if (made && family == AF_INET6)
+			r = enable_tunnel6(c, err);
+		if (r >= 0 && made)
+			r = enable_family(c, family, err);
+		if (r >= 0)
+			r = add_node_address(c, tunnel.index, node,
+					     (uint8_t)fl_addr_bits(&node->addr), err);
+	}
+	return r < 0 ? r : 0;
+}
+
 int overlay_network_address(struct fl_call *c, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
@@ -339,8 +409,11 @@ int overlay_network_address(struct fl_call *c, struct fl_error *err)
 	size_t n = overlay_addresses(c, list);
 	int r = 0;
 
-	if (conf->internal)
-		return 0;
+	/* Where the host routes, the rest is there: overlay_routed_create(). */
+	for (size_t i = 0; i < n && conf->routed && !r; i++)
+		r = list[i].of_tunnel ? 0 : add_address(c, &list[i], err);
+	if (conf->internal || conf->routed)
+		return r;
 	if (families & FL_FAMILY_V4)
 		r = enable_family(c, AF_INET, err);
 	if (r >= 0 && families & FL_FAMILY_V6)

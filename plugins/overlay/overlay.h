@@ -32,6 +32,7 @@ struct overlay_conf {
 
 	/* filled by validate() */
 	const struct overlay_mode *mode;
+	bool routed;		   /* the host routes between bridge and tunnel; by prepare() */
 	uint32_t mtu;		   /* 0: auto */
 	struct overlay_nodes node; /* this node's; mode "etcd": by prepare() */
 
@@ -59,7 +60,8 @@ struct overlay_mode {
 	int (*plan)(struct fl_call *c, struct fl_dataplane *d, struct fl_addr **flood,
 		    struct fl_error *err);
 	/* CHECK of what is the mode's own. */
-	int (*check)(struct fl_call *c, const struct fl_link *tunnel, struct fl_error *err);
+	int (*check)(struct fl_call *c, const struct fl_link *bridge, const struct fl_link *tunnel,
+		     struct fl_error *err);
 	int (*status)(struct fl_call *c, struct fl_error *err);
 };
 extern const struct overlay_mode overlay_static, overlay_etcd;
@@ -86,7 +88,8 @@ struct overlay_agent {
 void overlay_agent_free(struct overlay_agent *a);
 /* This node takes part in the network, which fills conf; ADD alone starts an agent. */
 int overlay_agent_join(struct fl_call *c, struct fl_error *err);
-int overlay_agent_check(struct fl_call *c, const struct fl_link *tunnel, struct fl_error *err);
+int overlay_agent_check(struct fl_call *c, const struct fl_link *bridge,
+			const struct fl_link *tunnel, struct fl_error *err);
 int overlay_agent_status(struct fl_call *c, struct fl_error *err);
 
 extern const struct fl_field overlay_fields[];
@@ -95,6 +98,8 @@ int overlay_validate(struct fl_call *c, struct fl_error *err);
 void overlay_clear(struct fl_call *c);
 int overlay_prepare(struct fl_call *c, struct fl_error *err);
 int overlay_settle(struct fl_call *c, struct fl_txn *t, struct fl_error *err);
+/* Where the host routes: the node's address and what routes need, before the agent makes them. */
+int overlay_routed_create(struct fl_call *c, bool made, struct fl_error *err);
 int overlay_network_create(struct fl_call *c, struct fl_error *err);
 int overlay_network_address(struct fl_call *c, struct fl_error *err);
 int overlay_endpoint_create(struct fl_call *c, struct fl_error *err);
@@ -109,10 +114,17 @@ int overlay_status(struct fl_call *c, struct fl_error *err);
 
 #define OVERLAY_ADDRESSES_MAX (2 * FL_NETWORK_SUBNETS)
 
-/* What the bridge has on this node. */
+/* The host is in the network. Of an internal one only where it leads to the other nodes. */
+static inline bool overlay_has_host(const struct overlay_conf *conf)
+{
+	return !conf->internal || conf->routed;
+}
+
+/* What bridge and tunnel have on this node. */
 struct overlay_address {
 	struct fl_prefix prefix;
-	bool anycast; /* the gateway, which the other nodes have too */
+	bool anycast;	/* the gateway, which the other nodes have too */
+	bool of_tunnel; /* else the bridge has it */
 };
 /* In the order in which they are to be added; returns their number. */
 size_t overlay_addresses(const struct fl_call *c, struct overlay_address *ret);

@@ -379,7 +379,8 @@ static int static_plan(struct fl_call *c, struct fl_dataplane *d, struct fl_addr
 	return 0;
 }
 
-static int static_check(struct fl_call *c, const struct fl_link *tunnel, struct fl_error *err)
+static int static_check(struct fl_call *c, const struct fl_link *bridge,
+			const struct fl_link *tunnel, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
 	FL_AUTOFREE struct fl_addr *vtep = calloc(conf->n_peers + 1, sizeof(*vtep));
@@ -387,6 +388,7 @@ static int static_check(struct fl_call *c, const struct fl_link *tunnel, struct 
 	size_t n = conf->n_peers;
 	int r;
 
+	(void)bridge;
 	if (!vtep)
 		return fl_error_oom(err);
 	for (size_t i = 0; i < n; i++)
