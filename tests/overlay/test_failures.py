@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The store, an agent, a node, or several of them fail, while traffic flows between containers of two nodes.
+
+What is established goes on, what is said is true, and when all is well again nothing is stale.
+"""
+import concurrent.futures
+import json
+
+import pytest
+
+from support import dns, failures, snapshot
+from support.cni import libexec
+from support.failures import Bench, Watcher
+from support.truth import differences, settled
+
+TRY_AGAIN, CHECK = 11, 104
+LEASE, HOLD_DOWN = 2, 3
+
+
+@pytest.fixture(scope="module")
+def patient():
+    """Nobody is taken for dead here; three members."""
+    with Bench(members=3, lease=LEASE, hold_down=600) as bench:
+        yield bench
+
+
+@pytest.fixture(scope="module")
+def hasty():
+    with Bench(members=1, lease=LEASE, hold_down=HOLD_DOWN) as bench:
+        yield bench
+
+
+@pytest.fixture
+def calm(patient):
+    settled(patient.cluster)
+    yield patient
+    patient.mend()
+
+
+@pytest.fixture
+def quick(hasty):
+    settled(hasty.cluster)
+    yield hasty
+    hasty.mend()
+
+
+def unharmed(flow):
+    report = flow.stop()
+    print(report)
+    assert report.sent > 100 and report.echoed > 0
+    assert (report.lost, report.retransmitted) == (0, 0), report
+
+
+def starts_of(node):
+    return node.log().count(" is in cluster ")
+
+
+
+def test_leader_killed(calm):
+    """ADDs and DELs during the election succeed, or fail with a sentence; nothing is there twice, nothing stays."""
+    cluster = calm.cluster
+    flow = calm.flow(0, 1)
+    leader = cluster.etcd.leader()
+    names = [(i, f"e{i}{n}") for i in range(3) for n in range(4)]
+    for i, name in names:
+        calm.fresh(i, name)
+    with concurrent.futures.ThreadPoolExecutor(len(names)) as pool:
+        first = [pool.submit(calm.add, i, name) for i, name in names[::2]]
+        cluster.etcd.kill(leader)
+        second = [pool.submit(calm.add, i, name) for i, name in names[1::2]]
+    outcomes = dict(zip(names[::2] + names[1::2], [future.result() for future in first + second]))
+    added = {name: outcome.address for (_, name), outcome in outcomes.items() if outcome.ok}
+    print(f"{len(added)} of {len(names)} added")
+    for outcome in outcomes.values():
+        if not outcome.ok:
+            outcome.refused(TRY_AGAIN)
+    assert len(set(added.values())) == len(added)
+    settled(cluster)
+    assert {ip: name for ip, name in calm.owners().items() if name.startswith("e")} == {ip: name for name, ip in added.items()}
+    cluster.etcd.start(leader)
+    for i, name in names:
+        calm.delete(i, name).expect()
+    settled(cluster)
+    assert not [name for name in calm.owners().values() if name.startswith("e")]
+    unharmed(flow)
+
+
+# ---- an agent ----
+
+def test_agent_killed(calm):
+    """Others forget its names, not its entries. The next one adopts: it touches nothing that is as it should be."""
+    cluster, node = calm.cluster, calm.cluster[1]
+    flow = calm.flow(0, 1)
+    kernels = [calm.kernel(i) for i in range(3)]
+    with Watcher(calm.cluster[0], calm.vni) as other, Watcher(node, calm.vni) as own:
+        node.kill()
+        for i in (0, 2):
+            cluster.wait(lambda i=i: not dns.knows(cluster[i].lab, f"c{i}", "w1"), what="the end of the name")
+        assert dns.lookup(node.lab, "c1", "w0") == [calm.address(0)]
+        assert not differences(cluster, nodes=[0, 2])
+        node.start()
+        settled(cluster)
+        assert (own.events(), other.events()) == ([], [])
+    for i in (0, 2):
+        assert dns.lookup(cluster[i].lab, f"c{i}", "w1") == [calm.address(1)]
+    assert [calm.kernel(i) for i in range(3)] == kernels
+    unharmed(flow)
+
+
+def test_agent_and_store_down_together(calm):
+    """Whatever comes back first."""
+    cluster, node = calm.cluster, calm.cluster[1]
+    calm.add(1, "gone")
+    settled(cluster)
+    flow = calm.flow(0, 1)
+    for name in list(cluster.etcd.names):
+        cluster.etcd.kill(name)
+    node.kill()
+    with failures.within(5):
+        calm.delete(1, "gone").expect()
+    node.start()
+    assert dns.lookup(node.lab, "c1", "w0") == [calm.address(0)]
+    with failures.within(10):
+        calm.add(1, "late").refused(TRY_AGAIN, "etcd")
+    for name in cluster.etcd.names:
+        cluster.etcd.start(name, wait=False)
+    cluster.etcd.wait_healthy()
+    calm.wait_given_back("gone")
+    settled(cluster)
+    calm.add(1, "late").expect()
+    calm.delete(1, "late").expect()
+    unharmed(flow)
+
+
+def test_node_cut_off_from_the_store(calm):
+    """It is suspect: names go, packets do not, and nobody gets its addresses. Heard again, it is back at once."""
+    cluster = calm.cluster
+    flow = calm.flow(0, 1)
+    owners = calm.owners()
+    with Watcher(cluster[0], calm.vni) as other, Watcher(cluster[1], calm.vni) as own:
+        cluster.cut(1, "etcd")
+        for i in (0, 2):
+            cluster.wait(lambda i=i: not dns.knows(cluster[i].lab, f"c{i}", "w1"), what="the end of the name")
+        with failures.within(10):
+            calm.add(1, "late").refused(TRY_AGAIN, "etcd")
+        assert calm.owners() == owners
+        assert not differences(cluster, nodes=[0, 2])
+        assert dns.lookup(cluster[1].lab, "c1", "w0") == [calm.address(0)]
+        cluster.heal(1)
+        settled(cluster)
+        # The ADD that was refused had made its pair.
+        assert ([line for line in own.events() if "veth" not in line], other.events()) == ([], [])
+    for i in (0, 2):
+        assert dns.lookup(cluster[i].lab, f"c{i}", "w1") == [calm.address(1)]
+    assert calm.owners() == owners
+    unharmed(flow)
+
+
+# ---- the watch ----
+
+def test_watch_gap(calm):
+    """What happened meanwhile cannot be told any more: all is read again."""
+    cluster = calm.cluster
+    calm.add(0, "gone")
+    settled(cluster)
+    flow = calm.flow(0, 1)
+    cluster.cut(1, "etcd")
+    for name in list(cluster.etcd.names):       # its streams die with them
+        cluster.etcd.kill(name)
+        cluster.etcd.start(name)
+    calm.delete(0, "gone").expect()
+    added = calm.add(2, "new").expect().address
+    calm.compact()
+    cluster.heal(1)
+    settled(cluster)
+    assert "too old to go on from" in cluster[1].log()
+    assert dns.lookup(cluster[1].lab, "c1", "new") == [added]
+    unharmed(flow)
+    calm.delete(2, "new").expect()
+
+
+def test_agent_that_slept(calm):
+    """Stopped for longer than its lease lives, while others came and went."""
+    cluster = calm.cluster
+    calm.add(0, "gone")
+    settled(cluster)
+    flow = calm.flow(0, 1)
+    cluster[1].pause()
+    cluster.wait(lambda: not dns.knows(cluster[0].lab, "c0", "w1"), what="the end of the name")
+    calm.delete(0, "gone").expect()
+    calm.add(2, "new").expect()
+    calm.compact()
+    cluster[1].resume()
+    settled(cluster)
+    assert "lease was lost" in cluster[1].log()
+    unharmed(flow)
+    calm.delete(2, "new").expect()
