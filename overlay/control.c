@@ -486,7 +486,9 @@ void control_close(struct agent *a)
 	char path[sizeof(a->state) + 32];
 
 	snprintf(path, sizeof(path), "%s/" FL_OVERLAY_SOCKET, a->state);
-	unlink(path);
+	/* One that never listened here does not hold the lock: the socket is another's. */
+	if (a->listener >= 0)
+		unlink(path);
 	while (a->clients)
 		client_free(a->clients);
 	if (a->accept)

@@ -195,3 +195,20 @@ def test_agent_that_slept(calm):
     assert "lease was lost" in cluster[1].log()
     unharmed(flow)
     calm.delete(2, "new").expect()
+
+
+
+
+
+
+# ---- beside another ----
+
+def test_second_agent(calm):
+    """It ends, and leaves the first one its socket."""
+    node = calm.cluster[0]
+    outcome = node.lab.run([libexec("fairlead-overlayd")], check=False)
+    assert outcome.returncode == 3 and "another fairlead-overlayd" in outcome.stderr
+    calm.add(0, "asks").expect()
+    assert calm.owners()[calm.address_of("asks")] == "asks"
+    calm.delete(0, "asks").expect()
+    assert node.process.poll() is None
