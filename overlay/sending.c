@@ -297,17 +297,21 @@ static void lost(struct sending *s, const struct fl_etcd_result *r)
 	work_pump(net);
 }
 
-static void failed(struct sending *s, const struct fl_error *err)
+static void failed(struct sending *s, const struct fl_error *why)
 {
 	struct network *net = s->net;
+	struct fl_error err = *why;
 	struct work *w, *next;
 
+	/* A store that cannot be reached is one that comes back. */
+	if (err.code == FL_ECODE_IO && !net->a->hopeless)
+		err.code = FL_ECODE_TRY_AGAIN;
 	fl_ippool_batch_done(s->batch, false, 0);
 	w = sending_take(s);
 	sending_free(s);
 	for (; w; w = next) {
 		next = w->next;
-		work_finish(w, err->err ? err->err : -EIO, err);
+		work_finish(w, err.err ? err.err : -EIO, &err);
 	}
 	work_pump(net);
 }

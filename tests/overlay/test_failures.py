@@ -55,6 +55,38 @@ def starts_of(node):
     return node.log().count(" is in cluster ")
 
 
+# ---- the store ----
+
+def test_store_down(calm):
+    """Packets and names go on; DEL is queued; ADD is refused and leaves nothing; nobody loses its lease."""
+    cluster = calm.cluster
+    calm.add(1, "gone")
+    settled(cluster)
+    lives = [starts_of(node) for node in cluster]
+    flow = calm.flow(0, 1)
+    calm.fresh(0, "late")
+    before = snapshot.take(cluster[0].lab, ["late"])
+    for name in list(cluster.etcd.names):
+        cluster.etcd.kill(name)
+    with failures.within(10):
+        calm.add(0, "late").refused(TRY_AGAIN, "etcd")
+    assert not snapshot.diff(before, snapshot.take(cluster[0].lab, ["late"]))
+    with failures.within(5):
+        calm.delete(1, "gone").expect()
+    for i in range(3):
+        assert dns.lookup(cluster[i].lab, f"c{i}", f"w{(i + 1) % 3}") == [calm.address((i + 1) % 3)]
+    calm.let_pass(flow, LEASE + 1)
+    for name in cluster.etcd.names:
+        cluster.etcd.start(name, wait=False)
+    cluster.etcd.wait_healthy()
+    calm.wait_given_back("gone")
+    settled(cluster)
+    assert [starts_of(node) for node in cluster] == lives
+    assert not any("no sign of life" in node.log() for node in cluster)
+    unharmed(flow)
+    calm.add(0, "late").expect()
+    calm.delete(0, "late").expect()
+
 
 def test_leader_killed(calm):
     """ADDs and DELs during the election succeed, or fail with a sentence; nothing is there twice, nothing stays."""
