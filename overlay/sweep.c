@@ -14,6 +14,7 @@
 struct sweep {
 	struct agent *a;
 	struct node *node;
+	int64_t mod; /* of its record, when it was found dead */
 	struct client *client;
 	bool locked;
 	struct network *net; /* the one that is being swept */
@@ -97,7 +98,7 @@ static void delete_record(struct sweep *s)
 	key_of(s, FL_REC_ALIVE, "", key);
 	fl_etcd_txn_if_absent(&t, key);
 	key_of(s, FL_REC_NODE, "", key);
-	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, s->node->mod);
+	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, s->mod);
 	fl_etcd_txn_delete(&t, FL_ETCD_SUCCESS, key, false);
 	if (fl_etcd_txn(s->a->etcd, &t, on_record_gone, s, &s->call, &s->err))
 		finish(s, s->err.err);
@@ -131,7 +132,7 @@ static struct work *work_new(struct sweep *s, enum work_kind kind)
 	w->kind = kind;
 	w->done = on_given;
 	fl_strcpy(w->guard, sizeof(w->guard), s->node->name);
-	w->guard_mod = s->node->mod;
+	w->guard_mod = s->mod;
 	s->works++;
 	return w;
 }
@@ -251,6 +252,7 @@ static void begin(struct agent *a, struct node *n, struct client *c)
 
 	s->a = a;
 	s->node = n;
+	s->mod = n->mod;
 	s->client = c;
 	a->sweep = s;
 	if (c)
