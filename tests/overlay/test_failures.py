@@ -229,7 +229,55 @@ def test_agent_that_slept(calm):
     calm.delete(2, "new").expect()
 
 
+# ---- a node that dies ----
 
+def test_swept_and_back(quick):
+    """One of the others gives back what it had, and nothing else. Back again, it claims the same."""
+    cluster = quick.cluster
+    flow = quick.flow(0, 1)
+    address, bridge = quick.address(2), quick.bridge(2)
+    old = cluster.records()
+    logs = [len(node.log()) for node in cluster]
+    with Watcher(cluster[0], quick.vni) as other:
+        cluster[2].kill()
+        quick.wait_swept(2)
+        settled(cluster)
+        mine = quick.identities(old, 2)
+        assert not [line for line in other.events() if not mine & set(line.split())]
+    sweepers = [i for i in (0, 1) if "node node3: 1 endpoints were given back" in cluster[i].log()[logs[i]:]]
+    assert len(sweepers) == 1, [cluster[i].log()[logs[i]:] for i in (0, 1)]
+    assert not quick.left_of(2)
+    assert quick.owners() == {ip: name for ip, name in quick.owners_in(old).items() if name != "c2"}
+    assert not dns.knows(cluster[0].lab, "c0", "w2")
+    cluster[2].start()
+    settled(cluster)
+    assert quick.owners() == quick.owners_in(old) and quick.owners()[address] == "c2"
+    assert quick.bridge(2) == bridge
+    unharmed(flow)
+    quick.reaches(0, 2)
+    quick.reaches(2, 0)
+
+
+
+def test_addresses_of_the_node_itself(quick):
+    """Of a bridge too: where somebody has the address that it had, it gets another one."""
+    cluster = quick.cluster
+    key = f"join/{quick.net}/node3"
+    own = cluster.records("join/")[key]["ip4"]
+    cluster[2].kill()
+    quick.wait_swept(2)
+    quick.add(0, "thief", ips=[own]).expect()
+    cluster[2].start()
+    settled(cluster)
+    quick.reaches(2, 0)
+    assert quick.cluster[2].lab.reaches(None, quick.address(0), quick.port(0))
+    quick.delete(0, "thief").expect()
+    cluster[2].kill()
+    record = cluster.records("join/")[key]
+    cluster.etcd.ctl("put", cluster.prefix + key, json.dumps({**record, "mac": "02:00:00:00:00:99"}))
+    cluster[2].start()
+    cluster.wait(lambda: cluster.records("join/")[key] == record, what="the MAC of the bridge")
+    settled(cluster)
 
 
 
