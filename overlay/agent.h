@@ -431,6 +431,9 @@ bool endpoint_conflict(struct network *net, const char *id, struct fl_error *err
 /* Those that are over. */
 void endpoint_forget_conflicts(struct network *net);
 
+/* An address is nobody's any more: who is cut off because of it may have it again. */
+void endpoint_freed(struct network *net, const struct fl_addr *addr);
+
 /* ---- local.c: the node's own store ---- */
 /* Joins what its networks and endpoints are of. */
 void local_rejoin(struct agent *a);

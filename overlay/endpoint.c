@@ -11,6 +11,7 @@
 struct conflict {
 	char id[FL_OVERLAY_ID];
 	char text[256];
+	struct fl_addr ips[FL_OVERLAY_SUBNETS];
 	UT_hash_handle hh;
 };
 
@@ -283,12 +284,37 @@ static void cut_off(struct network *net, const char *id, const struct fl_endpoin
 	x = must_alloc(sizeof(*x));
 	fl_strcpy(x->id, sizeof(x->id), id);
 	snprintf(x->text, sizeof(x->text),
-		 "container %.64s is cut off from network %s: this node was away, and %s",
-		 ep->id.container, net->rec.name, why->text);
+		 "container %.64s is cut off from network %s: this node was away, and %.*s; attach "
+		 "it again, or remove the other one",
+		 ep->id.container, net->rec.name, (int)strcspn(why->text, ";"), why->text);
+	for (uint32_t i = 0; i < ep->n_addrs && i < FL_OVERLAY_SUBNETS; i++)
+		x->ips[i] = ep->addrs[i].addr;
 	HASH_ADD_STR(net->conflicts, id, x);
 	net->a->n.conflicts++;
 	say("%s", x->text);
 	if (ep->ifindex && fl_link_set_up(net->a->nl, ep->ifindex, false, &err))
+		say("%s", err.text);
+}
+
+/* `addr` NULL: something of a block. */
+void endpoint_freed(struct network *net, const struct fl_addr *addr)
+{
+	struct conflict *x, *tmp;
+
+	HASH_ITER (hh, net->conflicts, x, tmp)
+		for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
+			net->reconcile |= !addr || fl_addr_eq(&x->ips[i], addr);
+}
+
+/* Maybe it was cut off, by an earlier life of the agent too. */
+static void connect_again(struct network *net, const char *id, const struct fl_endpoint *ep)
+{
+	struct fl_error err = { 0 };
+
+	if (endpoint_conflict(net, id, &err))
+		say("container %.64s is back on network %s", ep->id.container, net->rec.name);
+	forget_conflict(net, id);
+	if (ep->ifindex && fl_link_set_up(net->a->nl, ep->ifindex, true, &err))
 		say("%s", err.text);
 }
 
@@ -305,6 +331,7 @@ static void on_reclaimed(struct work *w, int r, const struct fl_error *err)
 	x->w.net->a->n.reclaimed += !r;
 	if (!r) {
 		network_put_ep(net, w->id, &w->rec->ep, w->revision);
+		connect_again(net, w->id, &x->ep);
 		program_flush(net);
 		network_used(net);
 	} else if (r == -EADDRINUSE || r == -EINVAL) {
@@ -338,13 +365,12 @@ static void fill_from_store(const struct agent *a, const struct fl_endpoint *ep,
 void endpoint_reclaim(struct network *net, const struct fl_endpoint *ep)
 {
 	struct reclaim *x;
-	struct fl_error err = { 0 };
 	struct work *w;
 	char id[FL_OVERLAY_ID], key[FL_REC_KEY_STR];
 
 	endpoint_id(net->a, ep->id.container, ep->id.ifname, id);
 	key_of(net, id, key);
-	if (endpoint_conflict(net, id, &err) || work_has(net, key))
+	if (work_has(net, key))
 		return;
 	x = must_alloc(sizeof(*x));
 	x->ep = *ep;

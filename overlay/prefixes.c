@@ -234,6 +234,7 @@ static void change_ip(void *arg, const struct fl_rec_key *key, const struct fl_e
 		return;
 	if (!kv) {
 		fl_ippool_ip(pool, &key->addr, NULL, revision);
+		endpoint_freed(net, &key->addr);
 		return;
 	}
 	rec = must_alloc(sizeof(*rec));
@@ -243,6 +244,8 @@ static void change_ip(void *arg, const struct fl_rec_key *key, const struct fl_e
 		ignore(net->a, kv->key, revision, &err);
 	}
 	fl_ippool_ip(pool, &key->addr, &rec->ip, revision);
+	if (rec->ip.use == FL_REC_USE_FREED)
+		endpoint_freed(net, &key->addr);
 	free(rec);
 }
 
@@ -256,6 +259,7 @@ static void change_block(void *arg, const struct fl_rec_key *key, const struct f
 
 	if (!pool)
 		return;
+	endpoint_freed(net, NULL);
 	if (!kv) {
 		fl_ippool_block(pool, &key->block, NULL, revision);
 		table_put_block(net, &key->block, NULL, revision);

@@ -258,6 +258,46 @@ def test_swept_and_back(quick):
     quick.reaches(2, 0)
 
 
+def test_back_with_a_conflict(quick):
+    """Its address is somebody else's by now: the container is cut off, CHECK says so, and nobody is led there."""
+    cluster = quick.cluster
+    victim = quick.add(2, "victim").expect()
+    address, pair = victim.address, quick.host_end(victim)
+    cluster[2].kill()
+    quick.wait_swept(2)
+    thief = quick.add(0, "thief", ips=[address]).expect()
+    settled(cluster)
+    flow = quick.flow_of((1, "c1", quick.address(1)), (0, "thief", address))
+    with Watcher(cluster[0], quick.vni) as first, Watcher(cluster[1], quick.vni) as second:
+        cluster[2].start()
+        cluster.wait(lambda: "cut off" in cluster[2].log(), what="the conflict")
+        settled(cluster)
+        assert not [line for watcher in (first, second) for line in watcher.events() if address in line.split()]
+    assert "UP" not in quick.flags(2, pair)
+    assert "UP" in quick.flags(2, quick.pairs[2])
+    quick.check(2, "victim", victim).refused(CHECK, address, "node1")
+    quick.check(0, "thief", thief).expect()
+    quick.check(2, "c2", quick.results[2]).expect()
+    # Another life of the agent finds the same.
+    cluster[2].kill()
+    cluster[2].start()
+    cluster.wait(lambda: "cut off" in cluster[2].log(), what="the conflict")
+    settled(cluster)
+    quick.check(2, "victim", victim).refused(CHECK, address, "node1")
+    unharmed(flow)
+    # Free again, it is the container's again.
+    quick.delete(0, "thief").expect()
+    cluster.wait(lambda: quick.owners().get(address) == "victim", what="the container's address")
+    settled(cluster)
+    quick.check(2, "victim", victim).expect()
+    assert "UP" in quick.flags(2, pair)
+    # Not from c1, which knows the other one's MAC for a while.
+    flow = quick.flow_of((0, "c0", quick.address(0)), (2, "victim", address))
+    quick.let_pass(flow, 1)
+    unharmed(flow)
+    quick.delete(2, "victim").expect()
+    settled(cluster)
+
 
 def test_addresses_of_the_node_itself(quick):
     """Of a bridge too: where somebody has the address that it had, it gets another one."""
