@@ -104,8 +104,9 @@ struct follow {
 	struct fl_etcd_watch *watch;
 	struct event *retry;
 	bool told;	       /* that the watch is interrupted */
-	bool synced, restored; /* restored: while begin() is called */
+	bool synced, restored; /* restored: from begin() to synced() */
 	int64_t revision;      /* of what synced() ends */
+	unsigned restores;     /* of the agent, when it was read */
 };
 void follow_start(struct follow *f, struct agent *a, const char *prefix,
 		  const struct follow_ops *ops, void *arg);
@@ -174,9 +175,11 @@ struct ep {
 	struct fl_mac mac;
 	struct fl_addr ip[FL_OVERLAY_SUBNETS]; /* IPv4, IPv6; unset: none */
 	int64_t mod;			       /* revision: the newest owner of an address has it */
-	bool of_node, seen;
+	bool of_node;
+	bool seen;     /* false: the store had it before it was restored, and may not have it */
 	bool released; /* no container has it any more, whatever the store says */
 	bool busy;     /* a transaction is about it */
+	bool stale;    /* not what the node's store has: it is given back, and claimed again */
 	bool mirrored, mirrored_suspect;
 	char *container, *name, *aliases; /* owned; aliases: JSON, or NULL */
 	char ifname[IFNAMSIZ];
@@ -373,6 +376,8 @@ void network_if_exists(const struct network *net, struct fl_etcd_txn *t);
 void network_settle(struct network *net);
 /* All of it is known, maybe not for the first time. */
 void network_known(struct network *net);
+/* What the store has not, which was restored, has not been written again: it is gone. */
+void network_end_doubt(struct network *net);
 
 /* ---- work.c: transactions that take or give back addresses ---- */
 
@@ -433,6 +438,12 @@ void endpoint_forget_conflicts(struct network *net);
 
 /* An address is nobody's any more: who is cut off because of it may have it again. */
 void endpoint_freed(struct network *net, const struct fl_addr *addr);
+
+/* ---- restore.c: the store is an old one, or another ---- */
+void restore_start(struct agent *a);
+void restore_begin(void *agent);
+/* Not every node has written yet what it has. */
+bool restore_in_doubt(const struct agent *a);
 
 /* ---- local.c: the node's own store ---- */
 /* Joins what its networks and endpoints are of. */
@@ -522,6 +533,9 @@ struct agent {
 	struct network *networks;
 	struct fl_txn *mirror; /* of mirror.c, while it is open */
 	bool mirror_failed;
+	unsigned restores;   /* of the store */
+	int64_t doubt_until; /* ms; of restore.c */
+	struct event *doubt;
 	struct fl_etcd_call *joins_call;
 	bool rejoined;
 	int listener;

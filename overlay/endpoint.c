@@ -154,7 +154,7 @@ void endpoint_allocate(struct client *c)
 	struct fl_error err = { 0 };
 	char id[FL_OVERLAY_ID];
 
-	if (!networks_synced(c->a) || c->a->member.state != MEMBER_IN)
+	if (!networks_synced(c->a) || c->a->member.state != MEMBER_IN || restore_in_doubt(c->a))
 		return;
 	if (!net) {
 		fl_error_set(&err, ENOENT, FL_ECODE_UNKNOWN_CONTAINER,
@@ -178,8 +178,10 @@ static void on_given_back(struct work *w, int r, const struct fl_error *err)
 	struct ep *e = table_find(net, w->id);
 
 	(void)err;
-	if (e)
+	if (e) {
 		e->busy = false;
+		net->reconcile |= e->stale;
+	}
 	if (!r) {
 		net->a->n.given_back++;
 		if (e && e->node->self && e->mod <= w->revision)
@@ -301,6 +303,7 @@ void endpoint_freed(struct network *net, const struct fl_addr *addr)
 {
 	struct conflict *x, *tmp;
 
+	net->reconcile |= restore_in_doubt(net->a);
 	HASH_ITER (hh, net->conflicts, x, tmp)
 		for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
 			net->reconcile |= !addr || fl_addr_eq(&x->ips[i], addr);
@@ -334,6 +337,9 @@ static void on_reclaimed(struct work *w, int r, const struct fl_error *err)
 		connect_again(net, w->id, &x->ep);
 		program_flush(net);
 		network_used(net);
+	} else if (restore_in_doubt(net->a)) {
+		/* The other one is maybe of an old backup, and its node gives it back. */
+		net->reconcile |= r != -EADDRINUSE;
 	} else if (r == -EADDRINUSE || r == -EINVAL) {
 		cut_off(net, w->id, &x->ep, err);
 	} else {

@@ -50,7 +50,8 @@ static void on_ended(void *arg, enum fl_etcd_end why, int64_t revision)
 
 	(void)revision;
 	f->watch = NULL;
-	f->restored |= why == FL_ETCD_ENDED_RESTORED;
+	/* What was read of another store is not to be acted on. */
+	f->synced &= why != FL_ETCD_ENDED_RESTORED;
 	if (why == FL_ETCD_ENDED_COMPACTED)
 		say("%s: too old to go on from; read again", f->prefix);
 	read_all(f);
@@ -85,12 +86,14 @@ static void on_read(void *arg, struct fl_etcd_result *r)
 		return;
 	}
 	f->revision = r->header.revision;
+	f->restored = f->restores != f->a->restores;
+	f->restores = f->a->restores;
 	f->ops->begin(f->arg);
-	f->restored = false;
 	for (size_t i = 0; i < r->kvs.n; i++)
 		tell(f, r->kvs.items[i].key, &r->kvs.items[i], r->kvs.items[i].mod_revision);
 	f->synced = true;
 	f->ops->synced(f->arg);
+	f->restored = false;
 	f->ops->settled(f->arg);
 	agent_wake(f->a);
 }
@@ -109,7 +112,7 @@ static void read_all(struct follow *f)
 void follow_start(struct follow *f, struct agent *a, const char *prefix,
 		  const struct follow_ops *ops, void *arg)
 {
-	*f = (struct follow){ .a = a, .ops = ops, .arg = arg };
+	*f = (struct follow){ .a = a, .ops = ops, .arg = arg, .restores = a->restores };
 	fl_strcpy(f->prefix, sizeof(f->prefix), prefix);
 	f->retry = evtimer_new(a->base, on_retry, f);
 	if (!f->retry)

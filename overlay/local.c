@@ -75,6 +75,18 @@ static int read_own(struct network *net, struct reading *rd)
 	return r;
 }
 
+/* Of an old backup: the container has been attached again since. */
+static bool is_stale(const struct ep *e, const struct fl_endpoint *own)
+{
+	for (uint32_t i = 0; i < own->n_addrs; i++) {
+		const struct fl_addr *a = &own->addrs[i].addr;
+
+		if (!fl_addr_eq(&e->ip[a->family == AF_INET6], a))
+			return true;
+	}
+	return memcmp(&e->mac, &own->mac, sizeof(e->mac)) != 0;
+}
+
 static void compare(struct network *net, struct reading *rd)
 {
 	struct own *o, *o_tmp;
@@ -89,8 +101,14 @@ static void compare(struct network *net, struct reading *rd)
 	}
 	HASH_ITER (hh, rd->list, o, o_tmp) {
 		e = table_find(net, o->id);
-		if (o->ep.n_addrs && (!e || !e->node->self))
+		if (!o->ep.n_addrs)
+			continue;
+		if (!e || !e->node->self || !e->seen) {
 			endpoint_reclaim(net, &o->ep);
+		} else if (!e->busy && is_stale(e, &o->ep)) {
+			e->stale = true;
+			endpoint_give_back(net, e, NULL);
+		}
 	}
 }
 

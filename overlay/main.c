@@ -138,19 +138,6 @@ void agent_wake(struct agent *a)
 		event_active(a->wake, EV_TIMEOUT, 0);
 }
 
-/* Another store, or an old one: the watches have ended, and read all again. */
-static void on_restored(void *arg)
-{
-	struct agent *a = arg;
-	struct network *net, *tmp;
-
-	say("the store of the cluster was restored: what this node has is written again");
-	a->quarantine_lease = 0;
-	HASH_ITER (hh, a->networks, net, tmp)
-		net->reconcile = true;
-	member_doubt(a);
-}
-
 /* ---- links ---- */
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
@@ -375,7 +362,7 @@ static int open_etcd(struct agent *a, struct fl_error *err)
 		.password_file = a->conf.password_file,
 		.cluster = a->conf.cluster,
 		.total_ms = 4000,
-		.restored = on_restored,
+		.restored = restore_begin,
 		.arg = a,
 	};
 
@@ -460,6 +447,7 @@ static void serve(struct agent *a, const struct fl_background *keeper)
 	for (size_t i = 0; i < FL_ARRAY_SIZE(ends); i++)
 		event_add(ends[i], NULL);
 	sweep_start(a);
+	restore_start(a);
 	nodes_start(a);
 	networks_start(a);
 	member_start(a);
@@ -475,7 +463,7 @@ static void serve(struct agent *a, const struct fl_background *keeper)
 /* Everything stays as it is: in the kernel, in both stores. The next agent goes on with it. */
 static void finish(struct agent *a)
 {
-	struct event **events[] = { &a->link_event, &a->look, &a->wake, &a->compare };
+	struct event **events[] = { &a->link_event, &a->look, &a->wake, &a->compare, &a->doubt };
 
 	if (a->sweep_timer)
 		sweep_stop(a);

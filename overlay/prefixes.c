@@ -19,18 +19,33 @@ static void mark(struct network *net, bool of_node)
 			e->seen = false;
 }
 
-static void sweep_unseen(struct network *net, bool of_node)
+/* What came after the reading, by a transaction of ours, is not in it. */
+static void sweep_unseen(struct network *net, bool of_node, int64_t revision)
 {
 	struct ep *e, *tmp;
 
 	HASH_ITER (hh, net->table, e, tmp)
-		if (e->of_node == of_node && !e->seen)
+		if (e->of_node == of_node && !e->seen && e->mod <= revision)
 			table_del(net, e->id);
+}
+
+/* Revisions of a store that was restored are counted anew. */
+static void forget_revisions(struct network *net, bool of_node)
+{
+	struct ep *e, *tmp;
+
+	HASH_ITER (hh, net->table, e, tmp)
+		if (e->of_node == of_node)
+			e->mod = 0;
 }
 
 static void begin_eps(void *arg)
 {
-	mark(arg, false);
+	struct network *net = arg;
+
+	mark(net, false);
+	if (net->eps.restored)
+		forget_revisions(net, false);
 }
 
 static char *aliases_json(const struct fl_rec_ep *rec)
@@ -110,8 +125,18 @@ static void settled(void *arg)
 
 static void synced_eps(void *arg)
 {
-	sweep_unseen(arg, false);
-	synced(arg);
+	struct network *net = arg;
+
+	if (!net->eps.restored || !restore_in_doubt(net->a))
+		sweep_unseen(net, false, net->eps.revision);
+	synced(net);
+}
+
+void network_end_doubt(struct network *net)
+{
+	sweep_unseen(net, false, 0);
+	net->reconcile = true;
+	network_settle(net);
 }
 
 /* ---- nodes ---- */
@@ -121,6 +146,8 @@ static void begin_joins(void *arg)
 	struct network *net = arg;
 
 	mark(net, true);
+	if (net->joins.restored)
+		forget_revisions(net, true);
 	net->self_seen = false;
 }
 
@@ -167,8 +194,9 @@ static void synced_joins(void *arg)
 {
 	struct network *net = arg;
 
-	sweep_unseen(net, true);
-	if (!net->self_seen)
+	sweep_unseen(net, true, net->joins.revision);
+	/* Of an old backup: maybe it is not what the bridge has. */
+	if (!net->self_seen || net->joins.restored)
 		net->announced = false;
 	net->ways_changed = true;
 	net->flood_changed |= net->rec.broadcast;

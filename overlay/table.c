@@ -107,12 +107,13 @@ static struct mac_slot *mac_slot_of(struct network *net, const struct ep *e)
 	return counts_mac(net, e) ? mac_slot(net, &e->mac) : NULL;
 }
 
-static void link_slots(struct network *net, struct ep *e)
+/* `more`: 1 for an endpoint that is new here, 0 for one that has become newer. */
+static void link_slots(struct network *net, struct ep *e, unsigned more)
 {
 	struct mac_slot *ms = mac_slot_of(net, e);
 
 	if (ms) {
-		ms->n++;
+		ms->n += more;
 		if (is_newer(e, ms->owner))
 			ms->owner = e;
 		dirty_mac(net, ms);
@@ -122,7 +123,7 @@ static void link_slots(struct network *net, struct ep *e)
 
 		if (!s)
 			continue;
-		s->n++;
+		s->n += more;
 		if (is_newer(e, s->owner))
 			s->owner = e;
 		dirty_ip(net, s);
@@ -205,6 +206,7 @@ void table_put(struct network *net, const struct ep *from)
 	if (old && is_same(old, from)) {
 		old->mod = from->mod;
 		old->seen = true;
+		link_slots(net, old, 0);
 		return;
 	}
 	e = must_alloc(sizeof(*e));
@@ -217,7 +219,7 @@ void table_put(struct network *net, const struct ep *from)
 	if (old)
 		take_out(net, old);
 	HASH_ADD_STR(net->table, id, e);
-	link_slots(net, e);
+	link_slots(net, e, 1);
 	count(net, e, 1);
 	/* It moved here under the same id: what the store has of it is no other node's any more. */
 	if (old && !old->node->self && e->node->self)
