@@ -88,10 +88,12 @@ static void wait_ms(struct fl_etcd_watch *w, unsigned ms)
 /* Ends a stretch in which functions of the owner may have run. False: the watch is gone. */
 static bool leave_busy(struct fl_etcd_watch *w, bool was)
 {
+	bool gone = !was && w->stopped;
+
 	w->busy = was;
-	if (!was && w->stopped)
+	if (gone)
 		watch_free(w);
-	return was || !w->stopped;
+	return !gone;
 }
 
 static void end(struct fl_etcd_watch *w, enum fl_etcd_end why, int64_t revision)
