@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import json
 import os
-import socket
 import time
 
 import pytest
@@ -15,6 +14,7 @@ from support.cluster import Cluster
 from support.cni import _sanitizer_options, libexec
 from support.nodes import vtep
 from support.overlays import VNI, Kept, serve
+from support.requests import connect, request, result
 from support.truth import network
 
 WEB, OTHER = overlays.config("web"), overlays.config("other", "10.6.0.0/24", vni=600)
@@ -275,33 +275,6 @@ def test_a_thousand_nodes(cluster):
 
 
 # ---- requests ----
-
-def connect(node):
-    state = f"/run/fairlead/{node.lab.cookie()}"
-
-    def make():
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        sock.settimeout(12)
-        sock.connect(f"{state}/{layout()['SOCKET']}")
-        return sock
-    return node.lab.call(make)
-
-
-def request(where, /, **values):
-    size, fields = layout()["request"]["size"], layout()["request"]["fields"]
-    data = bytearray(size)
-    stat = where.lab.call(os.stat, f"/run/fairlead/{where.lab.cookie()}")
-    for name, value in {"magic": layout()["MAGIC"], "dev": stat.st_dev, "ino": stat.st_ino, **values}.items():
-        offset, length, kind = fields[name]
-        raw = value.to_bytes(length, "little") if isinstance(value, int) else value
-        data[offset:offset + len(raw)] = raw
-    return bytes(data)
-
-
-def result(data):
-    offset, size, _ = layout()["answer"]["fields"]["result"]
-    return int.from_bytes(data[offset:offset + size], "little", signed=True)
-
 
 def goes_on(cluster):
     with connect(cluster[0]) as sock:

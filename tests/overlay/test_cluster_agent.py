@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The agent as a process: what it may do, what it keeps, who else is there, and how it leaves."""
+import json
+import os
+import signal
+
+import pytest
+
+from support import configs, overlays
+from support.agent import layout
+from support.cluster import Cluster
+from support.cni import _sanitizer_options, libexec
+from support.nodes import vtep
+from support.overlays import VNI, add, delete
+from support.requests import connect, request, result
+
+WEB = overlays.config("web")
+CAP_NET_ADMIN = 12
+ANOTHER = 3         # exit status
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with Cluster(2, 1, config={"leaseSeconds": 2, "holdDownSeconds": 600}) as cluster:
+        for node in cluster:
+            add(node, WEB, f"c{node.index}").expect()
+        yield cluster
+
+
+def status_of(process):
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+        return dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+
+
+def test_one_capability(cluster):
+    """NET_ADMIN: no set has another one."""
+    status = status_of(cluster[0].process)
+    for name in ("CapEff", "CapPrm"):
+        assert int(status[name], 16) == 1 << CAP_NET_ADMIN, name
+    for name in ("CapInh", "CapAmb"):
+        assert int(status[name], 16) & ~(1 << CAP_NET_ADMIN) == 0, name
+
+
+# ---- what it keeps ----
+
+ROUNDS = 300
+KEPT = 8        # connections to etcd that may be of use again
+
+
+def resources(node):
+    return int(status_of(node.process)["VmRSS"].split()[0]), len(os.listdir(f"/proc/{node.process.pid}/fd"))
+
+
+def take_and_give(node, rounds):
+    """As ADD and DEL ask for it; the devices are c0's network's."""
+    tunnel = node.tunnels()[VNI]
+    bridge = configs.link(node.lab, tunnel["master"])["ifindex"]
+    for n in range(rounds):
+        with connect(node) as sock:
+            sock.send(request(node, op=layout()["JOIN"], network=b"web"))
+            assert result(sock.recv(65536)) == 0
+            sock.send(request(node, op=layout()["ALLOCATE"], network=b"web", container=b"k%d" % n, ifname=b"eth0", bridge=bridge,
+                              tunnel=tunnel["ifindex"], mac=bytes.fromhex(f"02000001{n:04x}"), name=b"k%d" % n))
+            assert result(sock.recv(65536)) == 0
+            sock.send(request(node, op=layout()["RELEASE"], network=b"web", container=b"k%d" % n, ifname=b"eth0"))
+            assert result(sock.recv(65536)) == 0
+
+
+def test_nothing_grows(cluster):
+    """Memory and descriptors of both agents, of the one that allocates and the one that follows, over 300 containers."""
+    for _ in range(5):
+        add(cluster[0], WEB, "brief").expect()
+        delete(cluster[0], WEB, "brief").expect()
+    take_and_give(cluster[0], ROUNDS // 3)
+    before = [resources(node) for node in cluster]
+    take_and_give(cluster[0], ROUNDS)
+    for _ in range(5):
+        add(cluster[0], WEB, "brief").expect()
+        delete(cluster[0], WEB, "brief").expect()
+    limit = 8192 if _sanitizer_options() else 512       # KiB
+    for node, was in zip(cluster, before):
+        now = resources(node)
+        assert now[0] - was[0] < limit
+        assert now[1] - was[1] <= KEPT
+
+
+@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="the other tests are such a run")
+def test_valgrind(cluster):
+    """No error and no leak in a life with an ADD, a DEL, a record of another node, and an end."""
+    node = cluster[0]
+    node.stop()
+    node.start(prefix=("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--errors-for-leak-kinds=definite",
+                       "--log-file=/run/valgrind.log", "--suppressions=/dev/null"))
+    try:
+        cluster.wait(lambda: "is in cluster" in node.log(), 20)
+        add(node, WEB, "brief").expect()
+        add(cluster[1], WEB, "brief").expect()
+        delete(node, WEB, "brief").expect()
+        delete(cluster[1], WEB, "brief").expect()
+        node.netctl("node", "ls").expect()
+        status = node.stop()
+        assert status == 0 and "==" not in node.lab.read("/run/valgrind.log"), node.lab.read("/run/valgrind.log")[-4000:]
+    finally:
+        if node.process:
+            node.stop()
+        node.start()
+
+
+# ---- who else is there ----
+
+def start_other(node, *options, config=None):
+    """Another agent's process on the node, and what it says."""
+    path = "/run/other.json"
+    node.lab.write(path, json.dumps({**node.config, **(config or {})}))
+    log = node.lab.call(open, "/run/other.log", "wb")
+    with log:
+        return node.lab.start([libexec("fairlead-overlayd"), "--config", path, *options], stdout=log, stderr=log,
+                              env={"PATH": "/usr/bin:/bin", **_sanitizer_options()})
+
+
+def test_two_agents_of_one_state(cluster):
+    node = cluster[0]
+    other = start_other(node)
+    assert other.wait(timeout=10) == ANOTHER
+    said = node.lab.read("/run/other.log")
+    assert "another fairlead-overlayd" in said and f"/run/fairlead/{node.lab.cookie()}" in said
+    node.netctl("node", "ls").expect(0, "node1")
+    # One that was killed leaves its socket and its lock's file, which are nobody's.
+    node.kill()
+    node.start()
+    node.netctl("node", "ls").expect(0, "node1")
+
+
+def test_two_nodes_of_one_name(cluster):
+    """The second one says whose the name is, gives nothing out, and is it when the first one is gone."""
+    first, second = cluster
+    second.stop()
+    second.configure(node="node1")
+    second.start()
+    try:
+        cluster.wait(lambda: "another node that is alive calls itself node1" in second.log(), 5)
+        assert vtep(0) in second.log()
+        add(second, WEB, "c9").refused(102, "node1", vtep(0), "node")
+        record = cluster.records("node/")["node/node1"]
+        assert record["vtep4"] == vtep(0)
+        assert second.log().count("calls itself node1") == 1
+        first.kill()
+        cluster.wait(lambda: cluster.records("node/")["node/node1"]["vtep4"] == vtep(1), 10, "its record")
+        cluster.wait(lambda: add(second, WEB, "c9").ok, 5, "an ADD")
+        delete(second, WEB, "c9").expect()
+        # The first one that comes back is the second one now.
+        first.start()
+        cluster.wait(lambda: "another node that is alive calls itself node1" in first.log(), 5)
+    finally:
+        second.stop()
+        second.configure(node="node2")
+        second.start()
+        if not first.process:
+            first.start()
+    cluster.wait(lambda: cluster.records("node/").get("node/node1", {}).get("vtep4") == vtep(0), 10, "the former record")
+    cluster.wait(lambda: cluster[1].leads_to(VNI, configs.addresses(first.lab, "eth0", "c0")[0].split("/")[0]) == vtep(0), 10)
+
+
+# ---- the end ----
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_an_end_leaves_all_as_it_is(cluster, how):
+    node = cluster[0]
+    before = node.fdb(VNI), node.ports(VNI), node.neighbours(VNI)
+    keys = set(cluster.keys("ep/") + cluster.keys("join/") + cluster.keys("node/"))
+    assert node.stop(how) == 0
+    assert (node.fdb(VNI), node.ports(VNI), node.neighbours(VNI)) == before
+    assert set(cluster.keys("ep/") + cluster.keys("join/") + cluster.keys("node/")) == keys
+    assert not node.lab.exists(f"/run/fairlead/{node.lab.cookie()}/overlay.sock")
+    node.start()
+
+
+def test_leave(cluster):
+    """Not with containers; without them nothing in the store tells of the node, and the agent has ended."""
+    node = cluster[1]
+    node.netctl("node", "rm", node.name).expect(1, "web")
+    assert f"node/{node.name}" in cluster.keys("node/")
+    delete(node, WEB, "c1").expect()
+    node.netctl("node", "rm", node.name).expect()
+    assert node.process.wait(timeout=10) == 0
+    assert not [key for key in cluster.keys() if node.name in key]
+    assert not [value for value in cluster.records().values() if value.get("node") == node.name]
+    assert not node.tunnels()
+    cluster.wait(lambda: vtep(1) not in cluster[0].fdb(VNI).values(), 3, "the end of its entries")
+    # It may come back.
+    node.start()
+    add(node, WEB, "c1").expect()
+    cluster.wait(lambda: vtep(1) in cluster[0].fdb(VNI).values(), 3, "its entries")
