@@ -357,8 +357,21 @@ static void handle(struct client *c)
 
 /* ---- connections ---- */
 
+/* A byte that is neither 0 nor 1 is no bool to look at. */
+static void settle(bool *b)
+{
+	uint8_t byte;
+
+	memcpy(&byte, b, sizeof(byte));
+	*b = byte != 0;
+}
+
 static void end_strings(struct fl_overlay_request *q)
 {
+	settle(&q->create);
+	settle(&q->settings.internal);
+	settle(&q->settings.broadcast);
+	settle(&q->settings.ipv6);
 	q->network[sizeof(q->network) - 1] = '\0';
 	q->node[sizeof(q->node) - 1] = '\0';
 	q->container[sizeof(q->container) - 1] = '\0';
