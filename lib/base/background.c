@@ -90,7 +90,7 @@ static int keep(struct fl_background *b)
 		/* Something is wrong with it that starting again does not mend. */
 		if (again && quick > QUICK_DEATHS)
 			nanosleep(&(struct timespec){ .tv_sec = 1 }, NULL);
-	} while (again);
+	} while (again && !ending);
 	return status;
 }
 
