@@ -2,7 +2,8 @@
 /*
  * What bridge and tunnel of an overlay have, compared with the endpoints that the agent knows of:
  * of a remote one the neighbour, the VTEP behind which its MAC is, and that the MAC is behind the
- * tunnel; of a local one the neighbour.
+ * tunnel; of a local one the neighbour. Where the host routes between the two, of each other node
+ * its address as the tunnel's neighbour, and its VTEP.
  */
 #include "netctl/doctor_overlay.h"
 
@@ -95,7 +96,7 @@ static struct fl_addr vtep_of(const struct doctor *d, const json_t *who)
 static void want(struct comparison *c, const json_t *who, bool of_node)
 {
 	struct entry e = { .who = who };
-	bool local = is_true(who, "local");
+	bool local = is_true(who, "local"), routed = c->net->tunnel_routed;
 	const json_t *ip;
 	size_t i;
 
@@ -103,10 +104,12 @@ static void want(struct comparison *c, const json_t *who, bool of_node)
 	if (strcmp(text_of(who, "network"), c->net->name) != 0 || (local && of_node) ||
 	    fl_mac_parse(text_of(who, "mac"), &e.mac))
 		return;
+	if (routed && !local && !of_node)
+		return;
 	e.vtep = vtep_of(c->d, who);
 	if (!local && !fl_addr_is_set(&e.vtep))
 		return;
-	for (e.kind = ENTRY_VTEP; !local && e.kind <= ENTRY_PORT; e.kind++)
+	for (e.kind = ENTRY_VTEP; !local && e.kind <= (routed ? ENTRY_VTEP : ENTRY_PORT); e.kind++)
 		add(&c->want, &e);
 	e.kind = ENTRY_NEIGHBOUR;
 	json_array_foreach(json_object_get(who, "ips"), i, ip)
@@ -155,11 +158,15 @@ static int take_fdb(void *arg, const struct fl_fdb *f)
 static int read_kernel(struct comparison *c, const struct fl_link *bridge,
 		       const struct fl_link *tunnel, struct fl_error *err)
 {
+	const uint32_t links[] = { bridge->index, tunnel->index };
 	struct fl_nl *nl = c->d->c->host;
-	int r = fl_neighs_each(nl, AF_INET, bridge->index, take_neighbour, c, err);
+	int r = 0;
 
-	if (!r)
-		r = fl_neighs_each(nl, AF_INET6, bridge->index, take_neighbour, c, err);
+	for (size_t i = 0; i < (c->net->tunnel_routed ? 2 : 1) && !r; i++) {
+		r = fl_neighs_each(nl, AF_INET, links[i], take_neighbour, c, err);
+		if (!r)
+			r = fl_neighs_each(nl, AF_INET6, links[i], take_neighbour, c, err);
+	}
 	return r ? r : fl_fdbs_each(nl, tunnel->index, take_fdb, c, err);
 }
 

@@ -263,6 +263,22 @@ def test_entries(web):
         assert not node.ports(web.vni)
 
 
+def overlay_findings(node):
+    return [f["code"] for f in json.loads(node.netctl("doctor", "--json").stdout)["findings"] if f["code"].startswith("overlay-")]
+
+
+def test_doctor(web):
+    host = web.cluster[0]
+    assert not overlay_findings(host)
+    gateway = next(address for address in host.neighbours(web.vni, of="ifname") if ":" not in address)
+    mac = host.neighbours(web.vni, of="ifname")[gateway]
+    tunnel = devices(host, web.vni)[1]
+    host.lab.run(["ip", "neigh", "del", gateway, "dev", tunnel])
+    assert "overlay-entries-missing" in overlay_findings(host)
+    host.lab.run(["ip", "neigh", "replace", gateway, "lladdr", mac, "dev", tunnel, "nud", "permanent"])
+    assert not overlay_findings(host)
+
+
 def test_five_hundred_endpoints(web):
     """Of another node, in eight blocks more: a route for each, and nothing for each of them."""
     before = kernel(web.cluster[0], web.vni)
