@@ -497,10 +497,13 @@ int control_open(struct agent *a, struct fl_error *err)
 void control_close(struct agent *a)
 {
 	char path[sizeof(a->state) + 32];
+	uint64_t dev, ino;
 
+	/* There may be another agent's: of this folder, whose lock we did not get, or of the one
+	 * that came in its place. */
 	snprintf(path, sizeof(path), "%s/" FL_OVERLAY_SOCKET, a->state);
-	/* One that never listened here does not hold the lock: the socket is another's. */
-	if (a->listener >= 0)
+	if (a->listener >= 0 && !fl_folder_identify(a->state, &dev, &ino) && dev == a->state_dev &&
+	    ino == a->state_ino)
 		unlink(path);
 	while (a->clients)
 		client_free(a->clients);
