@@ -231,6 +231,8 @@ struct block_slot {
 void table_put(struct network *net, const struct ep *e);
 void table_del(struct network *net, const char *id);
 struct ep *table_find(struct network *net, const char *id);
+/* Whose the address is, or NULL. */
+const struct ep *table_owner(struct network *net, const struct fl_addr *a);
 /* All of a node: its VTEP, or whether it gives signs of life, changed. */
 void table_touch_node(struct network *net, const struct node *n);
 void table_clear(struct network *net);

@@ -18,9 +18,31 @@ static bool leads_away(const struct ep *e)
 	return e && !e->node->self;
 }
 
+static bool in_subnets(const struct network *net, const struct fl_addr *a)
+{
+	for (size_t i = 0; i < net->rec.n_subnets; i++)
+		if (fl_prefix_contains(&net->rec.subnets[i].subnet, a))
+			return true;
+	return false;
+}
+
+/* What leads to the other nodes must not lead into the network itself. */
+static struct fl_addr vtep_of(const struct network *net, const struct node *n)
+{
+	struct fl_addr vtep = node_vtep(net->a, n);
+
+	return in_subnets(net, &vtep) ? (struct fl_addr){ 0 } : vtep;
+}
+
+/* Also when it was told of before our own was known. */
+static bool is_others(const struct network *net, const struct mac_slot *s)
+{
+	return leads_away(s->owner) && memcmp(&s->mac, &net->self.mac, sizeof(s->mac)) != 0;
+}
+
 struct fl_addr program_vtep(const struct network *net, const struct mac_slot *s)
 {
-	return leads_away(s->owner) ? node_vtep(net->a, s->owner->node) : (struct fl_addr){ 0 };
+	return is_others(net, s) ? vtep_of(net, s->owner->node) : (struct fl_addr){ 0 };
 }
 
 /* The node's own address is its bridge's, and no neighbour. */
@@ -29,9 +51,10 @@ static bool wants_neigh(const struct network *net, const struct ip_slot *s)
 	const struct ep *e = s->owner;
 	struct fl_addr vtep;
 
-	if (!e || (e->of_node && e->node->self))
+	if (!e || (e->of_node && e->node->self) || fl_addr_eq(&s->addr, &net->self.ip4) ||
+	    fl_addr_eq(&s->addr, &net->self.ip6))
 		return false;
-	vtep = leads_away(e) ? node_vtep(net->a, e->node) : net->a->vtep;
+	vtep = leads_away(e) ? vtep_of(net, e->node) : net->a->vtep;
 	return fl_addr_is_set(&vtep);
 }
 
@@ -338,7 +361,7 @@ static void compare_flood(struct network *net, const struct reading *rd)
 
 	HASH_ITER (hh, net->table, e, tmp)
 		if (net->rec.broadcast && e->of_node && !e->node->self) {
-			want[n] = node_vtep(net->a, e->node);
+			want[n] = vtep_of(net, e->node);
 			n += fl_addr_is_set(&want[n]);
 		}
 	for (size_t i = 0; i < rd->n_flood; i++)
@@ -378,6 +401,7 @@ void program_compare(struct network *net, bool doubt)
 	forget_kernel(net);
 	if (read_kernel(net, &rd, &err)) {
 		say("network %s: cannot read what the kernel has: %s", net->rec.name, err.text);
+		net->doubtful = true;
 		free(rd.extra.list);
 	} else {
 		compare_flood(net, &rd);

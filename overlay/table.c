@@ -21,6 +21,14 @@ struct ep *table_find(struct network *net, const char *id)
 	return e;
 }
 
+const struct ep *table_owner(struct network *net, const struct fl_addr *a)
+{
+	const struct ip_slot *s;
+
+	HASH_FIND(hh, net->ips, a, sizeof(*a), s);
+	return s ? s->owner : NULL;
+}
+
 /* ---- slots ---- */
 
 static void dirty_ip(struct network *net, struct ip_slot *s)
@@ -67,8 +75,11 @@ static struct mac_slot *mac_slot(struct network *net, const struct fl_mac *m)
 	return s;
 }
 
+/* What a container here has is not taken from it by another node's record. */
 static bool is_newer(const struct ep *e, const struct ep *than)
 {
+	if (than && e->node->self != than->node->self)
+		return e->node->self;
 	return !than || e == than || e->mod >= than->mod;
 }
 

@@ -88,3 +88,68 @@ def test_second_agent_leaves_the_socket_of_the_first(bench, cluster):
     assert second.returncode and "another" in second.stderr
     bench.add(0, "c1")
     assert node.process.poll() is None and "ready" in node.log()
+
+
+# ---- records of other nodes ----
+
+@pytest.fixture
+def stranger(bench, cluster):
+    """Endpoints of a node that nobody has seen."""
+    bench.add(0, "c1"), bench.add(1, "c2")
+    network = bench.network()
+
+    def put(vtep="192.0.2.77", **ep):
+        bench.put("node/stranger", {"v": 1, "vtep4": vtep, "mtu": 1500, "port": 4789, "epoch": 1})
+        record = {"v": 1, "node": "stranger", "container": "x", "ifname": "eth0", "epoch": 1, "mac": "02:00:00:00:00:77",
+                  "ip4": "10.5.0.77", **ep}
+        bench.put(f"ep/{network}/x", record)
+        bench.put(f"ep/{network}/y", {**record, "container": "y", "mac": "02:00:00:00:00:78", "ip4": "10.5.0.78"})
+        if vtep == "192.0.2.77":
+            cluster.wait(lambda: cluster[0].leads_to(bench.vni(), "10.5.0.78") == vtep, what="the other one")
+        else:
+            bench.put("node/stranger2", {"v": 1, "vtep4": "192.0.2.78", "mtu": 1500, "port": 4789, "epoch": 1})
+            bench.put(f"ep/{network}/z", {**record, "node": "stranger2", "container": "z", "mac": "02:00:00:00:00:79", "ip4": "10.5.0.79"})
+            cluster.wait(lambda: cluster[0].leads_to(bench.vni(), "10.5.0.79"), what="the other one")
+    yield put
+    for key in (f"ep/{network}/x", f"ep/{network}/y", f"ep/{network}/z", "node/stranger", "node/stranger2"):
+        bench.drop(key)
+
+
+def bridge_of(cluster, bench):
+    return configs.link(cluster[0].lab, cluster[0].tunnels()[bench.vni()]["master"])
+
+
+@pytest.mark.parametrize("whose", ["container", "node"])
+def test_mac_of_this_node_leads_nowhere_else(bench, cluster, stranger, whose):
+    record = cluster.records("ep/")[bench.key("c1")]
+    mac = record["mac"] if whose == "container" else bridge_of(cluster, bench)["address"]
+    stranger(mac=mac)
+    assert mac not in cluster[0].fdb(bench.vni()) and mac not in cluster[0].ports(bench.vni())
+
+
+@pytest.mark.parametrize("whose", ["container", "node", "gateway", "nobody"])
+def test_address_of_this_node_is_nobody_elses(bench, cluster, stranger, whose):
+    network = bench.network()
+    record, join = cluster.records("ep/")[bench.key("c1")], cluster.records("join/")[f"join/{network}/node1"]
+    address = {"container": record["ip4"], "node": join["ip4"], "gateway": "10.5.0.1", "nobody": "192.0.2.200"}[whose]
+    stranger(ip4=address)
+    assert cluster[0].neighbours(bench.vni()).get(address) == (record["mac"] if whose == "container" else None)
+
+
+@pytest.mark.parametrize("vtep", ["192.0.2.1", "10.5.0.200"])
+def test_vtep_that_cannot_be_one_is_not_sent_to(bench, cluster, stranger, vtep):
+    stranger(vtep=vtep)
+    assert vtep not in cluster[0].fdb(bench.vni()).values()
+    assert not cluster[0].neighbours(bench.vni()).get("10.5.0.77")
+
+
+def test_node_without_address_gets_no_floods(bench, cluster, stranger):
+    stranger()
+    bench.put(f"join/{bench.network()}/stranger", {"v": 1, "epoch": 1})
+    bench.put(f"ep/{bench.network()}/z", {"v": 1, "node": "stranger", "container": "z", "ifname": "eth0", "epoch": 1, "mac": "02:00:00:00:00:79",
+                                          "ip4": "10.5.0.79"})
+    try:
+        cluster.wait(lambda: cluster[0].leads_to(bench.vni(), "10.5.0.79"), what="the other one")
+        assert "00:00:00:00:00:00" not in cluster[0].fdb(bench.vni()) and "not supported" not in cluster[0].log()
+    finally:
+        bench.drop(f"join/{bench.network()}/stranger")
