@@ -44,11 +44,10 @@ void die_of_memory(void) __attribute__((noreturn));
 enum {
 	VXLAN_PORT = 4789, /* IANA */
 	RETRY_MS = 1000,
-	LINGER_MS = 5000,     /* in a network without endpoints */
-	COMPARE_MS = 300000,  /* between two comparisons of kernel and table */
-	QUARANTINE_S = 60,    /* at least, before an address is given out again */
-	WAIT_MS = 8000,	      /* a request, for what it needs */
-	CONFLICTS_MAX = 1024, /* tries of one allocation */
+	LINGER_MS = 5000,    /* in a network without endpoints */
+	COMPARE_MS = 300000, /* between two comparisons of kernel and table */
+	QUARANTINE_S = 60,   /* at least, before an address is given out again */
+	WAIT_MS = 8000,	     /* a request, for what it needs */
 };
 
 struct agent;
@@ -150,7 +149,10 @@ struct member {
 	enum member_state state;
 	int64_t epoch, lease;
 	int64_t node_mod, alive_mod; /* as read */
+	int64_t entered;	     /* revision of what was written then, the newest epoch's */
 	bool taken;		     /* by another node of the same name */
+	bool stale;		     /* is to be written again when `call` has ended */
+	int64_t since;		     /* ms: when it was entered */
 	int64_t lease_ends;	     /* ms */
 	struct event *timer;
 	struct fl_etcd_call *call;
@@ -158,8 +160,10 @@ struct member {
 };
 void member_start(struct agent *a);
 void member_stop(struct agent *a);
-/* Somebody changed our record: we were taken for dead. */
-void member_doubt(struct agent *a);
+/* Somebody changed our records at this revision: we were taken for dead. */
+void member_doubt(struct agent *a, int64_t revision);
+/* Its lease has not ended, as far as this node's clock tells. */
+bool member_lives(const struct agent *a);
 /* What the record says of this node has changed. */
 void member_renew(struct agent *a);
 /* Deletes what tells of this node, and ends the loop. `c`: who asked for it, or NULL. */
@@ -351,8 +355,9 @@ bool network_ready(const struct network *net);
 bool network_synced(const struct network *net);
 /* An endpoint came or went. */
 void network_used(struct network *net);
-/* A node's record or life changed. */
+/* A node's record or life changed; networks_settle() ends it. */
 void networks_touch_node(struct agent *a, const struct node *n);
+void networks_settle(struct agent *a);
 void networks_in(struct agent *a);
 void network_answer(struct network *net, struct fl_overlay_network *ret);
 static inline bool network_is_routed(const struct network *net)
@@ -372,8 +377,13 @@ struct fl_ippool *network_pool(struct network *net, const struct fl_addr *a);
 /* Puts an endpoint of the store into the table. */
 void network_put_ep(struct network *net, const char *id, const struct fl_rec_ep *rec,
 		    int64_t revision);
+/* An ip/ or blk/ record. One that cannot be read is somebody's, wholly. */
+void network_read_address(const struct network *net, const struct fl_rec_key *key,
+			  const struct fl_etcd_kv *kv, struct fl_rec *ret);
 /* The transaction is nothing if the network was removed. */
 void network_if_exists(const struct network *net, struct fl_etcd_txn *t);
+/* Our join/ was deleted: somebody took us for dead. It is written again. */
+void network_lost_record(struct network *net);
 /* Some changes were told: kernel and node's store follow. */
 void network_settle(struct network *net);
 /* All of it is known, maybe not for the first time. */
@@ -415,6 +425,8 @@ struct work {
 };
 /* Takes the work, and calls done() in the end. */
 void work_add(struct work *w);
+/* The same, but nothing begins before work_pump(): for many. */
+void work_append(struct work *w);
 /* Is the key about to be changed? */
 bool work_has(const struct network *net, const char *key);
 /* Whatever waits may go on: a lease came, a transaction is over. */
@@ -461,6 +473,8 @@ void sweep_stop(struct agent *a);
 void sweep_check(struct agent *a);
 /* A network that is only looked at is synced. */
 void sweep_go_on(struct agent *a);
+/* Is it in this network? */
+bool sweep_is_in(const struct network *net);
 /* For a client, at once. */
 void sweep_node(struct agent *a, const char *name, struct client *c);
 

@@ -37,8 +37,9 @@ static void on_kept(void *arg, struct fl_etcd_result *r)
 	struct agent *a = arg;
 
 	a->member.call = NULL;
-	if (r->outcome == FL_ETCD_LOST) {
+	if (r->outcome == FL_ETCD_LOST)
 		say("the lease was lost: this node was taken for dead for a while");
+	if (r->outcome == FL_ETCD_LOST || a->member.stale) {
 		enter(a);
 		return;
 	}
@@ -56,7 +57,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (a->member.call)
 		return;
-	if (a->member.state != MEMBER_IN) {
+	if (a->member.state != MEMBER_IN || a->member.stale) {
 		enter(a);
 		return;
 	}
@@ -81,10 +82,12 @@ static void on_entered(void *arg, struct fl_etcd_result *r)
 		return;
 	}
 	m->state = MEMBER_IN;
+	m->entered = r->header.revision;
+	m->since = now_ms();
 	m->lease_ends = now_ms() + lease_ms(a);
 	say("node %s is in cluster %s, epoch %lld", a->conf.node, a->conf.cluster,
 	    (long long)m->epoch);
-	after(a, lease_ms(a) / 3);
+	after(a, m->stale ? RETRY_MS : lease_ms(a) / 3);
 	networks_in(a);
 	agent_wake(a);
 }
@@ -231,6 +234,8 @@ static void enter(struct agent *a)
 	struct fl_error err = { 0 };
 
 	a->member.state = MEMBER_ENTERING;
+	a->member.stale = false;
+	event_del(a->member.timer);
 	fl_etcd_txn_init(&t, fl_etcd_prefix(a->etcd));
 	key_of(a, FL_REC_NODE, key);
 	fl_etcd_txn_range(&t, FL_ETCD_SUCCESS, &(struct fl_etcd_range){ .key = key });
@@ -261,16 +266,32 @@ void member_stop(struct agent *a)
 
 void member_renew(struct agent *a)
 {
-	if (a->member.state == MEMBER_IN && !a->member.call)
+	struct member *m = &a->member;
+	bool soon = now_ms() - m->since < RETRY_MS;
+
+	if (m->state == MEMBER_OUT || m->state == MEMBER_LEAVING)
+		return;
+	m->stale = true;
+	if (m->call || m->state != MEMBER_IN)
+		return;
+	/* Two that take each other for the other have pauses. */
+	if (soon)
+		after(a, RETRY_MS);
+	else
 		enter(a);
 }
 
-void member_doubt(struct agent *a)
+void member_doubt(struct agent *a, int64_t revision)
 {
-	if (a->member.state != MEMBER_IN || a->member.call)
+	if (a->member.state != MEMBER_IN || revision <= a->member.entered || a->member.stale)
 		return;
 	say("the record of this node was changed by another: claiming again");
-	enter(a);
+	member_renew(a);
+}
+
+bool member_lives(const struct agent *a)
+{
+	return a->member.state == MEMBER_IN && !a->member.stale && now_ms() < a->member.lease_ends;
 }
 /* ---- leaving ---- */
 

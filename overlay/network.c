@@ -31,7 +31,8 @@ bool network_synced(const struct network *net)
 
 bool network_ready(const struct network *net)
 {
-	return net->member && network_synced(net) && net->announced && !net->retiring;
+	return net->member && network_synced(net) && net->announced && !net->retiring &&
+	       net->a->member.state == MEMBER_IN;
 }
 
 struct network *network_named(struct agent *a, const char *name)
@@ -128,9 +129,15 @@ void network_join(struct network *net)
 
 static void announce_later(struct network *net)
 {
-	static const struct timeval pause = { 0, 200000 };
+	static const struct timeval pause = { 0, 200000 }, long_pause = { 2, 0 };
 
-	event_add(net->retry, &pause);
+	event_add(net->retry, net->refusal.err ? &long_pause : &pause);
+}
+
+void network_lost_record(struct network *net)
+{
+	net->announced = net->self_seen = false;
+	announce_later(net);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -154,10 +161,10 @@ static void on_announced(struct work *w, int r, const struct fl_error *err)
 		announce(net);
 		return;
 	}
+	if (r == -ENOSPC && !net->refusal.err)
+		say("network %s: %s", net->rec.name, err->text);
 	net->refusal = r == -ENOSPC ? *err : (struct fl_error){ 0 };
 	if (r) {
-		if (net->refusal.err)
-			say("network %s: %s", net->rec.name, err->text);
 		agent_wake(net->a);
 		announce_later(net);
 		return;
@@ -240,6 +247,7 @@ static void announce(struct network *net)
 
 /* ---- leaving ---- */
 
+/* Nothing of it is under way. */
 static void forget(struct network *net)
 {
 	follow_stop(&net->eps);
@@ -255,6 +263,15 @@ static void forget(struct network *net)
 	net->joined = net->member = net->announced = net->retiring = net->self_seen = false;
 	net->announcing = net->mirrored = net->mirror_stale = net->others = false;
 	net->has_ip_keys = net->has_blocks = false;
+	net->self = (struct fl_rec_join){ 0 };
+	net->bridge = net->tunnel = 0;
+}
+
+/* What a dead node has there is being given back: it is followed until that is over. */
+static void part(struct network *net)
+{
+	mirror_forget(net->a, net->rec.name);
+	net->member = net->announced = net->self_seen = net->mirrored = net->mirror_stale = false;
 	net->self = (struct fl_rec_join){ 0 };
 	net->bridge = net->tunnel = 0;
 }
@@ -289,7 +306,10 @@ static void on_retired(struct work *w, int r, const struct fl_error *err)
 		return;
 	}
 	say("network %s: left", net->rec.name);
-	forget(net);
+	if (sweep_is_in(net))
+		part(net);
+	else
+		forget(net);
 	mirror_flush(net->a);
 	agent_wake(net->a);
 }
@@ -332,9 +352,15 @@ void network_tidy(struct network *net)
 	work_add(w);
 }
 
+/* Of what is under way something would come back to a network that is forgotten. */
+static bool is_still(const struct network *net)
+{
+	return network_ready(net) && !net->works && !net->sendings && !net->n_local;
+}
+
 void network_leave(struct network *net)
 {
-	if (network_ready(net) && !net->n_local)
+	if (is_still(net))
 		retire(net);
 }
 
@@ -346,7 +372,7 @@ static void on_linger(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (!net->joined || net->n_local || net->retiring)
 		return;
-	if (!network_ready(net) || is_used(net))
+	if (!is_still(net) || is_used(net))
 		linger(net);
 	else
 		retire(net);
@@ -469,6 +495,7 @@ void networks_stop(struct agent *a)
 		table_clear(net);
 		for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
 			fl_ippool_free(net->pools[i]);
+		endpoint_forget_conflicts(net);
 		event_free(net->linger);
 		event_free(net->retry);
 		HASH_DEL(a->networks, net);
@@ -491,8 +518,17 @@ void networks_touch_node(struct agent *a, const struct node *n)
 		table_touch_node(net, n);
 		net->ways_changed = true;
 		net->flood_changed |= net->rec.broadcast;
-		program_flush(net);
 	}
+}
+
+void networks_settle(struct agent *a)
+{
+	struct network *net, *tmp;
+
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->joined)
+			network_settle(net);
+	mirror_flush(a);
 }
 
 /* The node is in the cluster, maybe again: what others may have taken from it is claimed. */
@@ -500,13 +536,16 @@ void networks_in(struct agent *a)
 {
 	struct network *net, *tmp;
 
+	/* What was to be joined after the start may not have been known. */
+	if (networks_synced(a) && !a->rejoined)
+		local_rejoin(a);
 	HASH_ITER (hh, a->networks, net, tmp) {
 		if (!net->member || !network_synced(net))
 			continue;
 		net->reconcile = true;
 		if (!net->announced)
 			announce(net);
-		else
+		else if (network_ready(net))
 			local_reconcile(net);
 	}
 }

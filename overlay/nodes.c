@@ -76,14 +76,14 @@ static void begin_records(void *arg)
 		n->seen_record = false;
 }
 
-static void forget_record(struct agent *a, struct node *n)
+static void forget_record(struct agent *a, struct node *n, int64_t revision)
 {
 	if (!n->known)
 		return;
 	n->known = false;
 	n->mod = 0;
 	if (n->self)
-		member_doubt(a);
+		member_doubt(a, revision);
 	networks_touch_node(a, n);
 }
 
@@ -96,7 +96,7 @@ static void change_record(void *arg, const struct fl_rec_key *key, const struct 
 	struct fl_rec *rec;
 
 	if (!kv) {
-		forget_record(a, n);
+		forget_record(a, n, revision);
 		return;
 	}
 	rec = must_alloc(sizeof(*rec));
@@ -109,7 +109,7 @@ static void change_record(void *arg, const struct fl_rec_key *key, const struct 
 		n->mod = revision;
 		look_at_way(a, n);
 		if (n->self && rec->node.epoch > a->member.epoch)
-			member_doubt(a);
+			member_doubt(a, revision);
 		networks_touch_node(a, n);
 	}
 	free(rec);
@@ -122,7 +122,7 @@ static void synced_records(void *arg)
 
 	HASH_ITER (hh, a->nodes, n, tmp)
 		if (!n->seen_record)
-			forget_record(a, n);
+			forget_record(a, n, a->follow_nodes.revision);
 }
 
 /* ---- life ---- */
@@ -155,6 +155,8 @@ static void change_alive(void *arg, const struct fl_rec_key *key, const struct f
 	n->seen_alive = true;
 	n->alive_mod = kv ? revision : 0;
 	set_alive(arg, n, kv);
+	if (n->self && !kv)
+		member_doubt(arg, revision);
 }
 
 static void synced_alive(void *arg)
@@ -166,6 +168,8 @@ static void synced_alive(void *arg)
 		if (!n->seen_alive) {
 			n->alive_mod = 0;
 			set_alive(a, n, false);
+			if (n->self)
+				member_doubt(a, a->follow_alive.revision);
 		}
 }
 
@@ -173,7 +177,7 @@ static void settled(void *arg)
 {
 	struct agent *a = arg;
 
-	mirror_flush(a);
+	networks_settle(a);
 	sweep_check(a);
 }
 

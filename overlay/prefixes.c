@@ -161,8 +161,8 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 
 	table_node_id(key->id, e.id);
 	if (!kv) {
-		if (e.node->self && net->announced && !net->retiring)
-			net->announced = false; /* somebody took us for dead */
+		if (e.node->self && revision > net->self_mod && !net->retiring)
+			network_lost_record(net);
 		table_del(net, e.id);
 		net->ways_changed = true;
 		net->flood_changed |= net->rec.broadcast;
@@ -250,12 +250,26 @@ static void synced_blocks(void *arg)
 	end_pools(net, true, net->blocks.revision);
 }
 
+void network_read_address(const struct network *net, const struct fl_rec_key *key,
+			  const struct fl_etcd_kv *kv, struct fl_rec *ret)
+{
+	struct fl_error err = { 0 };
+
+	if (!fl_rec_decode(key->kind, kv->value, kv->value_len, ret, &err))
+		return;
+	ignore(net->a, kv->key, kv->mod_revision, &err);
+	*ret = (struct fl_rec){ .kind = key->kind };
+	if (key->kind == FL_REC_IP)
+		ret->ip.use = FL_REC_USE_SERVICE;
+	else
+		ret->blk.used = ~0ull;
+}
+
 static void change_ip(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
 		      int64_t revision)
 {
 	struct network *net = arg;
 	struct fl_ippool *pool = network_pool(net, &key->addr);
-	struct fl_error err = { 0 };
 	struct fl_rec *rec;
 
 	if (!pool)
@@ -266,11 +280,7 @@ static void change_ip(void *arg, const struct fl_rec_key *key, const struct fl_e
 		return;
 	}
 	rec = must_alloc(sizeof(*rec));
-	if (fl_rec_decode(FL_REC_IP, kv->value, kv->value_len, rec, &err)) {
-		/* Whatever it is, it is somebody's. */
-		rec->ip = (struct fl_rec_ip){ .use = FL_REC_USE_SERVICE };
-		ignore(net->a, kv->key, revision, &err);
-	}
+	network_read_address(net, key, kv, rec);
 	fl_ippool_ip(pool, &key->addr, &rec->ip, revision);
 	if (rec->ip.use == FL_REC_USE_FREED)
 		endpoint_freed(net, &key->addr);
@@ -282,7 +292,6 @@ static void change_block(void *arg, const struct fl_rec_key *key, const struct f
 {
 	struct network *net = arg;
 	struct fl_ippool *pool = network_pool(net, &key->block.addr);
-	struct fl_error err = { 0 };
 	struct fl_rec *rec;
 
 	if (!pool)
@@ -294,12 +303,9 @@ static void change_block(void *arg, const struct fl_rec_key *key, const struct f
 		return;
 	}
 	rec = must_alloc(sizeof(*rec));
-	if (fl_rec_decode(FL_REC_BLK, kv->value, kv->value_len, rec, &err)) {
-		ignore(net->a, kv->key, revision, &err);
-	} else {
-		fl_ippool_block(pool, &key->block, &rec->blk, revision);
-		table_put_block(net, &key->block, rec->blk.node, revision);
-	}
+	network_read_address(net, key, kv, rec);
+	fl_ippool_block(pool, &key->block, &rec->blk, revision);
+	table_put_block(net, &key->block, rec->blk.node, revision);
 	free(rec);
 }
 

@@ -43,7 +43,9 @@ void restore_begin(void *arg)
 	a->quarantine_lease = 0;
 	HASH_ITER (hh, a->networks, net, tmp)
 		net->reconcile = true;
-	member_doubt(a);
+	/* Revisions of before tell nothing any more. */
+	a->member.entered = 0;
+	member_renew(a);
 }
 
 void restore_start(struct agent *a)

@@ -26,9 +26,9 @@ static void fill_addresses(struct work *w)
 		*(w->ips[i].family == AF_INET6 ? to6 : to4) = w->ips[i];
 }
 
-static void read_key(struct fl_etcd_txn *t, const char *key)
+static void read_key(struct fl_etcd_txn *t, enum fl_etcd_list list, const char *key)
 {
-	fl_etcd_txn_range(t, FL_ETCD_FAILURE, &(struct fl_etcd_range){ .key = key });
+	fl_etcd_txn_range(t, list, &(struct fl_etcd_range){ .key = key });
 }
 
 static void put_record(struct fl_etcd_txn *t, const char *key, const struct fl_rec *rec,
@@ -41,32 +41,46 @@ static void put_record(struct fl_etcd_txn *t, const char *key, const struct fl_r
 	fl_etcd_txn_put(t, FL_ETCD_SUCCESS, key, value.s, value.len, lease);
 }
 
+static void node_key(enum fl_rec_kind kind, const char *node, char *key)
+{
+	struct fl_rec_key k = { .kind = kind };
+
+	fl_strcpy(k.id, sizeof(k.id), node);
+	fl_rec_key(&k, key);
+}
+
 /* Only as long as the other node gives no sign of life, and has not come again. */
 static void build_guard(struct fl_etcd_txn *t, const struct work *w)
 {
-	struct fl_rec_key k = { .kind = FL_REC_ALIVE };
 	char key[FL_REC_KEY_STR];
 
-	fl_strcpy(k.id, sizeof(k.id), w->guard);
-	fl_rec_key(&k, key);
+	node_key(FL_REC_ALIVE, w->guard, key);
 	fl_etcd_txn_if_absent(t, key);
-	read_key(t, key);
-	k.kind = FL_REC_NODE;
-	fl_rec_key(&k, key);
+	read_key(t, FL_ETCD_FAILURE, key);
+	node_key(FL_REC_NODE, w->guard, key);
 	fl_etcd_txn_if(t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, w->guard_mod);
-	read_key(t, key);
+	read_key(t, FL_ETCD_FAILURE, key);
+}
+
+/* Only as long as this node is not taken for dead, and its name is not another's. */
+static void build_fence(struct fl_etcd_txn *t, const struct agent *a)
+{
+	char key[FL_REC_KEY_STR];
+
+	node_key(FL_REC_ALIVE, a->conf.node, key);
+	fl_etcd_txn_if(t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, a->member.entered);
+	read_key(t, FL_ETCD_FAILURE, key);
 }
 
 static void build_work(struct fl_etcd_txn *t, struct work *w)
 {
 	if (*w->guard)
 		build_guard(t, w);
-	/* The node's key goes last, when nothing else of it is left. */ if (w->kind ==
-										     WORK_LEAVE &&
-									     (w->left || w->tidies))
+	/* The node's key goes last, when nothing else of it is left. */
+	if (w->kind == WORK_LEAVE && (w->left || w->tidies))
 		return;
 	fl_etcd_txn_if(t, w->key, FL_ETCD_T_MOD, FL_ETCD_EQ, w->expected);
-	read_key(t, w->key);
+	read_key(t, FL_ETCD_FAILURE, w->key);
 	if (w->kind != WORK_TAKE) {
 		fl_etcd_txn_delete(t, FL_ETCD_SUCCESS, w->key, false);
 		return;
@@ -82,7 +96,7 @@ static void build_write(struct fl_etcd_txn *t, const struct fl_ippool_write *wri
 
 	fl_rec_key(&write->key, key);
 	fl_etcd_txn_if(t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, write->expected);
-	read_key(t, key);
+	read_key(t, FL_ETCD_FAILURE, key);
 	rec->kind = write->key.kind;
 	if (write->remove) {
 		fl_etcd_txn_delete(t, FL_ETCD_SUCCESS, key, false);
@@ -118,6 +132,7 @@ static bool takes(const struct sending *s)
 static void build(const struct sending *s, struct fl_etcd_txn *t, int64_t lease)
 {
 	fl_etcd_txn_init(t, fl_etcd_prefix(s->net->a->etcd));
+	build_fence(t, s->net->a);
 	if (takes(s))
 		network_if_exists(s->net, t);
 	for (struct work *w = s->works; w; w = w->next)
@@ -156,8 +171,8 @@ static void learn(struct network *net, const struct fl_rec_key *k, const struct 
 	struct fl_ippool *pool = network_pool(net, is_ip ? &k->addr : &k->block.addr);
 	struct fl_rec *rec = must_alloc(sizeof(*rec));
 
-	if (kv && fl_rec_decode(k->kind, kv->value, kv->value_len, rec, NULL))
-		rec->ip = (struct fl_rec_ip){ .use = FL_REC_USE_SERVICE };
+	if (kv)
+		network_read_address(net, k, kv, rec);
 	if (is_ip)
 		fl_ippool_ip(pool, &k->addr, kv ? &rec->ip : NULL,
 			     kv ? kv->mod_revision : revision);
@@ -205,13 +220,17 @@ static void take_blocks(struct sending *s, int64_t revision)
 	}
 }
 
-static void won(struct sending *s, int64_t revision)
+/* `r`: what the store has of its keys, and since when, where that had to be read; else NULL. */
+static void won(struct sending *s, int64_t revision, const struct fl_etcd_result *r)
 {
 	struct network *net = s->net;
 	struct work *w, *next;
 
-	take_blocks(s, revision);
-	fl_ippool_batch_done(s->batch, true, revision);
+	if (r)
+		learn_all(s, r);
+	else
+		take_blocks(s, revision);
+	fl_ippool_batch_done(s->batch, !r, revision);
 	w = sending_take(s);
 	sending_free(s);
 	for (; w; w = next) {
@@ -225,20 +244,28 @@ static void won(struct sending *s, int64_t revision)
 	network_settle(net);
 }
 
+static int64_t mod_of(const struct fl_etcd_result *r, const char *key)
+{
+	const struct fl_etcd_kv *kv = find(r, key);
+
+	return kv ? kv->mod_revision : 0;
+}
+
 static bool guard_failed(const struct work *w, const struct fl_etcd_result *r)
 {
-	struct fl_rec_key k = { .kind = FL_REC_ALIVE };
-	const struct fl_etcd_kv *kv;
+	char alive[FL_REC_KEY_STR], node[FL_REC_KEY_STR];
+
+	node_key(FL_REC_ALIVE, w->guard, alive);
+	node_key(FL_REC_NODE, w->guard, node);
+	return find(r, alive) || mod_of(r, node) != w->guard_mod;
+}
+
+static bool is_fenced(const struct agent *a, const struct fl_etcd_result *r)
+{
 	char key[FL_REC_KEY_STR];
 
-	fl_strcpy(k.id, sizeof(k.id), w->guard);
-	fl_rec_key(&k, key);
-	if (find(r, key))
-		return true;
-	k.kind = FL_REC_NODE;
-	fl_rec_key(&k, key);
-	kv = find(r, key);
-	return (kv ? kv->mod_revision : 0) != w->guard_mod;
+	node_key(FL_REC_ALIVE, a->conf.node, key);
+	return mod_of(r, key) != a->member.entered;
 }
 
 /* Its own key is not as it was expected: nothing that trying again mends. */
@@ -247,13 +274,18 @@ static bool is_decided(struct work *w, const struct fl_etcd_result *r, int *ret,
 {
 	const struct fl_etcd_kv *kv = find(r, w->key);
 
+	if (is_fenced(w->net->a, r)) {
+		*ret = fl_error_set(err, ESTALE, FL_ECODE_TRY_AGAIN,
+				    "this node was taken for dead by the others for a while; try "
+				    "again");
+		return true;
+	}
 	if (*w->guard && guard_failed(w, r)) {
 		*ret = fl_error_set(err, ECANCELED, FL_ECODE_CONFLICT, "node %s is alive again",
 				    w->guard);
 		return true;
 	}
-	if ((w->kind == WORK_LEAVE && (w->left || w->tidies)) ||
-	    (kv ? kv->mod_revision : 0) == w->expected)
+	if ((w->kind == WORK_LEAVE && (w->left || w->tidies)) || mod_of(r, w->key) == w->expected)
 		return false;
 	if (w->kind != WORK_TAKE && !kv)
 		*ret = 0;
@@ -265,11 +297,30 @@ static bool is_decided(struct work *w, const struct fl_etcd_result *r, int *ret,
 	return true;
 }
 
+static void try_again(struct work *w)
+{
+	struct fl_error err = { 0 };
+
+	w->staged = false;
+	w->n_ips = 0;
+	if (++w->tries < WORK_TRIES_MAX)
+		work_append(w);
+	else
+		work_finish(w,
+			    fl_error_set(&err, EBUSY, FL_ECODE_TRY_AGAIN,
+					 "network %s: other nodes were faster %d times; try again",
+					 w->net->rec.name, WORK_TRIES_MAX),
+			    &err);
+}
+
+/* Nothing of it was written. `r`: what the store has of its keys; NULL: nobody has looked. */
 static void lost(struct sending *s, const struct fl_etcd_result *r)
 {
 	struct network *net = s->net;
 	struct work *w, *next;
-	learn_all(s, r);
+
+	if (r)
+		learn_all(s, r);
 	fl_ippool_batch_done(s->batch, false, 0);
 	w = sending_take(s);
 	sending_free(s);
@@ -278,22 +329,15 @@ static void lost(struct sending *s, const struct fl_etcd_result *r)
 		int result;
 
 		next = w->next;
-		w->staged = false;
-		w->n_ips = 0;
-		net->a->n.conflicts++;
-		if (is_decided(w, r, &result, &err))
+		net->a->n.conflicts += !!r;
+		if (r && is_decided(w, r, &result, &err))
 			work_finish(w, result, &err);
-		else if (++w->tries < WORK_TRIES_MAX)
-			work_append(w);
 		else
-			work_finish(
-				w,
-				fl_error_set(&err, EBUSY, FL_ECODE_TRY_AGAIN,
-					     "network %s: other nodes were faster %d times; try "
-					     "again",
-					     net->rec.name, WORK_TRIES_MAX),
-				&err);
+			try_again(w);
 	}
+	/* What was found to be over has changed the table. */
+	program_flush(net);
+	mirror_flush(net->a);
 	work_pump(net);
 }
 
@@ -320,9 +364,13 @@ static void failed(struct sending *s, const struct fl_error *why)
 static bool happened(const struct sending *s, const struct fl_etcd_result *r)
 {
 	const struct work *w = s->works;
-	const struct fl_etcd_kv *kv = find(r, w->key);
+	const struct fl_etcd_kv *kv;
 	FL_AUTOSTRBUF struct fl_strbuf value = { 0 };
 
+	/* A key that is gone may have been deleted by somebody else. */
+	while (w->next && w->kind != WORK_TAKE)
+		w = w->next;
+	kv = find(r, w->key);
 	/* Of a part of a leaving node nothing tells; it is done again, and finds less. */
 	if (w->kind != WORK_TAKE)
 		return !kv && !w->left;
@@ -339,8 +387,10 @@ static void on_reread(void *arg, struct fl_etcd_result *r)
 	if (!agent_heard(s->net->a, r))
 		failed(s, &r->err);
 	else if (happened(s, r))
-		won(s, find(r, s->works->key) ? find(r, s->works->key)->mod_revision
-					      : r->header.revision);
+		won(s,
+		    find(r, s->works->key) ? find(r, s->works->key)->mod_revision
+					   : r->header.revision,
+		    r);
 	else
 		lost(s, r);
 }
@@ -353,11 +403,20 @@ static void reread(struct sending *s)
 	struct fl_error err = { 0 };
 
 	fl_etcd_txn_init(&t, fl_etcd_prefix(s->net->a->etcd));
-	for (const struct work *w = s->works; w; w = w->next)
-		fl_etcd_txn_range(&t, FL_ETCD_SUCCESS, &(struct fl_etcd_range){ .key = w->key });
+	node_key(FL_REC_ALIVE, s->net->a->conf.node, key);
+	read_key(&t, FL_ETCD_SUCCESS, key);
+	for (const struct work *w = s->works; w; w = w->next) {
+		read_key(&t, FL_ETCD_SUCCESS, w->key);
+		if (!*w->guard)
+			continue;
+		node_key(FL_REC_ALIVE, w->guard, key);
+		read_key(&t, FL_ETCD_SUCCESS, key);
+		node_key(FL_REC_NODE, w->guard, key);
+		read_key(&t, FL_ETCD_SUCCESS, key);
+	}
 	for (size_t i = 0; i < s->n_keys; i++) {
 		fl_rec_key(&s->keys[i], key);
-		fl_etcd_txn_range(&t, FL_ETCD_SUCCESS, &(struct fl_etcd_range){ .key = key });
+		read_key(&t, FL_ETCD_SUCCESS, key);
 	}
 	if (fl_etcd_txn(s->net->a->etcd, &t, on_reread, s, &s->call, &err))
 		failed(s, &err);
@@ -372,7 +431,7 @@ static void on_sent(void *arg, struct fl_etcd_result *r)
 	agent_heard(a, r);
 	switch (r->outcome) {
 	case FL_ETCD_OK:
-		won(s, r->header.revision);
+		won(s, r->header.revision, NULL);
 		break;
 	case FL_ETCD_COMPARE:
 		lost(s, r);
@@ -382,7 +441,7 @@ static void on_sent(void *arg, struct fl_etcd_result *r)
 		break;
 	case FL_ETCD_LOST: /* the lease of what was freed: another one */
 		a->quarantine_lease = 0;
-		lost(s, r);
+		lost(s, NULL);
 		break;
 	default:
 		failed(s, &r->err);

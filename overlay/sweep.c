@@ -14,9 +14,10 @@
 struct sweep {
 	struct agent *a;
 	struct node *node;
-	int64_t mod; /* of its record, when it was found dead */
 	struct client *client;
 	bool locked;
+	int64_t lock;	     /* revision of the lock; 0: there is none */
+	int64_t mod;	     /* of the node's record when its time was over */
 	struct network *net; /* the one that is being swept */
 	unsigned works;	     /* under way */
 	bool gave, leaving;  /* its endpoints; then its own address */
@@ -141,7 +142,8 @@ static void give_endpoints(struct sweep *s)
 {
 	struct ep *e, *tmp;
 
-	/* So that none of them ends before all are there. */
+	/* All at once: none of them ends before all are there, and the queue is looked through
+	 * once. */
 	s->works++;
 	HASH_ITER (hh, s->net->table, e, tmp) {
 		struct fl_rec_key k = { .kind = FL_REC_EP };
@@ -159,8 +161,9 @@ static void give_endpoints(struct sweep *s)
 		w->who.use = FL_REC_USE_ENDPOINT;
 		fl_strcpy(w->who.node, sizeof(w->who.node), s->node->name);
 		fl_strcpy(w->who.id, sizeof(w->who.id), e->id);
-		work_add(w);
+		work_append(w);
 	}
+	work_pump(s->net);
 	if (!--s->works)
 		event_active(s->a->sweep_timer, EV_TIMEOUT, 0);
 }
@@ -182,9 +185,15 @@ static void give_node(struct sweep *s)
 	work_add(w);
 }
 
-void sweep_go_on(struct agent *a)
+bool sweep_is_in(const struct network *net)
+{
+	return net->a->sweep && net->a->sweep->net == net;
+}
+
+static void go_on(struct agent *a)
 {
 	struct sweep *s = a->sweep;
+
 	if (!s || !s->locked || !s->net || s->works || s->call)
 		return;
 	if (!s->net->joined) {
@@ -204,6 +213,13 @@ void sweep_go_on(struct agent *a)
 	} else {
 		next_network(s);
 	}
+}
+
+/* Not from inside of what told it: the network's follows may end. */
+void sweep_go_on(struct agent *a)
+{
+	if (a->sweep)
+		event_active(a->sweep_timer, EV_TIMEOUT, 0);
 }
 
 static void next_network(struct sweep *s)
@@ -226,6 +242,25 @@ static void next_network(struct sweep *s)
 
 /* ---- the lock ---- */
 
+/* Whose unlocking was lost, or the answer to whose locking: its lease would keep it. */
+static bool is_ours(struct sweep *s, const struct fl_etcd_result *r)
+{
+	const char *self = s->a->conf.node;
+
+	for (size_t i = 0; i < r->kvs.n; i++) {
+		const struct fl_etcd_kv *kv = &r->kvs.items[i];
+
+		if (strcmp(kv->key, LOCK) != 0 || kv->mod_revision == s->lock ||
+		    kv->value_len != strlen(self) || memcmp(kv->value, self, kv->value_len) != 0)
+			continue;
+		s->lock = kv->mod_revision;
+		return true;
+	}
+	return false;
+}
+
+static void take_lock(struct sweep *s);
+
 static void on_locked(void *arg, struct fl_etcd_result *r)
 {
 	struct sweep *s = arg;
@@ -237,6 +272,10 @@ static void on_locked(void *arg, struct fl_etcd_result *r)
 		next_network(s);
 		return;
 	}
+	if (r->outcome == FL_ETCD_COMPARE && is_ours(s, r)) {
+		take_lock(s);
+		return;
+	}
 	s->err = r->err;
 	if (r->outcome == FL_ETCD_COMPARE)
 		fl_error_set(&s->err, EBUSY, FL_ECODE_TRY_AGAIN,
@@ -244,11 +283,26 @@ static void on_locked(void *arg, struct fl_etcd_result *r)
 	finish(s, s->err.err);
 }
 
-static void begin(struct agent *a, struct node *n, struct client *c)
+static void take_lock(struct sweep *s)
 {
 	FL_AUTOETCDTXN struct fl_etcd_txn t;
-	struct sweep *s = must_alloc(sizeof(*s));
+	struct agent *a = s->a;
 	char key[FL_REC_KEY_STR];
+
+	fl_etcd_txn_init(&t, fl_etcd_prefix(a->etcd));
+	fl_etcd_txn_if(&t, LOCK, FL_ETCD_T_MOD, FL_ETCD_EQ, s->lock);
+	fl_etcd_txn_range(&t, FL_ETCD_FAILURE, &(struct fl_etcd_range){ .key = LOCK });
+	key_of(s, FL_REC_NODE, "", key);
+	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, s->mod);
+	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, LOCK, a->conf.node, strlen(a->conf.node),
+			a->member.lease);
+	if (fl_etcd_txn(a->etcd, &t, on_locked, s, &s->call, &s->err))
+		finish(s, s->err.err);
+}
+
+static void begin(struct agent *a, struct node *n, struct client *c)
+{
+	struct sweep *s = must_alloc(sizeof(*s));
 
 	s->a = a;
 	s->node = n;
@@ -257,14 +311,7 @@ static void begin(struct agent *a, struct node *n, struct client *c)
 	a->sweep = s;
 	if (c)
 		c->started = true;
-	fl_etcd_txn_init(&t, fl_etcd_prefix(a->etcd));
-	fl_etcd_txn_if_absent(&t, LOCK);
-	key_of(s, FL_REC_NODE, "", key);
-	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, n->mod);
-	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, LOCK, a->conf.node, strlen(a->conf.node),
-			a->member.lease);
-	if (fl_etcd_txn(a->etcd, &t, on_locked, s, &s->call, &s->err))
-		finish(s, s->err.err);
+	take_lock(s);
 }
 
 /* ---- when ---- */
@@ -277,7 +324,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (a->sweep) {
-		sweep_go_on(a);
+		go_on(a);
 		return;
 	}
 	HASH_ITER (hh, a->nodes, n, tmp)

@@ -11,7 +11,6 @@
 #include <sys/random.h>
 
 enum {
-	TRIES_MAX = 64, /* of one work: others were faster so often */
 	LEAVE_WRITES = 48,
 	TOGETHER = 24, /* endpoints of one transaction: each has up to five of its 128 operations */
 	LEASE_S = QUARANTINE_S + 60,

@@ -25,7 +25,5 @@ struct work *sending_take(struct sending *s);
 bool sending_needs_lease(const struct sending *s);
 void sending_send(struct sending *s, int64_t lease);
 
-/* To the end of its network's queue. */
-void work_append(struct work *w);
 /* Tells, and frees it. */
 void work_finish(struct work *w, int r, const struct fl_error *err);

@@ -90,6 +90,156 @@ def test_second_agent_leaves_the_socket_of_the_first(bench, cluster):
     assert node.process.poll() is None and "ready" in node.log()
 
 
+def test_what_was_freed_is_given_back_though_its_lease_was_revoked(bench, cluster):
+    bench.add(0, "c1"), bench.add(0, "c2")
+    bench.delete(0, "c1")
+    leases = cluster.etcd.ctl("lease", "list").stdout.split()[3:]
+    long = [lease for lease in leases if "granted with TTL(120s)" in cluster.etcd.ctl("lease", "timetolive", lease).stdout]
+    assert long
+    for lease in long:
+        cluster.etcd.ctl("lease", "revoke", lease)
+    bench.delete(0, "c2")
+    assert not bench.key("c2")
+    assert [r["use"] for r in cluster.records("ip/").values()].count("endpoint") == 0
+
+
+def test_record_of_the_node_in_a_network_comes_again(bench, cluster):
+    bench.add(0, "c1"), bench.add(1, "c2")
+    join = f"join/{bench.network()}/node1"
+    before = cluster.records(join)[join]
+    bench.drop(join)
+    cluster.wait(lambda: join in cluster.records(join), what="join/")
+    after = cluster.records(join)[join]
+    assert (after["mac"], after["ip4"]) == (before["mac"], before["ip4"])
+    assert cluster.records(f"ip/{bench.network()}/{before['ip4']}")
+    cluster.wait(lambda: cluster[1].leads_to(bench.vni(), before["ip4"]), what="the way there")
+    bench.add(0, "c3")
+
+
+def test_sign_of_life_that_somebody_deleted_comes_again(bench, cluster):
+    bench.add(0, "c1")
+    bench.drop("alive/node1")
+    cluster.wait(lambda: cluster.keys("alive/node1"), HOLD_DOWN - 1, "alive/")
+
+
+@pytest.mark.parametrize("config", [SMALL, LARGE], ids=["keys", "blocks"])
+@pytest.mark.parametrize("how", ["paused", "killed"])
+def test_node_that_was_away_comes_back_with_what_it_had(bench, cluster, config, how):
+    results = [bench.add(0, f"c{i}", config) for i in range(3)]
+    bench.add(1, "d1", config)
+    join = f"join/{bench.network(config)}/node1"
+    before = cluster.records(join)[join]
+    cluster[0].pause() if how == "paused" else cluster[0].kill()
+    cluster.wait(lambda: not cluster.keys(join) and not cluster.keys("node/node1"), 3 * HOLD_DOWN, "the sweep")
+    cluster[0].resume() if how == "paused" else cluster[0].start()
+    cluster.wait(lambda: cluster.keys(join) and all(bench.key(f"c{i}") for i in range(3)), what="what it had")
+    after = cluster.records(join)[join]
+    assert (after["mac"], after["ip4"]) == (before["mac"], before["ip4"])
+    assert all(is_up(cluster[0], result) for result in results)
+    assert "cut off" not in cluster[0].log()
+    for result in results:
+        cluster.wait(lambda: cluster[1].leads_to(bench.vni(config), str(result.address).split("/")[0]), what="the way there")
+    bench.add(0, "c4", config)
+
+
+def test_block_that_cannot_be_read_is_left_alone(bench, cluster):
+    bench.add(0, "c1", LARGE)
+    block = next(key for key, value in cluster.records(f"blk/{bench.network(LARGE)}/").items() if value["node"] == "node1")
+    good = cluster.records(block)[block]
+    bench.put(block, "damaged")
+    try:
+        second = bench.add(0, "c2", LARGE)
+        assert cluster.records(block)[block] == "damaged"
+        assert second.address
+        bench.delete(0, "c2", LARGE)
+    finally:
+        bench.put(block, good)
+
+
+def test_giving_back_whose_answer_was_lost(bench, cluster):
+    """The block is what the store has, and as old: the next one takes from it."""
+    bench.add(0, "c1", LARGE), bench.add(0, "c2", LARGE)
+    deaf = f"element bridge cut pairs {{ {cluster.etcd.address('m1')} . {vtep(0)} }}"
+    cluster.outside.nft(f"add {deaf}")
+    try:
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            gone = pool.submit(bench.delete, 0, "c1", LARGE)
+            cluster.wait(lambda: not bench.key("c1"), what="the transaction")
+            bench.put("net/other", "so that the store's revision is another than the transaction's")
+            time.sleep(TRY)
+            cluster.outside.nft(f"delete {deaf}")
+            gone.result()
+    finally:
+        bench.drop("net/other")
+    bench.add(0, "c3", LARGE)
+
+
+def test_restored_store_with_older_records(bench, cluster):
+    address = str(bench.add(0, "c1").address).split("/")[0]
+    bench.add(1, "d1")
+    key = bench.key("c1")
+    cluster.etcd.snapshot()
+    bench.put(key, cluster.records(key)[key])
+    cluster.wait(lambda: cluster[1].leads_to(bench.vni(), address), what="the way there")
+    cluster.etcd.restore()
+    for node in cluster:
+        cluster.wait(lambda: "was restored" in node.log(), 30, "the restored store")
+    second = str(bench.add(0, "c2").address).split("/")[0]
+    cluster.wait(lambda: cluster[1].leads_to(bench.vni(), second), what="the way to the new one")
+    assert cluster[1].leads_to(bench.vni(), address)
+    bench.delete(0, "c1")
+    assert not bench.key("c1")
+
+
+def test_node_that_sweeps_stays_in_the_network(bench, cluster):
+    """Its own last endpoint there is long gone when it is in the middle of a dead node's."""
+    bench.add(0, "c1", LARGE)
+    network, many = bench.network(LARGE), 960
+    bench.put("node/ghost", {"v": 1, "vtep4": "192.0.2.99", "mtu": 1500, "port": 4789, "epoch": 1})
+    records = {f"blk/{network}/10.6.{8 + i // 4}.{i % 4 * 64}-26": {"v": 1, "node": "ghost", "used": "f" * 16, "next": 0} for i in range(many // 64)}
+    for i in range(many):
+        records[f"ep/{network}/ghost{i}"] = {"v": 1, "node": "ghost", "container": f"g{i}", "ifname": "eth0", "epoch": 1,
+                                             "mac": f"02:00:00:00:{i >> 8:02x}:{i & 255:02x}", "ip4": f"10.6.{8 + i // 256}.{i % 256}"}
+    bench.put_all(records)
+
+    def ghosts():
+        return len(cluster.keys(f"ep/{network}/ghost"))
+    cluster[1].kill()
+    cluster.wait(lambda: not cluster.keys("node/node2"), 3 * HOLD_DOWN, "the sweep of the other one")
+    bench.put_all(records)
+    bench.put("node/ghost", {"v": 1, "vtep4": "192.0.2.99", "mtu": 1500, "port": 4789, "epoch": 2})
+    bench.delete(0, "c1", LARGE)
+    end = time.monotonic() + LINGER
+    time.sleep(LINGER - 0.3)
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        evicted = pool.submit(cluster[0].netctl, "node", "rm", "ghost")
+        cluster.wait(lambda: ghosts() < many, what="the sweep")
+        cluster.etcd.pause("m1")
+        time.sleep(max(0, end + 0.2 - time.monotonic()))
+        cluster.etcd.resume("m1")
+        evicted.result()
+    cluster.wait(lambda: not cluster.keys("node/ghost"), 20, "the end of the sweep")
+    assert not ghosts() and cluster[0].process.poll() is None
+
+
+def test_what_leaves_a_block_leaves_nothing(bench, cluster):
+    bench.add(0, "c1", LARGE), bench.add(0, "c2", LARGE)
+    network = bench.network(LARGE)
+    bench.delete(0, "c1", LARGE), bench.delete(0, "c2", LARGE)
+    cluster.wait(lambda: not cluster.keys(f"join/{network}/node1"), 3 * LINGER, "the end of its part")
+    assert not any(int(block.get("used", "0"), 16) for block in cluster.records(f"blk/{network}/").values() if block.get("node") != "node2")
+
+
+def test_sweep_takes_its_own_lock_again(bench, cluster):
+    """Its deletion was lost: the node's lease keeps it for ever."""
+    bench.add(1, "c2")
+    bench.put("lock/sweep", "node1")
+    cluster[1].kill()
+    cluster.wait(lambda: not bench.key("c2"), 3 * HOLD_DOWN, "the sweep")
+    cluster.wait(lambda: not cluster.keys("node/node2"), what="node/")
+    assert not cluster.keys("lock/")
+
+
 # ---- records of other nodes ----
 
 @pytest.fixture
