@@ -76,6 +76,8 @@ static void on_allocated(struct work *w, int r, const struct fl_error *err)
 		return;
 	}
 	net->a->n.allocations++;
+	/* Whoever asked does not wait any more: does its record? */
+	net->reconcile |= w->client->gone;
 	network_put_ep(net, w->id, &w->rec->ep, w->revision);
 	network_used(net);
 	program_flush(net);
@@ -154,7 +156,7 @@ void endpoint_allocate(struct client *c)
 	struct fl_error err = { 0 };
 	char id[FL_OVERLAY_ID];
 
-	if (!networks_synced(c->a) || c->a->member.state != MEMBER_IN || restore_in_doubt(c->a))
+	if (!networks_synced(c->a) || !member_lives(c->a) || restore_in_doubt(c->a))
 		return;
 	if (!net) {
 		fl_error_set(&err, ENOENT, FL_ECODE_UNKNOWN_CONTAINER,
@@ -326,6 +328,22 @@ struct reclaim {
 	struct fl_endpoint ep;
 };
 
+/*
+ * Each prefix has a watch of its own: that a bit of a block is set may be what it was when the
+ * address was ours. Only whom the table has there is somebody else.
+ */
+static bool is_lost(const struct work *w)
+{
+	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++) {
+		const struct fl_addr *a = &w->wanted[i];
+		struct fl_ippool *pool = fl_addr_is_set(a) ? network_pool(w->net, a) : NULL;
+
+		if (pool && (!fl_ippool_has_blocks(pool) || table_owner(w->net, a)))
+			return true;
+	}
+	return false;
+}
+
 static void on_reclaimed(struct work *w, int r, const struct fl_error *err)
 {
 	struct reclaim *x = (struct reclaim *)w;
@@ -340,7 +358,7 @@ static void on_reclaimed(struct work *w, int r, const struct fl_error *err)
 	} else if (restore_in_doubt(net->a)) {
 		/* The other one is maybe of an old backup, and its node gives it back. */
 		net->reconcile |= r != -EADDRINUSE;
-	} else if (r == -EADDRINUSE || r == -EINVAL) {
+	} else if (r == -EINVAL || (r == -EADDRINUSE && is_lost(w))) {
 		cut_off(net, w->id, &x->ep, err);
 	} else {
 		net->reconcile = true;

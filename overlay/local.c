@@ -31,6 +31,15 @@ static int see_any(void *arg, const struct fl_endpoint *ep)
 	return rd->any;
 }
 
+/* 1: the node's network of this name is a static one, or of another cluster or time. */
+static int is_another(struct network *net, struct fl_txn *t, struct fl_error *err)
+{
+	struct fl_network rec;
+	int r = fl_network_get(t, net->rec.name, DRIVER, &rec, err);
+
+	return r == -ENOENT ? 0 : r ? r : strcmp(rec.cluster, net->id) != 0;
+}
+
 /* Also what is not known counts. */
 bool local_has_endpoints(struct agent *a, const char *network)
 {
@@ -69,7 +78,10 @@ static int read_own(struct network *net, struct reading *rd)
 	int r = fl_txn_begin(net->a->store, false, &t, &err);
 
 	if (!r)
+		r = is_another(net, t, &err);
+	if (!r)
 		r = fl_endpoints_each(t, net->rec.name, take, rd, &err);
+	r = r > 0 ? 0 : r;
 	if (r)
 		say("network %s: %s", net->rec.name, err.text);
 	return r;
@@ -136,6 +148,32 @@ static uint32_t index_named(struct agent *a, const char *name)
 	return *name && fl_link_find(a->nl, name, &l, NULL) == 1 ? l.index : 0;
 }
 
+static int see_own(void *arg, const struct fl_ifaddr *x)
+{
+	const struct fl_addr *addr = &x->prefix.addr;
+	struct network *net = arg;
+
+	for (size_t i = 0; i < net->rec.n_subnets; i++)
+		if (fl_prefix_contains(&net->rec.subnets[i].subnet, addr) &&
+		    !fl_addr_eq(&net->rec.subnets[i].gateway, addr))
+			*(addr->family == AF_INET6 ? &net->self.ip6 : &net->self.ip4) = *addr;
+	return 0;
+}
+
+/* While nobody was here the others may have taken the node for dead: what it had, it claims again.
+ */
+static void recall(struct network *net)
+{
+	struct fl_link bridge;
+	struct fl_error err = { 0 };
+
+	if (!net->bridge || fl_link_get_index(net->a->nl, net->bridge, &bridge, NULL))
+		return;
+	net->self.mac = bridge.mac;
+	if (fl_ifaddrs_each(net->a->nl, net->bridge, see_own, net, &err))
+		say("%s", err.text);
+}
+
 static int rejoin(void *arg, const struct fl_network *rec)
 {
 	struct agent *a = arg;
@@ -153,6 +191,7 @@ static int rejoin(void *arg, const struct fl_network *rec)
 		return 0;
 	net->bridge = index_named(a, rec->link);
 	net->tunnel = index_named(a, rec->tunnel);
+	recall(net);
 	network_join(net);
 	return 0;
 }

@@ -115,7 +115,10 @@ static int want_slot(struct fl_ippool *p, const struct fl_ippool_want *want, str
 
 	if (s->pending)
 		return taken_slot(&want->addr, s->pending, true, err);
-	if (is_used(s))
+	/* Its own: who claims it again may have been told only of one half of its loss. */
+	if (is_used(s) &&
+	    (s->known->use != want->who.use || strcmp(s->known->node, want->who.node) ||
+	     strcmp(s->known->id, want->who.id)))
 		return taken_slot(&want->addr, s->known, false, err);
 	return stage_slot(p, s, &want->who, err);
 }

@@ -142,6 +142,32 @@ def test_node_that_was_away_comes_back_with_what_it_had(bench, cluster, config, 
     bench.add(0, "c4", config)
 
 
+@pytest.mark.parametrize("config", [SMALL, LARGE], ids=["keys", "blocks"])
+def test_endpoint_without_its_record_is_not_cut_off(bench, cluster, config):
+    """As between two watches, one of which has told of what a sweep did."""
+    result = bench.add(0, "c1", config)
+    bench.drop(bench.key("c1"))
+    told = cluster[0].netctl("network", "inspect", config["name"])
+    if config is SMALL:
+        cluster.wait(lambda: bench.key("c1"), what="ep/")
+    else:
+        bench.add(0, "c2", config)
+    assert is_up(cluster[0], result), told
+
+
+def test_static_network_of_the_same_name_is_none_of_the_clusters(bench, cluster):
+    static = {"cniVersion": "1.1.0", "name": "web", "type": "overlay", "vni": 77, "local": "192.0.2.1", "peers": [],
+              "nodeAddress": "10.5.0.2/24", "ipam": {"type": "static", "addresses": [{"address": "10.5.0.9/24"}]}}
+    bench.add(1, "c2", {**SMALL, "args": {"cni": {"ips": ["10.5.0.9"]}}})
+    result = bench.add(0, "s1", static)
+    cluster[0].kill(), cluster[0].start()
+    # The agent joins, and looks at what the node has of that name, before it answers.
+    bench.netns(0, "c1")
+    cluster[0].cni.add("overlay", SMALL, "c1").refused()
+    assert is_up(cluster[0], result)
+    assert not bench.key("s1")
+
+
 def test_block_that_cannot_be_read_is_left_alone(bench, cluster):
     bench.add(0, "c1", LARGE)
     block = next(key for key, value in cluster.records(f"blk/{bench.network(LARGE)}/").items() if value["node"] == "node1")
@@ -223,11 +249,16 @@ def test_node_that_sweeps_stays_in_the_network(bench, cluster):
 
 
 def test_what_leaves_a_block_leaves_nothing(bench, cluster):
-    bench.add(0, "c1", LARGE), bench.add(0, "c2", LARGE)
+    bench.add(0, "c1", LARGE)
     network = bench.network(LARGE)
-    bench.delete(0, "c1", LARGE), bench.delete(0, "c2", LARGE)
-    cluster.wait(lambda: not cluster.keys(f"join/{network}/node1"), 3 * LINGER, "the end of its part")
-    assert not any(int(block.get("used", "0"), 16) for block in cluster.records(f"blk/{network}/").values() if block.get("node") != "node2")
+
+    def left():
+        bench.delete(0, "c1", LARGE)
+        cluster.wait(lambda: not cluster.keys(f"join/{network}/node1"), 3 * LINGER, "the end of its part")
+        return sum(int(block.get("used", "0"), 16).bit_count() for block in cluster.records(f"blk/{network}/").values())
+    before = left()
+    bench.add(0, "c1", LARGE)
+    assert left() == before
 
 
 def test_sweep_takes_its_own_lock_again(bench, cluster):

@@ -192,6 +192,11 @@ static void wanted(void **state)
 		assert_int_equal(fl_ippool_choose(p, &w, &got, &err), -EADDRINUSE);
 		assert_non_null(strstr(err.text, "being taken"));
 		assert_true(commit(p, &got, 1000));
+		/* A key tells that it is its own, to be claimed again; a bit does not. */
+		assert_int_equal(fl_ippool_choose(p, &w, &got, &err),
+				 fl_ippool_has_blocks(p) ? -EADDRINUSE : 0);
+		fl_ippool_cancel(p, &got);
+		fl_strcpy(w.who.id, sizeof(w.who.id), "another");
 		assert_int_equal(fl_ippool_choose(p, &w, &got, &err), -EADDRINUSE);
 		assert_int_equal(err.code, FL_ECODE_CONFLICT);
 	}
