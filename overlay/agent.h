@@ -296,7 +296,11 @@ void mirror_flush(struct agent *a);
 bool own_keep(struct network *net, struct fl_mac *mac, struct fl_addr wanted[FL_OVERLAY_SUBNETS]);
 /* Those of net->self in the place of others; true: there were others, and routes went with them. */
 bool own_put(struct network *net);
-
+/*
+ * The store has a record of an earlier life, maybe of an old backup: the device gets its addresses,
+ * and the record the device's MAC, which containers know as their gateway's.
+ */
+void own_adopt(struct network *net);
 /* ---- network.c ---- */
 
 /* A network of the cluster; most of it is in use only where this node takes part. */

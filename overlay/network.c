@@ -108,8 +108,9 @@ void network_known(struct network *net)
 	net->reconcile = true;
 	if (!net->announced)
 		announce(net);
+	else if (net->self_seen)
+		own_adopt(net);
 }
-
 /* ---- joining ---- */
 
 void network_join(struct network *net)
@@ -214,6 +215,7 @@ static bool adopt(struct network *net)
 	if (!net->self_seen)
 		return false;
 	net->announced = true;
+	own_adopt(net);
 	network_used(net);
 	network_settle(net);
 	agent_wake(net->a);

@@ -7,6 +7,7 @@
 #include "overlay/agent.h"
 
 #include <linux/if_addr.h>
+#include <string.h>
 
 static uint32_t device_of(const struct network *net)
 {
@@ -100,4 +101,49 @@ bool own_put(struct network *net)
 		changed = true;
 	}
 	return changed;
+}
+
+/* ---- what the store says of it ---- */
+
+static void on_written(void *arg, struct fl_etcd_result *r)
+{
+	agent_heard(arg, r);
+}
+
+static void write_record(struct network *net)
+{
+	FL_AUTOETCDTXN struct fl_etcd_txn t;
+	FL_AUTOSTRBUF struct fl_strbuf value = { 0 };
+	struct fl_rec_key k = { .kind = FL_REC_JOIN };
+	struct fl_rec *rec = must_alloc(sizeof(*rec));
+	struct fl_error err = { 0 };
+	char key[FL_REC_KEY_STR];
+
+	fl_strcpy(k.net, sizeof(k.net), net->id);
+	fl_strcpy(k.id, sizeof(k.id), net->a->conf.node);
+	fl_rec_key(&k, key);
+	rec->kind = FL_REC_JOIN;
+	rec->join = net->self;
+	if (fl_rec_encode(rec, &value))
+		die_of_memory();
+	fl_etcd_txn_init(&t, fl_etcd_prefix(net->a->etcd));
+	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, net->self_mod);
+	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, key, value.s, value.len, 0);
+	if (fl_etcd_txn(net->a->etcd, &t, on_written, net->a, NULL, &err))
+		say("network %s: %s", net->rec.name, err.text);
+	free(rec);
+}
+
+void own_adopt(struct network *net)
+{
+	struct fl_link l;
+
+	if (!device_of(net) || fl_link_get_index(net->a->nl, device_of(net), &l, NULL))
+		return;
+	if (memcmp(&l.mac, &net->self.mac, sizeof(l.mac)) != 0) {
+		net->self.mac = l.mac;
+		write_record(net);
+	}
+	if (own_put(net))
+		program_compare(net, true);
 }
