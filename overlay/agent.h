@@ -283,7 +283,7 @@ void moved_open(struct agent *a);
 void moved_tell(struct network *net);
 
 /* ---- mirror.c: names of other nodes' endpoints in the node's store ---- */
-void mirror_put(struct network *net, const struct ep *e);
+void mirror_put(struct network *net, struct ep *e);
 void mirror_del(struct network *net, const char *id);
 /* Deletes what the store has and the table has not, and writes the others. */
 void mirror_all(struct network *net);

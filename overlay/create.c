@@ -339,10 +339,11 @@ static const struct fl_etcd_kv *named(const struct fl_etcd_result *r, const char
 }
 
 /* Somebody was faster, or we were, and the answer was lost. */
-static void already_there(struct creation *x)
+static void already_there(struct creation *x, const struct fl_etcd_kv *kv)
 {
 	struct client *c = x->client;
 	struct fl_error err = { 0 };
+	struct fl_rec_key k;
 
 	if (c->q.op == FL_OVERLAY_JOIN) {
 		c->started = false;
@@ -351,6 +352,10 @@ static void already_there(struct creation *x)
 		free(x->rec);
 		free(x);
 		agent_wake(c->a);
+		return;
+	}
+	if (!fl_rec_key_parse(kv->key, &k) && !strcmp(k.net, x->id)) {
+		finish(x, 0, NULL);
 		return;
 	}
 	finish(x,
@@ -374,6 +379,7 @@ static void on_list(void *arg, struct fl_etcd_result *r)
 	struct creation *x = arg;
 	struct used u = { 0 };
 	struct fl_error err = { 0 };
+	const struct fl_etcd_kv *there;
 	int result;
 
 	fl_etcd_txn_init(&t, "/");
@@ -381,11 +387,12 @@ static void on_list(void *arg, struct fl_etcd_result *r)
 		finish(x, r->err.err, &r->err);
 		return;
 	}
-	if (named(r, x->client->q.network, x->rec)) {
+	there = named(r, x->client->q.network, x->rec);
+	if (there) {
 		if (x->rec->net.n_subnets > FL_OVERLAY_SUBNETS)
 			finish(x, refuse_later(x, &err), &err);
 		else
-			already_there(x);
+			already_there(x, there);
 		return;
 	}
 	use_nets(r, &u);
@@ -442,8 +449,9 @@ static void build_removal(const struct network *net, struct fl_etcd_txn *t)
 	static const enum fl_rec_kind kinds[] = { FL_REC_EP, FL_REC_JOIN, FL_REC_IP, FL_REC_BLK };
 	struct fl_rec_key k = { .kind = FL_REC_NET };
 	char key[FL_REC_KEY_STR];
-
 	fl_etcd_txn_init(t, fl_etcd_prefix(net->a->etcd));
+	/* Else its name and VNI may be another network's by now. */
+	network_if_exists(net, t);
 	fl_etcd_txn_if_each(t, fl_rec_prefix(FL_REC_EP, net->id, key), FL_ETCD_T_CREATE, FL_ETCD_EQ,
 			    0);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(kinds); i++)

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "overlay/agent.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void read_all(struct follow *f);
 
 static void read_later(struct follow *f)
 {
-	static const struct timeval pause = { RETRY_MS / 1000, RETRY_MS % 1000 * 1000 };
+	/* Not all nodes at once, when the store is there again. */
+	long ms = RETRY_MS + random() % RETRY_MS;
+	const struct timeval pause = { ms / 1000, ms % 1000 * 1000 };
 
 	event_add(f->retry, &pause);
 }

@@ -39,13 +39,13 @@ static void fill(struct fl_peer *p, const struct ep *e)
 		fl_strcpy(p->aliases, sizeof(p->aliases), e->aliases);
 }
 
-void mirror_put(struct network *net, const struct ep *e)
+void mirror_put(struct network *net, struct ep *e)
 {
 	struct agent *a = net->a;
 	struct fl_error err = { 0 };
 	struct fl_peer p;
 
-	((struct ep *)e)->mirrored_suspect = !e->node->alive;
+	e->mirrored_suspect = !e->node->alive;
 	/* All of it is written when all of it is known. */
 	if (!net->mirrored || !txn(a))
 		return;

@@ -56,7 +56,8 @@ enum fl_overlay_op {
 	/*
 	 * An endpoint's addresses, recorded in the cluster's store before the answer. The bridge
 	 * and the tunnel are there: what leads to the other nodes' endpoints is programmed before
-	 * the answer, too. The same container and interface again gets what it has.
+	 * the answer, too. What the same container and interface had is given back
+	 * before.
 	 */
 	FL_OVERLAY_ALLOCATE,
 	/* Gives them back, now or as soon as the store can be reached. What is not there is

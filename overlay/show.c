@@ -123,20 +123,19 @@ static json_t *networks_of(struct agent *a, const struct node *n)
 	return list;
 }
 
-static const char *state_of(const struct agent *a, const struct node *n)
+static const char *state_of(const struct node *n)
 {
 	if (n->alive)
 		return "alive";
 	return n->sweep_at && now_ms() >= n->sweep_at ? "dead" : "suspect";
-	(void)a;
 }
 
 static void show_node(struct client *c, const struct node *n)
 {
 	json_t *j = json_pack("{ss ss ss sI si sI sb so}", "kind", "node", "name", n->name, "state",
-			      state_of(c->a, n), "since", (json_int_t)n->since, "mtu",
-			      (int)n->rec.mtu, "epoch", (json_int_t)n->rec.epoch, "self", n->self,
-			      "networks", networks_of(c->a, n));
+			      state_of(n), "since", (json_int_t)n->since, "mtu", (int)n->rec.mtu,
+			      "epoch", (json_int_t)n->rec.epoch, "self", n->self, "networks",
+			      networks_of(c->a, n));
 
 	put_addr(j, "vtep4", &n->rec.vtep4);
 	put_addr(j, "vtep6", &n->rec.vtep6);

@@ -204,7 +204,7 @@ static bool is_same(const struct ep *a, const struct ep *b)
 	       same_text(a->aliases, b->aliases);
 }
 
-static void mirror(struct network *net, const struct ep *e)
+static void mirror(struct network *net, struct ep *e)
 {
 	if (!e->of_node && !e->node->self)
 		mirror_put(net, e);
