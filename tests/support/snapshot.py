@@ -10,6 +10,7 @@ Left out: counters, timers, indexes of pairs, carrier and operational state (the
 later), learned neighbours and FDB entries, link-local addresses (they come when duplicate detection ends).
 """
 import collections
+import functools
 import json
 import os
 import re
@@ -27,17 +28,17 @@ _SYSCTLS = [f"net/ipv4/conf/{{}}/{key}" for key in ("forwarding", "route_localne
 _SYSCTLS += [f"net/ipv6/conf/{{}}/{key}" for key in ("forwarding", "accept_ra", "disable_ipv6", "accept_dad", "proxy_ndp")]
 _GLOBAL = ["net/ipv4/ip_forward", "net/netfilter/nf_conntrack_max", "net/ipv4/ip_nonlocal_bind",
            "net/bridge/bridge-nf-call-iptables"]
+_MOVING = re.compile(r'("(?:handle|packets|bytes|expires)":) \d+')
 # The key of a range set's next-fit position: pool id (4 bytes), then "c".
 _CURSOR = re.compile(r"leases (?:\\[0-9a-f]{2}|.){4}c")
-_COMMANDS = {
-    "links": ["ip", "-j", "-d", "addr"],
-    "routes4": ["ip", "-j", "-4", "route", "show", "table", "all"],
-    "routes6": ["ip", "-j", "-6", "route", "show", "table", "all"],
-    "rules4": ["ip", "-j", "-4", "rule"],
-    "rules6": ["ip", "-j", "-6", "rule"],
-    "neighbours": ["ip", "-j", "neigh", "show", "nud", "permanent"],
-    "fdb": ["bridge", "-j", "fdb"],
-}
+# The sections that one process tells, in the order of its answers, and how it is asked: a start costs more than an answer.
+_COMMANDS = [
+    (("links", "neighbours"), ["ip", "-j", "-d", "-batch", "-"], "addr\nneigh show nud permanent\n"),
+    (("routes4", "rules4"), ["ip", "-j", "-4", "-batch", "-"], "route show table all\nrule\n"),
+    (("routes6", "rules6"), ["ip", "-j", "-6", "-batch", "-"], "route show table all\nrule\n"),
+    (("fdb",), ["bridge", "-j", "fdb"], ""),
+    (("nft",), ["nft", "-j", "list", "ruleset"], ""),
+]
 
 
 def take(lab, containers=(), hooks=(), stores=True):
@@ -45,16 +46,13 @@ def take(lab, containers=(), hooks=(), stores=True):
 
     Each hook gets the lab and returns a dict of further sections. `stores` adds what store_hook tells.
     """
-    waiting = {}
-    for netns in (None, *containers):
-        for section, argv in _COMMANDS.items():
-            waiting[f"{netns or 'host'}/{section}"] = lab.submit(_run, argv, netns=netns)
-        waiting[f"{netns or 'host'}/sysctls"] = lab.submit(_sysctls, netns=netns)
-        waiting[f"{netns or 'host'}/nft"] = lab.submit(_run, ["nft", "-j", "list", "ruleset"], netns=netns)
+    waiting = [(netns or "host", lab.submit(_sections, *command, netns=netns))
+               for netns in (None, *containers) for command in _COMMANDS]
     snapshot = {}
-    for name, future in waiting.items():
-        section = name.split("/")[1]
-        snapshot[name] = sorted(_normalise(section, future.result()))
+    for netns in (None, *containers):
+        snapshot[f"{netns or 'host'}/sysctls"] = sorted(_normalise("sysctls", lab.call(_sysctls, netns=netns)))
+    for where, future in waiting:
+        snapshot.update((f"{where}/{section}", lines) for section, lines in future.result().items())
     for hook in (*hooks, *([store_hook] if stores else [])):
         snapshot.update(hook(lab))
     return snapshot
@@ -112,9 +110,17 @@ def _records(text):
     return sorted(records)
 
 
-def _run(argv):
-    out = subprocess.run(argv, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
-    return json.loads(out) if out.strip() else []
+def _sections(names, argv, commands):
+    """{section: answer}: each is one line, in their order."""
+    lines = subprocess.run(argv, capture_output=True, text=True, check=True, input=commands).stdout.splitlines()
+    assert len(lines) == len(names), f"{argv}: {lines}"
+    return {name: _lines(name, _MOVING.sub(r"\1 0", line)) for name, line in zip(names, lines)}
+
+
+@functools.lru_cache(64)
+def _lines(section, answer):
+    """Most answers are those that were there before."""
+    return sorted(_normalise(section, json.loads(answer)))
 
 
 def _sysctls():
