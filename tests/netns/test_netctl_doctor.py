@@ -2,7 +2,6 @@
 """netctl doctor: each thing that breaks is found, mended where it may be, and works again."""
 import concurrent.futures
 import os
-import pathlib
 import platform
 import signal
 import time
@@ -440,14 +439,7 @@ def kill_resolver(lab):
     assert "fairlead-dnsd" in lab.read(f"/proc/{keeper}/comm")
     for one in [keeper, pid, *children]:
         os.kill(one, signal.SIGKILL)
-    net.eventually(lambda: not any(alive(one) for one in [pid, *children]))
-
-
-def alive(pid):
-    try:
-        return pathlib.Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except FileNotFoundError:
-        return False
+    net.eventually(lambda: not any(dns.running(lab, one) for one in [pid, *children]))
 
 
 def test_resolver_killed(lab, cni, netctl):
