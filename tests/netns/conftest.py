@@ -11,9 +11,12 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from support.cni import Cni, plugin_dir  # noqa: E402
 from support.lab import Lab  # noqa: E402
 from support.netctl import Netctl  # noqa: E402
+from support.order import arrange  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)     # the groups must be there when xdist reads them
 def pytest_collection_modifyitems(items):
+    arrange(items)
     if os.geteuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="needs root"))

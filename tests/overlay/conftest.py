@@ -14,10 +14,13 @@ from support.gateway import Gateway  # noqa: E402
 from support.lab import Lab  # noqa: E402
 from support.netctl import Netctl  # noqa: E402
 from support.nodes import Nodes  # noqa: E402
+from support.order import arrange  # noqa: E402
 from support import peers as elsewhere  # noqa: E402
 
 
+@pytest.hookimpl(tryfirst=True)     # the groups must be there when xdist reads them
 def pytest_collection_modifyitems(items):
+    arrange(items)
     if os.geteuid() != 0:
         for item in items:
             item.add_marker(pytest.mark.skip(reason="needs root"))
