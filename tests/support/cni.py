@@ -24,6 +24,11 @@ def plugin_dir():
     return os.environ.get("FAIRLEAD_PLUGIN_DIR") or str(_TREE / "build" / "plugins")
 
 
+def sanitized():
+    """Are the executables built with ASan, as scripts/test names that build?"""
+    return "ASAN_OPTIONS" in os.environ and "asan" in plugin_dir()
+
+
 def libexec(name):
     """A program of the suite that is no plugin: $FAIRLEAD_LIBEXEC_DIR, beside the installed plugins, or in the build tree."""
     plugins = pathlib.Path(plugin_dir())
