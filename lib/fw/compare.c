@@ -94,14 +94,16 @@ static int by_bounds(const void *a, const void *b)
 static const struct fl_fw_elem *part(const struct fl_fw_elems *l, enum fl_fw_set_id set,
 				     const struct fl_fw_elem **end)
 {
+	static const struct fl_fw_elem nothing;
+	const struct fl_fw_elem *v = l->n ? l->v : &nothing; /* C has no NULL + 0 */
 	size_t from = 0, to;
 
 	while (from < l->n && l->v[from].set < set)
 		from++;
 	for (to = from; to < l->n && l->v[to].set == set; to++)
 		continue;
-	*end = l->v + to;
-	return l->v + from;
+	*end = v + to;
+	return v + from;
 }
 
 static bool is_allowed(const struct fl_fw_elem *at, const struct fl_fw_elem *end,
