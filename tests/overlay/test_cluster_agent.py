@@ -20,7 +20,16 @@ ANOTHER = 3         # exit status
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def small_quarantine():
+    """What ASan keeps of freed memory (256 MiB) would be taken for growth."""
+    with pytest.MonkeyPatch.context() as patch:
+        if "ASAN_OPTIONS" in os.environ:
+            patch.setenv("ASAN_OPTIONS", os.environ["ASAN_OPTIONS"] + ":quarantine_size_mb=4")
+        yield
+
+
+@pytest.fixture(scope="module")
+def cluster(small_quarantine):
     with Cluster(2, 1, config={"leaseSeconds": 2, "holdDownSeconds": 600}) as cluster:
         for node in cluster:
             add(node, WEB, f"c{node.index}").expect()
