@@ -450,6 +450,6 @@ bool program_look(struct network *net)
 		forget_kernel(net);
 		net->bridge = net->tunnel = 0;
 		return false;
-	}
-	return keeps_neighbours(net, net->bridge) && keeps_neighbours(net, net->tunnel);
+	}	return keeps_neighbours(net, net->bridge) &&
+	       (!network_is_routed(net) || keeps_neighbours(net, net->tunnel));
 }
