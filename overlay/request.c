@@ -32,6 +32,17 @@ static int ended(struct fl_error *err)
 			    agent.program);
 }
 
+static int take_answer(struct fl_overlay_answer *a, struct fl_overlay_answer *ret,
+		       struct fl_error *err)
+{
+	a->text[sizeof(a->text) - 1] = '\0';
+	if (ret)
+		*ret = *a;
+	if (a->result < 0)
+		return fl_error_set(err, a->result, (enum fl_ecode)a->code, "%s", a->text);
+	return a->result;
+}
+
 int fl_overlay_ask(const char *state_dir, int *s, struct fl_overlay_request *q,
 		   struct fl_overlay_answer *ret, struct fl_error *err)
 {
@@ -58,12 +69,26 @@ int fl_overlay_ask(const char *state_dir, int *s, struct fl_overlay_request *q,
 		close(fl_take_fd(s));
 		return -ENOENT;
 	}
-	if (r)
-		return r;
-	a->text[sizeof(a->text) - 1] = '\0';
-	if (ret)
-		*ret = *a;
-	if (a->result < 0)
-		return fl_error_set(err, a->result, (enum fl_ecode)a->code, "%s", a->text);
-	return a->result;
+	return r ? r : take_answer(a, ret, err);
+}
+
+int fl_overlay_send(const char *state_dir, int s, struct fl_overlay_request *q)
+{
+	int r = fl_folder_identify(state_dir, &q->dev, &q->ino);
+
+	q->magic = FL_OVERLAY_MAGIC;
+	return r ? r : fl_packet_send(s, q, sizeof(*q), NULL, 0);
+}
+
+int fl_overlay_receive(int s, int sent, struct fl_overlay_answer *ret, struct fl_error *err)
+{
+	FL_AUTOFREE struct fl_overlay_answer *a = calloc(1, sizeof(*a));
+	int r;
+
+	if (!a)
+		return fl_error_oom(err);
+	r = fl_packet_answer(s, &agent, sent, a, sizeof(*a), err);
+	if (r == -ENOENT || (!r && a->result == -EXDEV))
+		return ended(err);
+	return r ? r : take_answer(a, ret, err);
 }

@@ -32,7 +32,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define FL_OVERLAY_MAGIC 0x31766c6fu	 /* "olv1": grows with the structs */
+#define FL_OVERLAY_MAGIC 0x32766c6fu	 /* "olv2": grows with the structs */
 #define FL_OVERLAY_SOCKET "overlay.sock" /* in the state directory */
 #define FL_OVERLAY_PROGRAM "fairlead-overlayd"
 #define FL_OVERLAY_CONFIG "/etc/fairlead/overlay.json"
@@ -105,7 +105,6 @@ struct fl_overlay_request {
 	char ifname[IFNAMSIZ];
 	struct fl_mac mac;
 	uint32_t bridge, tunnel; /* ifindex of the network's; L3: the tunnel leads there alone */
-	uint32_t link;		 /* ifindex of the host's end of the pair */
 	struct fl_addr ips[FL_OVERLAY_SUBNETS]; /* asked for (ALLOCATE), or had (CHECK) */
 	char name[FL_OVERLAY_HOST];
 	char aliases[FL_OVERLAY_ALIASES][FL_OVERLAY_HOST];
@@ -147,3 +146,10 @@ struct fl_overlay_answer {
  */
 int fl_overlay_ask(const char *state_dir, int *s, struct fl_overlay_request *q,
 		   struct fl_overlay_answer *ret, struct fl_error *err);
+
+/*
+ * The same in two steps, on a connection that is there: what takes long (ALLOCATE) goes on while
+ * the caller does something else. The second one's errors are those of both.
+ */
+int fl_overlay_send(const char *state_dir, int s, struct fl_overlay_request *q);
+int fl_overlay_receive(int s, int sent, struct fl_overlay_answer *ret, struct fl_error *err);

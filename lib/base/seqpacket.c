@@ -139,12 +139,12 @@ static int other_version(const struct fl_asked *who, struct fl_error *err)
 			    who->program, who->renew);
 }
 
-int fl_packet_ask(int s, const struct fl_asked *who, const void *request, size_t len, int fd,
-		  void *answer, size_t answer_len, struct fl_error *err)
+int fl_packet_answer(int s, const struct fl_asked *who, int sent, void *answer, size_t answer_len,
+		     struct fl_error *err)
 {
 	FL_AUTOFREE void *got = malloc(answer_len);
 	uint32_t magic;
-	int r = got ? fl_packet_send(s, request, len, &fd, fd >= 0) : -ENOMEM;
+	int r = got ? sent : -ENOMEM;
 
 	if (!r)
 		r = fl_packet_receive(s, got, answer_len, NULL, 0);
@@ -164,4 +164,12 @@ int fl_packet_ask(int s, const struct fl_asked *who, const void *request, size_t
 		return other_version(who, err);
 	memcpy(answer, got, answer_len);
 	return 0;
+}
+
+int fl_packet_ask(int s, const struct fl_asked *who, const void *request, size_t len, int fd,
+		  void *answer, size_t answer_len, struct fl_error *err)
+{
+	int r = fl_packet_send(s, request, len, &fd, fd >= 0);
+
+	return fl_packet_answer(s, who, r, answer, answer_len, err);
 }

@@ -44,6 +44,10 @@ int fl_packet_connect_in(const char *dir, const char *name);
 /*
  * Sends the request, with `fd` unless that is -1, and receives the answer: `answer` is written on
  * success alone. -ENOENT (err untouched): the other side ended before it answered.
+ *
+ * Or first the one, with fl_packet_send(), and later the other; `sent` is what that returned.
  */
+int fl_packet_answer(int s, const struct fl_asked *who, int sent, void *answer, size_t answer_len,
+		     struct fl_error *err);
 int fl_packet_ask(int s, const struct fl_asked *who, const void *request, size_t len, int fd,
 		  void *answer, size_t answer_len, struct fl_error *err);

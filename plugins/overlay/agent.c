@@ -195,16 +195,14 @@ static int take_ips(struct fl_call *c, const struct fl_overlay_answer *a, struct
 	return 0;
 }
 
-int overlay_allocate(struct fl_call *c, struct fl_error *err)
+int overlay_allocate_begin(struct fl_call *c, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
-	const struct overlay_agent *have = conf->agent;
+	struct overlay_agent *have = conf->agent;
 	struct fl_overlay_request q = { .op = FL_OVERLAY_ALLOCATE,
 					.mac = c->ep.mac,
 					.bridge = c->link_index,
-					.link = c->ep.ifindex,
 					.n_aliases = have->n_aliases };
-	struct fl_overlay_answer a = { 0 };
 	struct fl_link tunnel;
 	int r = fl_link_get(c->host, c->net.tunnel, &tunnel, err);
 
@@ -216,10 +214,17 @@ int overlay_allocate(struct fl_call *c, struct fl_error *err)
 	memcpy(q.aliases, have->aliases, sizeof(q.aliases));
 	for (size_t i = 0; i < c->ipam.n_requests; i++)
 		q.ips[subnet_of(&have->net, &c->ipam.requests[i])] = c->ipam.requests[i];
-	r = fl_overlay_ask(fl_store_path(c->store), &conf->agent->fd, &q, &a, err);
-	if (r == -ENOENT && !a.magic)
-		return fl_error_set(err, r, FL_ECODE_STORE, "the state directory %s is gone",
-				    fl_store_path(c->store));
+	have->sent = fl_overlay_send(fl_store_path(c->store), have->fd, &q);
+	return 0;
+}
+
+int overlay_allocate(struct fl_call *c, struct fl_error *err)
+{
+	const struct overlay_conf *conf = c->conf;
+	const struct overlay_agent *have = conf->agent;
+	struct fl_overlay_answer a = { 0 };
+	int r = fl_overlay_receive(have->fd, have->sent, &a, err);
+
 	return r < 0 ? r : take_ips(c, &a, err);
 }
 
@@ -266,8 +271,7 @@ int overlay_agent_check(struct fl_call *c, const struct fl_link *bridge,
 	struct fl_overlay_request q = { .op = FL_OVERLAY_CHECK,
 					.mac = c->ep.mac,
 					.bridge = bridge->index,
-					.tunnel = tunnel->index,
-					.link = c->ep.ifindex };
+					.tunnel = tunnel->index };
 	int r;
 
 	if (strcmp(c->net.cluster, conf->agent->net.id) != 0)

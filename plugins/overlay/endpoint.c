@@ -8,8 +8,11 @@
 
 int overlay_endpoint_create(struct fl_call *c, struct fl_error *err)
 {
-	int r = fl_veth_attach(c, c->link_index, c->result.interfaces[0].mtu, err);
+	const struct overlay_conf *conf = c->conf;
+	int r = conf->mode->begin ? conf->mode->begin(c, err) : 0;
 
+	if (!r)
+		r = fl_veth_attach(c, c->link_index, c->result.interfaces[0].mtu, err);
 	if (r == -EXFULL)
 		return fl_error_set(err, r, FL_ECODE_EXHAUSTED,
 				    "network %s has 1,022 containers on this node, the kernel's "

@@ -276,6 +276,7 @@ const struct overlay_mode overlay_etcd = {
 	.validate = etcd_validate,
 	.prepare = overlay_agent_join,
 	.stamp = etcd_stamp,
+	.begin = overlay_allocate_begin,
 	.same_underlay = same_underlay,
 	.plan = etcd_plan,
 	.check = overlay_agent_check,

@@ -63,6 +63,8 @@ struct overlay_mode {
 	int (*check)(struct fl_call *c, const struct fl_link *bridge, const struct fl_link *tunnel,
 		     struct fl_error *err);
 	int (*status)(struct fl_call *c, struct fl_error *err);
+	/* Before the pair is made. May be NULL. */
+	int (*begin)(struct fl_call *c, struct fl_error *err);
 };
 extern const struct overlay_mode overlay_static, overlay_etcd;
 
@@ -79,7 +81,8 @@ void overlay_intend(struct fl_call *c);
 
 /* Mode "etcd": what the configuration says of the network, and what the agent answered. */
 struct overlay_agent {
-	int fd; /* open from JOIN to the end of this process; -1 */
+	int fd;	  /* open from JOIN to the end of this process; -1 */
+	int sent; /* ALLOCATE: 0 or -errno */
 	struct fl_overlay_settings settings;
 	struct fl_overlay_network net;
 	char name[FL_OVERLAY_HOST], aliases[FL_OVERLAY_ALIASES][FL_OVERLAY_HOST];
@@ -103,6 +106,8 @@ int overlay_routed_create(struct fl_call *c, bool made, struct fl_error *err);
 int overlay_network_create(struct fl_call *c, struct fl_error *err);
 int overlay_network_address(struct fl_call *c, struct fl_error *err);
 int overlay_endpoint_create(struct fl_call *c, struct fl_error *err);
+/* The store takes as long as the pair does: both at once. */
+int overlay_allocate_begin(struct fl_call *c, struct fl_error *err);
 int overlay_allocate(struct fl_call *c, struct fl_error *err);
 int overlay_join(struct fl_call *c, struct fl_error *err);
 int overlay_release(struct fl_call *c, const struct fl_endpoint_id *id, struct fl_error *err);

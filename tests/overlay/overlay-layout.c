@@ -44,7 +44,6 @@ static void request(void)
 	ROW(REQUEST, mac, "mac");
 	ROW(REQUEST, bridge, "int");
 	ROW(REQUEST, tunnel, "int");
-	ROW(REQUEST, link, "int");
 	ROW(REQUEST, ips[0], "address");
 	ROW(REQUEST, ips[1], "address");
 	ROW(REQUEST, name, "text");

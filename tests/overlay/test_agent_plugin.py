@@ -128,15 +128,13 @@ def test_devices_that_are_named_to_the_agent(lab, cni, agent):
 
     def look(agent, connection, request):
         made = devices(lab)
-        seen.update(bridge=made["flo"]["ifindex"], tunnel=made["flx"]["ifindex"],
-                    ports={link["ifindex"] for link in lab.ip("-d", "link") if link.get("master") == made["flo"]["ifname"]})
+        seen.update(bridge=made["flo"]["ifindex"], tunnel=made["flx"]["ifindex"])
         return agent.usual(request)
     agent.plan["ALLOCATE"] = look
     lab.netns("c1")
-    result = cni.add("overlay", agent.config(), "c1").expect()
+    cni.add("overlay", agent.config(), "c1").expect()
     [asked] = agent.asked("ALLOCATE")
     assert (asked["bridge"], asked["tunnel"]) == (seen["bridge"], seen["tunnel"])
-    assert asked["link"] == index(lab, result.json["interfaces"][1]["name"]) and asked["link"] in seen["ports"]
 
 
 @pytest.mark.parametrize("how, code, word", [
