@@ -45,15 +45,15 @@ uint32_t nodes_mtu(struct agent *a)
 	return mtu ? mtu : MTU_DEFAULT;
 }
 
-/* Of a metric, or what path MTU discovery found out. */
+/* Its metric; what path MTU discovery found out may be over tomorrow, or be somebody's joke. */
 static void look_at_way(struct agent *a, struct node *n)
 {
 	struct fl_addr vtep = node_vtep(a, n);
 	struct fl_nlroute route;
 
 	n->route_mtu = 0;
-	if (!n->self && fl_addr_is_set(&vtep) &&
-	    !fl_route_get(a->nl, &vtep, NULL, 0, &route, NULL) && route.mtu >= 1280)
+	if (!n->self && fl_addr_is_set(&vtep) && !fl_route_match(a->nl, &vtep, &route, NULL) &&
+	    route.mtu >= 1280)
 		n->route_mtu = route.mtu;
 }
 

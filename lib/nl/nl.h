@@ -279,6 +279,12 @@ int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oi
  */
 int fl_route_get(struct fl_nl *nl, const struct fl_addr *to, const struct fl_addr *from,
 		 uint32_t iif, struct fl_nlroute *ret, struct fl_error *err);
+/*
+ * The route itself that would be taken, with its own metrics and not what path MTU discovery has
+ * learned (RTM_F_FIB_MATCH, Linux 4.13).
+ */
+int fl_route_match(struct fl_nl *nl, const struct fl_addr *to, struct fl_nlroute *ret,
+		   struct fl_error *err);
 /* Main-table and other unicast routes of a family, cached ones left out. */
 int fl_routes_each(struct fl_nl *nl, int family, int (*fn)(void *arg, const struct fl_nlroute *),
 		   void *arg, struct fl_error *err);

@@ -337,6 +337,26 @@ int fl_route_get(struct fl_nl *nl, const struct fl_addr *to, const struct fl_add
 	return 0;
 }
 
+int fl_route_match(struct fl_nl *nl, const struct fl_addr *to, struct fl_nlroute *ret,
+		   struct fl_error *err)
+{
+	struct rtmsg rt = { .rtm_family = to->family,
+			    .rtm_dst_len = (uint8_t)fl_addr_bits(to),
+			    .rtm_flags = RTM_F_FIB_MATCH };
+	FL_AUTOREQ struct fl_req q = { 0 };
+	struct fl_nlroute found = { 0 };
+	struct each e = { take_route, &found };
+	int r;
+
+	fl_req_init(&q, RTM_GETROUTE, 0, &rt, sizeof(rt));
+	fl_req_addr(&q, RTA_DST, to);
+	r = fl_nl_ask(nl, &q, each_cloned, &e, err);
+	if (r)
+		return fl_error_prefix(err, "route to %s", fl_addr_str(to, FL_ADDR_BUF));
+	*ret = found;
+	return 0;
+}
+
 int fl_route_lookup(struct fl_nl *nl, const struct fl_addr *to, uint32_t *ret_oif,
 		    struct fl_error *err)
 {

@@ -9,10 +9,11 @@ import pytest
 from support import configs, overlays
 from support.agent import layout
 from support.cluster import Cluster
-from support.cni import _sanitizer_options, libexec
+from support.cni import _sanitizer_options, libexec, sanitized
 from support.nodes import vtep
 from support.overlays import VNI, add, delete
 from support.requests import connect, request, result
+from support.truth import settled
 
 WEB = overlays.config("web")
 CAP_NET_ADMIN = 12
@@ -93,7 +94,7 @@ def test_nothing_grows(cluster):
         assert now[1] - was[1] <= KEPT
 
 
-@pytest.mark.skipif("ASAN_OPTIONS" in os.environ, reason="the other tests are such a run")
+@pytest.mark.skipif(sanitized(), reason="this build looks itself")
 def test_valgrind(cluster):
     """No error and no leak in a life with an ADD, a DEL, a record of another node, and an end."""
     node = cluster[0]
@@ -175,6 +176,7 @@ def test_two_nodes_of_one_name(cluster):
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_an_end_leaves_all_as_it_is(cluster, how):
     node = cluster[0]
+    settled(cluster)
     before = node.fdb(VNI), node.ports(VNI), node.neighbours(VNI)
     keys = set(cluster.keys("ep/") + cluster.keys("join/") + cluster.keys("node/"))
     assert node.stop(how) == 0

@@ -101,7 +101,7 @@ def test_answers_of_100_mb(gateway, endless):
     refused = gateway.tool("range", "a")
     assert refused["outcome"] == "not reached" and "more than 32 MiB" in refused["error"]
     after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    assert after < max(before, 160 * 1024)      # KiB, sanitizers and all
+    assert after <= max(before, 160 * 1024)      # KiB, sanitizers and all
 
 
 def test_many_small_values(gateway):

@@ -354,7 +354,7 @@ def test_restored(quick):
     cluster.etcd.restore(path)
     cluster.wait(lambda: all("was restored" in node.log() for node in cluster), what="the restore")
     settled(cluster)
-    assert quick.owners() == owners
+    cluster.wait(lambda: quick.owners() == owners, what="the former owners")
     for each in (flow, *others):
         unharmed(each)
     # Where the backup has something else of the container or its address, connections outlast the dispute.
