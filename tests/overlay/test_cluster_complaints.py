@@ -326,6 +326,9 @@ def underlay(cluster, mtus, family=4):
     # A node that comes back with another address may be another one, as long as its lease says that it lives.
     for node in cluster:
         cluster.wait(lambda node=node: "is in cluster" in node.log())
+    for node in cluster:
+        cluster.wait(lambda node=node: [n["mtu"] for n in sorted(node.netctl.json("node", "ls"), key=lambda n: n["name"])] == mtus,
+                     what="what the nodes know of each other")
 
 
 def limits(cluster, conf, limit, family=None):
