@@ -103,10 +103,10 @@ static void fill_record(const struct client *c, struct fl_rec *rec)
 
 /* What bridge and tunnel are, which the plugin has just looked at. */
 static void take_devices(struct network *net, const struct fl_overlay_request *q)
-{	/* What they have lost is heard of otherwise. */
+{ /* What they have lost is heard of otherwise. */
 	if (net->bridge == q->bridge && net->tunnel == q->tunnel)
 		return;
-net->bridge = q->bridge;
+	net->bridge = q->bridge;
 	net->tunnel = q->tunnel;
 	program_compare(net, true);
 }

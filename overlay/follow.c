@@ -123,6 +123,15 @@ void follow_start(struct follow *f, struct agent *a, const char *prefix,
 	read_all(f);
 }
 
+void follow_again(struct follow *f)
+{
+	if (!f->watch)
+		return; /* it is being read */
+	fl_etcd_watch_stop(f->watch);
+	f->watch = NULL;
+	read_all(f);
+}
+
 void follow_stop(struct follow *f)
 {
 	if (f->call)

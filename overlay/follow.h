@@ -30,4 +30,6 @@ struct follow {
 };
 void follow_start(struct follow *f, struct agent *a, const char *prefix,
 		  const struct follow_ops *ops, void *arg);
+/* All that is there is told again. */
+void follow_again(struct follow *f);
 void follow_stop(struct follow *f);

@@ -301,7 +301,8 @@ static void on_retired(struct work *w, int r, const struct fl_error *err)
 {
 	struct network *net = w->net;
 
-	(void)err;	net->retiring = false;
+	(void)err;
+	net->retiring = false;
 	if (r) {
 		if (!net->self_seen)
 			network_lost_record(net);

@@ -105,9 +105,14 @@ bool own_put(struct network *net)
 
 /* ---- what the store says of it ---- */
 
+/* What was ignored because of the former MAC may be another node's own. */
 static void on_written(void *arg, struct fl_etcd_result *r)
 {
-	agent_heard(arg, r);
+	struct network *net = arg;
+
+	agent_heard(net->a, r);
+	if (net->joined && r->outcome == FL_ETCD_OK)
+		follow_again(&net->joins);
 }
 
 static void write_record(struct network *net)
@@ -129,7 +134,7 @@ static void write_record(struct network *net)
 	fl_etcd_txn_init(&t, fl_etcd_prefix(net->a->etcd));
 	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, net->self_mod);
 	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, key, value.s, value.len, 0);
-	if (fl_etcd_txn(net->a->etcd, &t, on_written, net->a, NULL, &err))
+	if (fl_etcd_txn(net->a->etcd, &t, on_written, net, NULL, &err))
 		say("network %s: %s", net->rec.name, err.text);
 	free(rec);
 }

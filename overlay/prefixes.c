@@ -160,13 +160,13 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 	struct fl_rec rec;
 
 	table_node_id(key->id, e.id);
-	if (!kv) {		/* While we delete it ourselves, the end of that tells. */
+	if (!kv) { /* While we delete it ourselves, the end of that tells. */
 		if (e.node->self && revision > net->self_mod) {
 			net->self_seen = false;
 			if (!net->retiring)
 				network_lost_record(net);
 		}
-table_del(net, e.id);
+		table_del(net, e.id);
 		net->ways_changed = true;
 		net->flood_changed |= net->rec.broadcast;
 		return;

@@ -450,6 +450,7 @@ bool program_look(struct network *net)
 		forget_kernel(net);
 		net->bridge = net->tunnel = 0;
 		return false;
-	}	return keeps_neighbours(net, net->bridge) &&
+	}
+	return keeps_neighbours(net, net->bridge) &&
 	       (!network_is_routed(net) || keeps_neighbours(net, net->tunnel));
 }
