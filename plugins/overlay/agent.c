@@ -215,16 +215,18 @@ int overlay_allocate_begin(struct fl_call *c, struct fl_error *err)
 	for (size_t i = 0; i < c->ipam.n_requests; i++)
 		q.ips[subnet_of(&have->net, &c->ipam.requests[i])] = c->ipam.requests[i];
 	have->sent = fl_overlay_send(fl_store_path(c->store), have->fd, &q);
+	have->asked = true;
 	return 0;
 }
 
 int overlay_allocate(struct fl_call *c, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
-	const struct overlay_agent *have = conf->agent;
+	struct overlay_agent *have = conf->agent;
 	struct fl_overlay_answer a = { 0 };
 	int r = fl_overlay_receive(have->fd, have->sent, &a, err);
 
+	have->asked = false;
 	return r < 0 ? r : take_ips(c, &a, err);
 }
 
@@ -242,6 +244,17 @@ static int is_clusters(struct fl_call *c, const struct fl_endpoint_id *id, struc
 	return r == -ENOENT ? 1 : r ? r : *net.cluster != '\0';
 }
 
+/* What was asked for comes before it is given back. */
+static void await_allocation(struct fl_call *c)
+{
+	const struct overlay_conf *conf = c->conf;
+
+	if (!conf || !conf->agent || !conf->agent->asked)
+		return;
+	conf->agent->asked = false;
+	fl_overlay_receive(conf->agent->fd, conf->agent->sent, NULL, NULL);
+}
+
 int overlay_release(struct fl_call *c, const struct fl_endpoint_id *id, struct fl_error *err)
 {
 	struct fl_overlay_request q = { .op = FL_OVERLAY_RELEASE };
@@ -252,6 +265,7 @@ int overlay_release(struct fl_call *c, const struct fl_endpoint_id *id, struct f
 	if (r <= 0)
 		return r;
 	name_endpoint(&q, id);
+	await_allocation(c);
 	/* Not the connection of an ALLOCATE, whose answer may still be to come. */
 	r = fl_overlay_ask(fl_store_path(c->store), &s, &q, NULL, &e);
 	/* An agent that comes back compares what it has with what is here. */

@@ -81,8 +81,9 @@ void overlay_intend(struct fl_call *c);
 
 /* Mode "etcd": what the configuration says of the network, and what the agent answered. */
 struct overlay_agent {
-	int fd;	  /* open from JOIN to the end of this process; -1 */
-	int sent; /* ALLOCATE: 0 or -errno */
+	int fd;	    /* open from JOIN to the end of this process; -1 */
+	int sent;   /* ALLOCATE: 0 or -errno */
+	bool asked; /* and it was not answered yet */
 	struct fl_overlay_settings settings;
 	struct fl_overlay_network net;
 	char name[FL_OVERLAY_HOST], aliases[FL_OVERLAY_ALIASES][FL_OVERLAY_HOST];
