@@ -5,15 +5,15 @@
  * 0700), where STATE is the state directory of the host namespace. After the answer to SHOW comes
  * JSON, one object a line, until the connection ends.
  *
- * A connection that made an ALLOCATE and ends before the endpoint is in the node's store gives the
- * addresses back: who asks keeps it open until its record has them.
+ * Who asks for an ALLOCATE has its record in the node's store before, and marks it before a
+ * RELEASE: what the cluster has for this node without such a record is given back.
  *
  * SHOW's objects, by "kind":
  *
  * - agent: node, cluster, epoch, vtep4, vtep6, mtu, endpoint (URL in use), version (of etcd),
  *   reachable (bool), error (why not, or null), since (of that state), lease (seconds left, or
  *   null), leaseSeconds (of a whole one), revision, alarms ([names]), releases (waiting for the
- * store), stats {counter: number}
+ *   store), stats {counter: number}
  * - node: name, state ("alive", "suspect", "dead"), since, vtep4, vtep6, mtu, epoch, self (bool),
  *   networks ([names], of those this node joined or that are known)
  * - network: name, id, vni, port, mode ("l2", "l3"), mtu, internal, broadcast, subnets ([{subnet,
