@@ -67,7 +67,7 @@ const struct fl_peer *peers_of(const struct peers *p, const char *network, size_
 	*n = 0;
 	while (from + *n < p->n && !strcmp(p->v[from + *n].network, network))
 		++*n;
-	return p->v + from;
+	return p->n ? p->v + from : NULL;
 }
 
 static bool has_alias(const struct fl_peer *p, const char *word)

@@ -10,7 +10,7 @@ import pytest
 
 from support import configs as net
 from support import dns, stub
-from support.cni import LIBEXEC
+from support.cni import LIBEXEC, sanitized
 from support.netctl import NO, OK, USAGE
 
 KEYS = {"code", "severity", "object", "text", "remedy", "repairable", "repaired"}
@@ -567,4 +567,4 @@ def test_a_full_host(lab, cni, netctl):
     print(f"{len(names)} ADDs: {begun - started:.1f} s")
     print(f"doctor on 1,000 endpoints: {took:.3f} s")
     assert "1 networks, 1000 endpoints" in outcome.stdout
-    assert took < (20 if "ASAN_OPTIONS" in os.environ else 2)
+    assert took < (20 if sanitized() else 2)

@@ -87,7 +87,7 @@ def test_nothing_grows(cluster):
     for _ in range(5):
         add(cluster[0], WEB, "brief").expect()
         delete(cluster[0], WEB, "brief").expect()
-    limit = 8192 if _sanitizer_options() else 512       # KiB
+    limit = 8192 if sanitized() else 512       # KiB
     for node, was in zip(cluster, before):
         now = resources(node)
         assert now[0] - was[0] < limit

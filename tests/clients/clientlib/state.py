@@ -22,6 +22,9 @@ class _View:
         assert netns is None
         return self._pool.submit(function, *args)
 
+    def call(self, function, *args, netns=None):
+        return self.submit(function, *args, netns=netns).result()
+
     def run(self, argv, check=True):
         return self._pool.submit(subprocess.run, argv, check=check, text=True, stdout=subprocess.PIPE).result()
 
