@@ -24,7 +24,7 @@ struct fl_ippool *network_pool(struct network *net, const struct fl_addr *a)
 
 bool network_synced(const struct network *net)
 {
-	return net->joined && net->eps.synced && net->joins.synced &&
+	return net->joined && nodes_known(net->a) && net->eps.synced && net->joins.synced &&
 	       (!net->has_ip_keys || net->ip_keys.synced) &&
 	       (!net->has_blocks || net->blocks.synced);
 }
@@ -96,7 +96,8 @@ void network_settle(struct network *net)
 	work_pump(net);
 }
 
-/* The last of the prefixes has come: what the kernel and the node's store have is compared. */
+/* The last of the prefixes has come, and where the nodes are: what the kernel and the node's store
+ * have is compared. */
 void network_known(struct network *net)
 {
 	if (!net->member) {
@@ -510,6 +511,15 @@ void networks_stop(struct agent *a)
 bool networks_synced(const struct agent *a)
 {
 	return a->follow_nets.synced;
+}
+
+void networks_know_nodes(struct agent *a)
+{
+	struct network *net, *tmp;
+
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (network_synced(net))
+			network_known(net);
 }
 
 void networks_touch_node(struct agent *a, const struct node *n)

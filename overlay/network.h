@@ -64,6 +64,8 @@ bool network_synced(const struct network *net);
 void network_used(struct network *net);
 /* A node's record or life changed; networks_settle() ends it. */
 void networks_touch_node(struct agent *a, const struct node *n);
+/* Where all of them are has been read. */
+void networks_know_nodes(struct agent *a);
 void networks_settle(struct agent *a);
 void networks_in(struct agent *a);
 void network_answer(struct network *net, struct fl_overlay_network *ret);

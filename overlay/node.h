@@ -23,6 +23,9 @@ struct node *node_get(struct agent *a, const char *name);
 struct fl_addr node_vtep(const struct agent *a, const struct node *n);
 void nodes_start(struct agent *a);
 void nodes_stop(struct agent *a);
+/* Their records have been read: without them nothing would lead to any of them. */
+bool nodes_known(const struct agent *a);
+/* The same, and which of them are alive. */
 bool nodes_synced(const struct agent *a);
 /* The least of all underlays and of the ways to them: what every node's frames fit through. */
 uint32_t nodes_mtu(struct agent *a);

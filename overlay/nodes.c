@@ -123,6 +123,7 @@ static void synced_records(void *arg)
 	HASH_ITER (hh, a->nodes, n, tmp)
 		if (!n->seen_record)
 			forget_record(a, n, a->follow_nodes.revision);
+	networks_know_nodes(a);
 }
 
 /* ---- life ---- */
@@ -201,6 +202,11 @@ void nodes_stop(struct agent *a)
 		HASH_DEL(a->nodes, n);
 		free(n);
 	}
+}
+
+bool nodes_known(const struct agent *a)
+{
+	return a->follow_nodes.synced;
 }
 
 bool nodes_synced(const struct agent *a)

@@ -394,7 +394,8 @@ void program_compare(struct network *net, bool doubt)
 	uint64_t before = net->a->n.programmed;
 	struct fl_error err = { 0 };
 
-	if (!net->bridge || !net->tunnel)
+	/* What has not been read would be deleted. It is compared when it has been. */
+	if (!net->bridge || !net->tunnel || !network_synced(net))
 		return;
 	net->a->n.compared++;
 	net->doubtful = false;

@@ -2,6 +2,7 @@
 """What could give one address to two containers, keep one for ever, or cut off a container: the store as nobody expects it."""
 import concurrent.futures
 import json
+import subprocess
 import time
 
 import pytest
@@ -10,9 +11,11 @@ from support import configs
 from support.cluster import Cluster
 from support.cni import libexec
 from support.nodes import vtep
+from support.relay import Relay
 
 SMALL = {"cniVersion": "1.1.0", "name": "web", "type": "overlay", "mode": "etcd", "subnets": ["10.5.0.0/24"]}
 LARGE = {**SMALL, "name": "wide", "subnets": ["10.6.0.0/20"]}
+ROUTED = {**LARGE, "name": "far", "overlayMode": "l3", "subnets": ["10.7.0.0/16"]}
 HOLD_DOWN = 5
 LINGER = 5.0    # a node's, in a network where it has no container any more
 TRY = 4.3       # in which a request that was sent has to be answered
@@ -335,3 +338,32 @@ def test_node_without_address_gets_no_floods(bench, cluster, stranger):
         assert "00:00:00:00:00:00" not in cluster[0].fdb(bench.vni()) and "not supported" not in cluster[0].log()
     finally:
         bench.drop(f"join/{bench.network()}/stranger")
+
+
+# ---- the order in which it hears of things ----
+
+@pytest.mark.parametrize("config, prefixes", [(SMALL, ("ep/", "join/", "ip/")), (ROUTED, ("ep/", "join/", "blk/"))], ids=["l2", "l3"])
+def test_nodes_that_are_heard_of_last(bench, cluster, config, prefixes):
+    """What leads to them stays meanwhile: where they are is not known yet, and no reason to take it away."""
+    host = cluster[0]
+    result = [bench.add(i, "c1", config) for i in (0, 1)][0]
+    net, vni = bench.network(config), bench.vni(config)
+    cluster.wait(lambda: len(host.fdb(vni)) == len(cluster[1].fdb(vni)) and host.fdb(vni), what="the other node")
+    host.kill()
+    before = host.fdb(vni)
+    [member] = endpoints = host.config["endpoints"]
+    monitor = host.lab.start(["ip", "monitor", "route", "neigh"], stdout=subprocess.PIPE, text=True)
+    with Relay(host.lab, member) as relay:
+        relay.hold("/node/")
+        host.configure(endpoints=[relay.url], local=vtep(0))
+        host.start()
+        for prefix in prefixes:
+            relay.wait("watch", f"/{prefix}{net}/")
+        relay.release()
+        host.cni.check("overlay", configs.with_previous(config, result.json), "c1").expect()
+        assert host.fdb(vni) == before
+        host.lab.stop(monitor)
+        assert not [line for line in monitor.stdout if line.startswith("Deleted") and ("PERMANENT" in line or "proto 102" in line)]
+        host.stop()
+    host.configure(endpoints=endpoints, local=None)
+    host.start()

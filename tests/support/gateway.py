@@ -115,7 +115,7 @@ class Gateway:
 
     def _serve(self, connection):
         with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as stream:
-            while request := _read(stream):
+            while request := read_request(stream):
                 self.requests.append(request)
                 handler = self._handlers.get(request.path, lambda _: plain("404 page not found\n", "404 Not Found", "text/plain"))
                 reply = handler(request)
@@ -129,7 +129,7 @@ class Gateway:
                 return
 
 
-def _read(stream):
+def read_request(stream):
     first = stream.readline().split()
     if len(first) < 2:
         return None
