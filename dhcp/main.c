@@ -2,10 +2,10 @@
 #include "dhcp/daemon.h"
 
 #include "base/caps.h"
+#include "base/options.h"
 #include "base/service.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -90,74 +90,25 @@ static int drop_capabilities(struct fl_error *err)
 				    "NET_ADMIN, NET_RAW and SYS_ADMIN", err);
 }
 
-static bool number(const char *s, unsigned max, unsigned *ret)
-{
-	char *end;
-	unsigned long v = strtoul(s, &end, 10);
-
-	if (*s < '0' || *s > '9' || *end || !v || v > max)
-		return false;
-	*ret = (unsigned)v;
-	return true;
-}
-
-/* 0: go on, 1: done, 2: wrong usage. */
 static int parse(int argc, char **argv, struct daemon *d)
 {
-	static const struct option options[] = {
-		{ "socket", required_argument, NULL, 's' },
-		{ "state", required_argument, NULL, 'd' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ "resendmax", required_argument, NULL, 'r' },
-		{ "broadcast", no_argument, NULL, 'b' },
-		{ "hostprefix", required_argument, NULL, 'x' },
-		{ "pidfile", required_argument, NULL, 'p' },
-		{ "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+	unsigned long timeout = DEFAULT_TIMEOUT, resend = FL_DHCP_RESEND_MAX / 1000;
+	const struct fl_option known[] = {
+		{ "socket", .text = &d->socket_path },
+		{ "state", .text = &d->state_path },
+		{ "timeout", .number = &timeout, .min = 1, .max = 600 },
+		{ "resendmax", .number = &resend, .min = 1, .max = 600 },
+		{ "broadcast", .given = &d->broadcast },
+		{ "hostprefix", .text = &d->host_prefix },
+		{ "pidfile", .text = &d->pid_file },
 	};
-	unsigned resend = FL_DHCP_RESEND_MAX / 1000;
-	bool ok = true;
-	int c;
+	const struct fl_program program = { "fairlead-dhcpd", FAIRLEAD_VERSION, usage, known,
+					    FL_ARRAY_SIZE(known) };
+	int r = fl_options_parse(&program, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 's':
-			d->socket_path = optarg;
-			break;
-		case 'd':
-			d->state_path = optarg;
-			break;
-		case 't':
-			ok = ok && number(optarg, 600, &d->timeout);
-			break;
-		case 'r':
-			ok = ok && number(optarg, 600, &resend);
-			break;
-		case 'b':
-			d->broadcast = true;
-			break;
-		case 'x':
-			d->host_prefix = optarg;
-			break;
-		case 'p':
-			d->pid_file = optarg;
-			break;
-		case 'v':
-			puts("fairlead-dhcpd " FAIRLEAD_VERSION);
-			return 1;
-		case 'h':
-			fputs(usage, stdout);
-			return 1;
-		default:
-			ok = false;
-		}
-	}
-	d->resend_max = resend * 1000;
-	if (ok && optind == argc)
-		return 0;
-	fputs(usage, stderr);
-	return 2;
+	d->timeout = (unsigned)timeout;
+	d->resend_max = (uint32_t)resend * 1000;
+	return r;
 }
 
 static void on_listener(evutil_socket_t fd, short what, void *arg)
@@ -235,14 +186,13 @@ int main(int argc, char **argv)
 			    .state_dir = -1,
 			    .socket_path = FL_DHCP_SOCKET,
 			    .state_path = STATE_DIR,
-			    .host_prefix = "",
-			    .timeout = DEFAULT_TIMEOUT };
+			    .host_prefix = "" };
 	int listener = -1, r = parse(argc, argv, &d);
 	struct fl_error err = { 0 };
 	bool own = false;
 
-	if (r)
-		return r == 1 ? 0 : 2;
+	if (r >= 0)
+		return r;
 	if (prepare(&d, &listener, &own, &err)) {
 		say("%s", err.text);
 		return 1;

@@ -2,18 +2,17 @@
 #include "dns/broker.h"
 
 #include "base/caps.h"
+#include "base/options.h"
 #include "base/service.h"
 #include "base/strbuf.h"
 #include "dns/start.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -195,23 +194,10 @@ static int open_state(struct broker *b, const char *given, struct fl_error *err)
 	return 0;
 }
 
-/* Who has the lock serves the state, and goes on having it until the process ends. */
 static int take_lock(struct broker *b, struct fl_error *err)
 {
-	char path[sizeof(b->state) + 16];
-
-	snprintf(path, sizeof(path), "%s/" LOCK_FILE, b->state);
-	b->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (b->lock < 0)
-		return fl_error_errno(err, errno, FL_ECODE_STORE, "cannot open %s", path);
-	if (!flock(b->lock, LOCK_EX | LOCK_NB)) {
-		/* For people: who it is. */
-		if (!ftruncate(b->lock, 0))
-			dprintf(b->lock, "%d\n", (int)getpid());
-		return 0;
-	}
-	return fl_error_set(err, errno, FL_ECODE_CONFLICT,
-			    "another fairlead-dnsd serves the state directory %s", b->state);
+	b->lock = fl_lock_state(b->state, LOCK_FILE, "fairlead-dnsd", err);
+	return b->lock < 0 ? b->lock : 0;
 }
 
 static int open_listeners(struct broker *b, struct fl_error *err)
@@ -345,75 +331,30 @@ static int run(struct broker *b, const struct start *s)
 
 /* ---- options ---- */
 
-static bool number(const char *s, unsigned long max, unsigned long *ret)
-{
-	char *end;
-
-	*ret = strtoul(s, &end, 10);
-	return *s >= '0' && *s <= '9' && !*end && *ret <= max;
-}
-
 struct options {
 	struct start start;
-	unsigned long linger, cache, worker;
-	bool is_worker;
+	unsigned long linger, cache, worker, handover;
+	bool is_worker, is_handed_over;
 };
 
-/* 0: go on, 1: done, 2: wrong usage. */
 static int parse(int argc, char **argv, struct options *o)
 {
-	static const struct option known[] = {
-		{ "state", required_argument, NULL, 's' },
-		{ "background", no_argument, NULL, 'b' },
-		{ "linger", required_argument, NULL, 'l' },
-		{ "cache", required_argument, NULL, 'c' },
-		{ "worker", required_argument, NULL, 'w' },   /* by itself only */
-		{ "handover", required_argument, NULL, 'o' }, /* likewise */
-		{ "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+	const struct fl_option known[] = {
+		{ "state", .text = &o->start.state },
+		{ "background", .given = &o->start.background },
+		{ "linger", .number = &o->linger, .max = 1ul << 30 },
+		{ "cache", .text = &o->start.cache, .number = &o->cache, .max = 1ul << 20 },
+		/* By itself only. */
+		{ "worker", .given = &o->is_worker, .number = &o->worker, .max = FILES },
+		{ "handover", .given = &o->is_handed_over, .number = &o->handover, .max = FILES },
 	};
-	unsigned long fd = 0;
-	bool ok = true;
-	int c;
+	const struct fl_program program = { "fairlead-dnsd", FAIRLEAD_VERSION, usage, known,
+					    FL_ARRAY_SIZE(known) };
+	int r = fl_options_parse(&program, argc, argv);
 
-	while ((c = getopt_long(argc, argv, "", known, NULL)) != -1) {
-		switch (c) {
-		case 's':
-			o->start.state = optarg;
-			break;
-		case 'b':
-			o->start.background = true;
-			break;
-		case 'l':
-			ok = ok && number(optarg, 1ul << 30, &o->linger);
-			break;
-		case 'c':
-			ok = ok && number(optarg, 1ul << 20, &o->cache);
-			o->start.cache = optarg;
-			break;
-		case 'w':
-			ok = ok && number(optarg, FILES, &o->worker);
-			o->is_worker = true;
-			break;
-		case 'o':
-			ok = ok && number(optarg, FILES, &fd);
-			o->start.handover = (int)fd;
-			break;
-		case 'v':
-			puts("fairlead-dnsd " FAIRLEAD_VERSION);
-			return 1;
-		case 'h':
-			fputs(usage, stdout);
-			return 1;
-		default:
-			ok = false;
-		}
-	}
-	if (ok && optind == argc)
-		return 0;
-	fputs(usage, stderr);
-	return 2;
+	if (o->is_handed_over)
+		o->start.handover = (int)o->handover;
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -423,12 +364,14 @@ int main(int argc, char **argv)
 				   .listeners = { -1, -1 },
 				   .worker = { .fd = -1 },
 				   .draining = { .fd = -1 } };
-	struct options o = { .start = { .handover = -1, .cache = CACHE_DEFAULT, .keeper = { "fairlead-dnsd", -1 } },
+	struct options o = { .start = { .handover = -1,
+					.cache = CACHE_DEFAULT,
+					.keeper = { "fairlead-dnsd", -1 } },
 			     .linger = LINGER_MS };
 	int r = parse(argc, argv, &o);
 
-	if (r)
-		return r == 1 ? 0 : 2;
+	if (r >= 0)
+		return r;
 	if (o.is_worker)
 		return worker_main((int)o.worker, o.start.state, o.start.cache);
 	/* Until there is somebody to hear it, it would be the end. */

@@ -299,59 +299,61 @@ static void do_leave(struct client *c)
 	member_leave(a, c);
 }
 
+/* Those that need to know the networks, or the nodes too, wait until they are known. */
+
+static void do_create(struct client *c)
+{
+	if (networks_synced(c->a))
+		create_network(c);
+}
+
+static void do_remove(struct client *c)
+{
+	if (networks_synced(c->a))
+		remove_network(c);
+}
+
+static void do_evict(struct client *c)
+{
+	if (networks_synced(c->a) && nodes_synced(c->a))
+		sweep_node(c->a, c->q.node, c);
+}
+
+static void do_unknown(struct client *c)
+{
+	client_answer(c, -EOPNOTSUPP,
+		      &(struct fl_error){ .code = FL_ECODE_UNSUPPORTED,
+					  .text = "this fairlead-overlayd does not know the "
+						  "request: start the newer one" },
+		      NULL);
+}
+
 static void handle(struct client *c)
 {
-	struct agent *a = c->a;
+	static void (*const operations[])(struct client *) = {
+		[FL_OVERLAY_JOIN] = do_join,
+		[FL_OVERLAY_ALLOCATE] = endpoint_allocate,
+		[FL_OVERLAY_RELEASE] = endpoint_release,
+		[FL_OVERLAY_CHECK] = do_check,
+		[FL_OVERLAY_STATUS] = do_status,
+		[FL_OVERLAY_CREATE] = do_create,
+		[FL_OVERLAY_REMOVE] = do_remove,
+		[FL_OVERLAY_SHOW] = show,
+		[FL_OVERLAY_EVICT] = do_evict,
+		[FL_OVERLAY_LEAVE] = do_leave,
+		[FL_OVERLAY_RESYNC] = do_resync,
+	};
+	size_t op = c->q.op;
 
-	if (a->hopeless && c->q.op != FL_OVERLAY_SHOW && c->q.op != FL_OVERLAY_RELEASE) {
+	if (c->a->hopeless && op != FL_OVERLAY_SHOW && op != FL_OVERLAY_RELEASE) {
 		refuse(c);
 		return;
 	}
-	switch (c->q.op) {
-	case FL_OVERLAY_JOIN:
-		do_join(c);
-		break;
-	case FL_OVERLAY_ALLOCATE:
-		endpoint_allocate(c);
-		break;
-	case FL_OVERLAY_RELEASE:
-		endpoint_release(c);
-		break;
-	case FL_OVERLAY_CHECK:
-		do_check(c);
-		break;
-	case FL_OVERLAY_STATUS:
-		do_status(c);
-		break;
-	case FL_OVERLAY_CREATE:
-		if (networks_synced(a))
-			create_network(c);
-		break;
-	case FL_OVERLAY_REMOVE:
-		if (networks_synced(a))
-			remove_network(c);
-		break;
-	case FL_OVERLAY_SHOW:
-		show(c);
-		break;
-	case FL_OVERLAY_EVICT:
-		if (networks_synced(a) && nodes_synced(a))
-			sweep_node(a, c->q.node, c);
-		break;
-	case FL_OVERLAY_LEAVE:
-		do_leave(c);
-		break;
-	case FL_OVERLAY_RESYNC:
-		do_resync(c);
-		break;
-	default:
-		client_answer(c, -EOPNOTSUPP,
-			      &(struct fl_error){ .code = FL_ECODE_UNSUPPORTED,
-						  .text = "this fairlead-overlayd does not know "
-							  "the request: start the newer one" },
-			      NULL);
+	if (op >= FL_ARRAY_SIZE(operations) || !operations[op]) {
+		do_unknown(c);
 		return;
 	}
+	operations[op](c);
 	keep_waiting(c);
 }
 

@@ -3,15 +3,13 @@
 
 #include "base/background.h"
 #include "base/caps.h"
+#include "base/options.h"
 #include "base/service.h"
 #include "netns/netns.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
-#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <syslog.h>
@@ -252,63 +250,23 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 }
 /* ---- start ---- */
 
-static bool number(const char *s, unsigned long *ret)
-{
-	char *end;
-
-	*ret = strtoul(s, &end, 10);
-	return *s >= '0' && *s <= '9' && !*end && *ret <= 1ul << 30;
-}
-
-/* 0: go on, 1: done, 2: wrong usage. */
 static int parse(int argc, char **argv, struct options *o)
 {
-	static const struct option options[] = {
-		{ "config", required_argument, NULL, 'c' },
-		{ "state", required_argument, NULL, 's' },
-		{ "background", no_argument, NULL, 'b' },
-		{ "linger", required_argument, NULL, 'l' },
-		{ "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
+	const struct fl_option known[] = {
+		{ "config", .text = &o->config },
+		{ "state", .text = &o->state },
+		{ "background", .given = &o->background },
+		{ "linger", .number = &o->linger_ms, .max = 1ul << 30 },
 	};
-	bool ok = true;
-	int c;
+	const struct fl_program program = { FL_OVERLAY_PROGRAM, FAIRLEAD_VERSION, usage, known,
+					    FL_ARRAY_SIZE(known) };
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		switch (c) {
-		case 'c':
-			o->config = optarg;
-			break;
-		case 's':
-			o->state = optarg;
-			break;
-		case 'b':
-			o->background = true;
-			break;
-		case 'l':
-			ok = ok && number(optarg, &o->linger_ms);
-			break;
-		case 'v':
-			puts("fairlead-overlayd " FAIRLEAD_VERSION);
-			return 1;
-		case 'h':
-			fputs(usage, stdout);
-			return 1;
-		default:
-			ok = false;
-		}
-	}
-	if (ok && optind == argc)
-		return 0;
-	fputs(usage, stderr);
-	return 2;
+	return fl_options_parse(&program, argc, argv);
 }
 
 static int open_state(struct agent *a, const char *given, struct fl_error *err)
 {
 	FL_AUTONETNS struct fl_netns self = FL_NETNS_NONE;
-	char path[sizeof(a->state) + 16];
 	struct stat st;
 	int r = fl_netns_self(&self, err);
 
@@ -326,18 +284,8 @@ static int open_state(struct agent *a, const char *given, struct fl_error *err)
 		return fl_error_errno(err, errno, FL_ECODE_STORE, "state directory %s", a->state);
 	a->state_dev = st.st_dev;
 	a->state_ino = st.st_ino;
-	snprintf(path, sizeof(path), "%s/" LOCK_FILE, a->state);
-	a->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (a->lock < 0)
-		return fl_error_errno(err, errno, FL_ECODE_STORE, "cannot open %s", path);
-	if (!flock(a->lock, LOCK_EX | LOCK_NB)) {
-		/* For people: who it is. */
-		if (!ftruncate(a->lock, 0))
-			dprintf(a->lock, "%d\n", (int)getpid());
-		return 0;
-	}
-	return fl_error_set(err, errno, FL_ECODE_CONFLICT,
-			    "another fairlead-overlayd serves the state directory %s", a->state);
+	a->lock = fl_lock_state(a->state, LOCK_FILE, FL_OVERLAY_PROGRAM, err);
+	return a->lock < 0 ? a->lock : 0;
 }
 
 static int read_boot_id(struct agent *a, struct fl_error *err)
@@ -500,8 +448,9 @@ int main(int argc, char **argv)
 	struct fl_error err = { 0 };
 	int r = parse(argc, argv, &o);
 
-	if (r)
-		return r == 1 ? 0 : 2;
+	if (r >= 0)
+		return r;
+	r = 0;
 	a.trouble_since = now_s();
 	a.linger_ms = o.background ? o.linger_ms : 0;
 	if (o.background) {

@@ -5,7 +5,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -84,6 +86,24 @@ int fl_listen_at(const char *path, int type, const char *option, struct fl_error
 	if (r)
 		return fl_error_errno(err, r, FL_ECODE_IO, "cannot listen at %s", a.sun_path);
 	return fl_take_fd(&s);
+}
+
+int fl_lock_state(const char *dir, const char *file, const char *program, struct fl_error *err)
+{
+	FL_AUTOFREE char *path = NULL;
+	FL_AUTOCLOSE int fd = -1;
+
+	if (asprintf(&path, "%s/%s", dir, file) < 0)
+		return fl_error_oom(err);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return fl_error_errno(err, errno, FL_ECODE_STORE, "cannot open %s", path);
+	if (flock(fd, LOCK_EX | LOCK_NB))
+		return fl_error_set(err, errno, FL_ECODE_CONFLICT,
+				    "another %s serves the state directory %s", program, dir);
+	if (!ftruncate(fd, 0))
+		dprintf(fd, "%d\n", (int)getpid());
+	return fl_take_fd(&fd);
 }
 
 void fl_raise_files(size_t more)

@@ -25,6 +25,13 @@ int fl_passed_sockets(void);
  */
 int fl_listen_at(const char *path, int type, const char *option, struct fl_error *err);
 
+/*
+ * The lock file in a state directory, for as long as the process has the descriptor that is
+ * returned: who has it serves the state. Its text is the process id, for people. -EWOULDBLOCK,
+ * FL_ECODE_CONFLICT: another `program` has it.
+ */
+int fl_lock_state(const char *dir, const char *file, const char *program, struct fl_error *err);
+
 /* As many open files as this process may have; with `more` and the privilege, at least that many.
  */
 void fl_raise_files(size_t more);
