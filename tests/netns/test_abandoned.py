@@ -1,43 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a killed ADD, or a host that rebooted, leaves for others, when nobody sends DEL or GC for it."""
-import re
 import shutil
 
 import pytest
 
 from support import configs, snapshot
-from support.cni import sanitized
-
-CALL = re.compile(r"^(\w+)\(")
-# The dynamic loader's calls before main() touch nothing; from here on every call counts.
-FIRST = "read(0,"
-# Nothing that outlives the process changes in them, and a sanitizer makes some fifty of its own in each run.
-MEMORY = {"mmap", "munmap", "madvise", "mprotect"}
+from support.interrupted import inject, trace
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
-
-
-def trace(cni, lab, command, config, container):
-    """[(system call, its how-manieth invocation)] of one run."""
-    out = "/run/trace"
-    cni.call(command, config["type"], config, container, prefix=["strace", "-o", out]).expect()
-    lines = lab.read(out).splitlines()
-    counts, calls, started = {}, [], False
-    for line in lines:
-        found = CALL.match(line)
-        if not found:
-            continue
-        name = found.group(1)
-        counts[name] = counts.get(name, 0) + 1
-        started = started or line.startswith(FIRST)
-        if started and not (sanitized() and name in MEMORY):
-            calls.append((name, counts[name]))
-    assert len(calls) > 20, lines
-    return calls
-
-
-def inject(what, name, number):
-    return ["strace", "-qq", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={name}:{what}:when={number}"]
 
 
 def test_without_del_the_next_add_gets_address_and_port(lab, cni):

@@ -9,7 +9,7 @@ import pytest
 
 from support import configs, snapshot
 from support.cni import Chain
-from test_abandoned import inject
+from support.interrupted import inject
 
 OUTSIDE, OUTSIDE6 = "192.0.2.2", "2001:db8::2"
 RATE = 8_000_000            # bits per second: 1 MB/s

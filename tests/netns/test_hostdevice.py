@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from support import configs, snapshot
-from test_abandoned import inject, trace
+from support.interrupted import inject, trace
 
 NAME, MAC = "dev0", "02:00:00:00:00:d0"
 ASKED = "02:00:00:00:00:aa"

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from support import configs, snapshot
-from test_abandoned import inject, trace
+from support.interrupted import inject, trace
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 

@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 from support import configs
-from test_abandoned import CALL
+from support.interrupted import CALL
 from test_macvlan import config, lan  # noqa: F401 (a fixture)
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")

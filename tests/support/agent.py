@@ -16,9 +16,11 @@ import functools
 import ipaddress
 import json
 import os
+import select
 import socket
 import subprocess
 import threading
+import time
 
 from .tools import built
 
@@ -135,6 +137,15 @@ def network(name="web", vni=0x100000, subnet="10.128.0.0/24", nodes=(), **more):
             "joined": True, "synced": True, "local": 0, "remote": 0, "nodes": list(nodes), **more}
 
 
+def _hung_up(connection):
+    """Its other end is closed, and it is served still."""
+    if connection.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(connection, select.POLLRDHUP)
+    return any(events & (select.POLLRDHUP | select.POLLHUP) for _, events in poll.poll(0))
+
+
 class Agent:
     def __init__(self, lab, start=True):
         self.lab = lab
@@ -225,6 +236,8 @@ class Agent:
                     break
                 assert len(data) == layout()["request"]["size"], len(data)
                 request = {**decode(data), "connection": number}
+                if request["op"] == "RELEASE":
+                    self._hear_the_dead(connection)
                 answer = self._answer(connection, request)
                 if answer is not None:
                     connection.send(answer if isinstance(answer, bytes) else encode(**answer))
@@ -237,6 +250,15 @@ class Agent:
         with self._lock:
             self._connections.remove(connection)
         connection.close()
+
+    def _hear_the_dead(self, connection):
+        """What a plugin had asked for before it was killed comes before what is asked after its end, as in one event loop."""
+        with self._lock:
+            others = [other for other in self._connections if other is not connection]
+        for other in others:
+            end = time.monotonic() + 5
+            while _hung_up(other) and time.monotonic() < end:
+                time.sleep(0.001)
 
     # ---- answering ----
 
