@@ -178,26 +178,12 @@ def test_published_port(filtered):
     assert not leaked(wire.frames())
 
 
-BACKEND = """\
-table ip mine {{
-	chain prerouting {{
-		type nat hook prerouting priority -90;
-		fib daddr type local tcp dport 9090 dnat to {to}:80
-	}}
-	chain output {{
-		type nat hook output priority -90;
-		fib daddr type local tcp dport 9090 dnat to {to}:80
-	}}
-}}
-"""
-
-
 def test_backend_on_another_node(filtered):
     """Somebody translates to a container of another node: the answer comes back the same way, and not past it."""
     world = filtered
     i, target, addresses = world.where["red", "web"]
     k, client, _ = world.where["red", "db"]
-    world.lab(k).nft(BACKEND.format(to=addresses[0]))
+    world.lab(k).nft(bed.BACKEND.format(to=addresses[0]))
     wire = listen(world)
     try:
         join = next(join for key, join in world.cluster.records("join/").items()

@@ -202,24 +202,10 @@ def test_published_port(pair):
     assert not leaked(wire.frames())
 
 
-BACKEND = """\
-table ip mine {{
-	chain prerouting {{
-		type nat hook prerouting priority -90;
-		fib daddr type local tcp dport 9090 dnat to {to}:80
-	}}
-	chain output {{
-		type nat hook output priority -90;
-		fib daddr type local tcp dport 9090 dnat to {to}:80
-	}}
-}}
-"""
-
-
 def test_backend_on_another_node(pair):
     """Somebody translates to a container of another node: the answer comes back the same way, and not past it."""
     everywhere(pair, pair.config, "c1", "c2")
-    pair[0].lab.nft(BACKEND.format(to=container_address(1, 10)))
+    pair[0].lab.nft(bed.BACKEND.format(to=container_address(1, 10)))
     wire = settled(pair.listen())
     assert pair.outside.probe("outside", vtep(0), 9090, timeout=2).peer == node_address(0)
     assert pair[0].lab.probe("c1", vtep(0), 9090, timeout=2).peer == node_address(0)
@@ -237,7 +223,7 @@ def test_stray_answers_do_not_leave(nodes):
     for node in nodes:
         configs.filter_bridged(node.lab, 0)
     everywhere(nodes, nodes.config, "c1")
-    nodes[0].lab.nft(BACKEND.format(to=container_address(1, 10)))
+    nodes[0].lab.nft(bed.BACKEND.format(to=container_address(1, 10)))
     nodes[0].lab.nft("flush chain inet fairlead postrouting\n")
     wire = settled(nodes.listen())
     assert nodes.outside.blocked("outside", vtep(0), 9090)

@@ -139,10 +139,11 @@ def network(name="web", vni=0x100000, subnet="10.128.0.0/24", nodes=(), **more):
 
 def _hung_up(connection):
     """Its other end is closed, and it is served still."""
-    if connection.fileno() < 0:
-        return False
     poll = select.poll()
-    poll.register(connection, select.POLLRDHUP)
+    try:
+        poll.register(connection, select.POLLRDHUP)
+    except ValueError:      # closed meanwhile
+        return False
     return any(events & (select.POLLRDHUP | select.POLLHUP) for _, events in poll.poll(0))
 
 

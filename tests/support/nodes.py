@@ -27,6 +27,20 @@ SUBNET6, GATEWAY6 = "fd05::/64", "fd05::1"
 ETH_P_ALL = 3
 SO_RCVBUFFORCE = 33
 
+# Somebody's own rules: port 9090 of the host leads to a container, wherever that is.
+BACKEND = """\
+table ip mine {{
+	chain prerouting {{
+		type nat hook prerouting priority -90;
+		fib daddr type local tcp dport 9090 dnat to {to}:80
+	}}
+	chain output {{
+		type nat hook output priority -90;
+		fib daddr type local tcp dport 9090 dnat to {to}:80
+	}}
+}}
+"""
+
 
 def vtep(i, family=4):
     return f"192.0.2.{i + 1}" if family == 4 else f"2001:db8::{i + 1}"
