@@ -147,11 +147,14 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	underlay_look(a);
-	HASH_ITER (hh, a->networks, net, tmp)
-		if (net->bridge && net->tunnel && !program_look(net)) {
-			network_mend(net);
-			program_compare(net, true);
-		}
+	HASH_ITER (hh, a->networks, net, tmp) {
+		bool there = net->bridge && net->tunnel, whole = there && program_look(net);
+
+		if (!there || (whole && !net->touched && !net->port_left))
+			continue;
+		network_mend(net);
+		program_compare(net, true);
+	}
 }
 
 /* Bridges tell of each port that comes: they are looked at once for many. */
@@ -162,7 +165,7 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	fl_nl_drain(a->links);
+	mend_hear(a);
 	if (!evtimer_pending(a->look, NULL))
 		event_add(a->look, &soon);
 }
@@ -346,7 +349,8 @@ static int prepare(struct agent *a, const struct options *o, struct fl_error *er
 	if (!r)
 		r = fl_nl_open(&a->nl, err);
 	if (!r)
-		r = fl_nl_open_groups(RTMGRP_LINK, &a->links, err);
+		r = fl_nl_open_groups(RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR,
+				      &a->links, err);
 	if (!r)
 		r = read_boot_id(a, err);
 	a->base = event_base_new();

@@ -9,7 +9,7 @@
 #include <linux/if_addr.h>
 #include <string.h>
 
-static uint32_t device_of(const struct network *net)
+uint32_t own_device(const struct network *net)
 {
 	return network_is_routed(net) ? net->tunnel : net->bridge;
 }
@@ -36,9 +36,9 @@ static bool find(struct network *net, struct own *o)
 	struct fl_error err = { 0 };
 
 	*o = (struct own){ .net = net };
-	if (!device_of(net))
+	if (!own_device(net))
 		return false;
-	if (!fl_ifaddrs_each(net->a->nl, device_of(net), see_own, o, &err))
+	if (!fl_ifaddrs_each(net->a->nl, own_device(net), see_own, o, &err))
 		return true;
 	say("network %s: %s", net->rec.name, err.text);
 	return false;
@@ -50,7 +50,7 @@ bool own_keep(struct network *net, struct fl_mac *mac, struct fl_addr wanted[FL_
 	struct own o;
 	bool any = false;
 
-	if (!find(net, &o) || fl_link_get_index(net->a->nl, device_of(net), &l, NULL))
+	if (!find(net, &o) || fl_link_get_index(net->a->nl, own_device(net), &l, NULL))
 		return false;
 	*mac = l.mac;
 	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++) {
@@ -62,7 +62,7 @@ bool own_keep(struct network *net, struct fl_mac *mac, struct fl_addr wanted[FL_
 
 static int add(struct network *net, const struct fl_prefix *p, struct fl_error *err)
 {
-	int r = fl_ifaddr_add(net->a->nl, device_of(net), p,
+	int r = fl_ifaddr_add(net->a->nl, own_device(net), p,
 			      p->addr.family == AF_INET6 ? IFA_F_NODAD : 0, err);
 
 	return r == -EEXIST ? 0 : r;
@@ -76,7 +76,7 @@ static int exchange(struct network *net, const struct fl_prefix *old, const stru
 	int r = alone ? add(net, &p, err) : 0;
 
 	if (!r)
-		r = fl_ifaddr_del(net->a->nl, device_of(net), old, err);
+		r = fl_ifaddr_del(net->a->nl, own_device(net), old, err);
 	/* A second one of a subnet is the first one's secondary, and would go with it. */
 	return r || alone ? r : add(net, &p, err);
 }
@@ -143,7 +143,7 @@ void own_adopt(struct network *net)
 {
 	struct fl_link l;
 
-	if (!device_of(net) || fl_link_get_index(net->a->nl, device_of(net), &l, NULL))
+	if (!own_device(net) || fl_link_get_index(net->a->nl, own_device(net), &l, NULL))
 		return;
 	if (memcmp(&l.mac, &net->self.mac, sizeof(l.mac)) != 0) {
 		net->self.mac = l.mac;

@@ -222,6 +222,10 @@ static int see_route(void *arg, const struct fl_nlroute *r)
 	if (r->protocol != FL_VXLAN_RTPROT || (r->oif != net->bridge && r->oif != net->tunnel))
 		return 0;
 	w = way_at(net, &r->dst);
+	/* IPv6's routes lose their source when somebody takes that address away. */
+	if (w && !w->has && r->oif == net->bridge && fl_addr_is_set(&net->self.ip6) &&
+	    r->dst.addr.family == AF_INET6 && !fl_addr_eq(&r->src, &net->self.ip6))
+		return 0;
 	if (w && !w->has)
 		*w = (struct way){ .has = true, .oif = r->oif, .via = r->gw };
 	else

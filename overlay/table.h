@@ -110,6 +110,8 @@ int check_ownership(const struct network *net, const struct fl_addr *ip4, const 
 		    const struct fl_mac *mac, struct fl_error *err);
 
 /* ---- mend.c ---- */
+/* What the kernel tells of links and addresses: networks look at what is theirs. */
+void mend_hear(struct agent *a);
 /* Bridge and tunnel, where somebody deleted or changed them while there are containers. */
 void network_mend(struct network *net);
 
@@ -128,6 +130,7 @@ void mirror_forget(struct agent *a, const char *network);
 void mirror_flush(struct agent *a);
 
 /* ---- own.c: what bridge (L3: tunnel) have of this node ---- */
+uint32_t own_device(const struct network *net);
 /* Their MAC and addresses, when there are any. */
 bool own_keep(struct network *net, struct fl_mac *mac, struct fl_addr wanted[FL_OVERLAY_SUBNETS]);
 /* Those of net->self in the place of others; true: there were others, and routes went with them. */

@@ -30,6 +30,19 @@ int fl_nl_wait(struct fl_nl *nl, int timeout_ms, struct fl_error *err);
 int fl_nl_fd(const struct fl_nl *nl);
 /* Drops every notification that is there, and does not wait: how many reads it took. */
 int fl_nl_drain(struct fl_nl *nl);
+
+enum fl_nl_event_kind {
+	FL_NL_LINK,	 /* a link came, changed or went */
+	FL_NL_PORT_LEFT, /* it is no port of `master` any more; it may be going itself */
+	FL_NL_ADDRESS,	 /* one of its addresses */
+	FL_NL_LOST,	 /* there was more than the socket holds: anything */
+};
+struct fl_nl_event {
+	enum fl_nl_event_kind kind;
+	uint32_t index, master;
+};
+/* Hands on every notification that is there, and does not wait. */
+void fl_nl_hear(struct fl_nl *nl, void (*fn)(void *arg, const struct fl_nl_event *), void *arg);
 void fl_nl_close(struct fl_nl *nl);
 FL_DEFINE_CLEANUP(struct fl_nl *, fl_nl_close)
 #define FL_AUTONL FL_CLEANUP(fl_nl_close_p)

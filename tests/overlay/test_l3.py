@@ -521,15 +521,14 @@ def test_check(web):
     host.cni.check("overlay", config, "k1").expect()
     four, six = web.node_address(2), web.node_address(2, 6)
     block = next(prefix for prefix, way in routes(host, web.vni).items() if way[0] == "flo" and ":" not in prefix)
-    breaks = [(["ip", "addr", "del", f"{six}/128", "dev", tunnel], ["ip", "addr", "add", f"{six}/128", "dev", tunnel, "nodad"], tunnel),
-              (["ip", "addr", "del", "fd05::1/128", "dev", bridge],
-               ["ip", "addr", "add", "fd05::1/128", "dev", bridge, "nodad", "preferred_lft", "0"], "fd05::1"),
-              (["ip", "link", "set", tunnel, "master", bridge], ["ip", "link", "set", tunnel, "nomaster"], "port"),
-              (["ip", "route", "del", block], ["ip", "route", "add", block, "dev", bridge, "proto", OURS, "src", four], "route")]
-    for broken, mended, word in breaks:
+    host.lab.run(["ip", "route", "del", block])
+    host.cni.check("overlay", config, "k1").refused(CHECK, "route")
+    host.lab.run(["ip", "route", "add", block, "dev", bridge, "proto", OURS, "src", four])
+    host.cni.check("overlay", config, "k1").expect()
+    # What the kernel tells the agent of is not wrong for long.
+    for broken in (["ip", "addr", "del", f"{six}/128", "dev", tunnel], ["ip", "addr", "del", "fd05::1/128", "dev", bridge],
+                   ["ip", "link", "set", tunnel, "master", bridge]):
         host.lab.run(broken)
-        host.cni.check("overlay", config, "k1").refused(CHECK, word)
-        host.lab.run(mended)
-        host.cni.check("overlay", config, "k1").expect()
+        web.cluster.wait(lambda: not host.cni.check("overlay", config, "k1").status, what="what CHECK misses")
     host.cni.delete("overlay", web.config, "k1").expect()
     host.lab.remove_netns("k1")
