@@ -21,9 +21,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg);
 int call_new(struct fl_etcd *c, const char *path, fl_etcd_fn done, void *arg,
 	     struct fl_etcd_call **ret, struct fl_error *err)
 {
+	bool urgent = !strcmp(path, LEASE_KEEPALIVE);
 	struct fl_etcd_call *call;
 
-	if (c->n_calls >= FL_ETCD_CALLS_MAX)
+	if (c->n_calls >= FL_ETCD_CALLS_MAX && !urgent)
 		return fl_error_set(err, EBUSY, FL_ECODE_TRY_AGAIN,
 				    "etcd: %d requests are under way; try again later",
 				    FL_ETCD_CALLS_MAX);
@@ -36,6 +37,7 @@ int call_new(struct fl_etcd *c, const char *path, fl_etcd_fn done, void *arg,
 	}
 	call->c = c;
 	call->path = path;
+	call->urgent = urgent;
 	call->done = done;
 	call->arg = arg;
 	call->endpoint = -1;
@@ -412,7 +414,7 @@ static void step(struct fl_etcd_call *call)
 	} else if (call->stage == CALL_LOGIN) {
 		wait_for(call, WAITS_LOGIN);
 		wake_next(c); /* it may have been this one's turn */
-	} else if (c->n_active >= ACTIVE_MAX && !call->open) {
+	} else if (c->n_active >= ACTIVE_MAX && !call->open && !call->urgent) {
 		wait_for(call, WAITS_SLOT);
 	} else {
 		exchange(call);

@@ -68,6 +68,8 @@ int transfer_error(const struct transfer *t, const struct endpoint *to, struct f
 
 /* ---- call.c ---- */
 
+#define LEASE_KEEPALIVE "/lease/keepalive"
+
 enum call_stage { CALL_PROBE, CALL_LOGIN, CALL_SEND };
 /* TURN: a slot is free, and the loop will give it */
 enum call_wait { WAITS_NOT, WAITS_LOGIN, WAITS_SLOT, WAITS_TURN };
@@ -81,6 +83,7 @@ struct fl_etcd_call {
 	bool leader;		/* see struct exchange */
 	bool consistent;	/* its header.revision never falls */
 	bool open;		/* needs no token */
+	bool urgent;		/* waits for no other: a node without a lease is dead */
 	bool headless;		/* the answer may have no header */
 	int64_t floor;		/* the revision known when it was sent */
 	uint64_t deadline;	/* ms */

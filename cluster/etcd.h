@@ -27,7 +27,8 @@ enum {
 	FL_ETCD_ENDPOINTS_MAX = 16,
 	FL_ETCD_URL_MAX = 256,
 	FL_ETCD_VERSION_MAX = 32,
-	FL_ETCD_CALLS_MAX = 4096,	 /* requests not answered; 32 of them are sent at once */
+	FL_ETCD_CALLS_MAX = 4096,	 /* requests not answered; 32 of them are sent at once,
+					 and keepalives, which wait for none */
 	FL_ETCD_RANGE_KEYS = 500000,	 /* of one fl_etcd_range(), all pages together */
 	FL_ETCD_RANGE_BYTES = 128 << 20, /* the same, of their keys and values */
 	FL_ETCD_PAGE = 1000,		 /* keys asked for at once, by default */

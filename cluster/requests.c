@@ -137,7 +137,7 @@ int fl_etcd_lease_grant(struct fl_etcd *c, int64_t seconds, fl_etcd_fn done, voi
 int fl_etcd_lease(struct fl_etcd *c, enum fl_etcd_lease_op op, int64_t id, fl_etcd_fn done,
 		  void *arg, struct fl_etcd_call **ret, struct fl_error *err)
 {
-	static const char *const paths[] = { "/lease/keepalive", "/lease/revoke",
+	static const char *const paths[] = { LEASE_KEEPALIVE, "/lease/revoke",
 					     "/lease/timetolive" };
 	struct fl_etcd_call *call;
 	int r;

@@ -31,6 +31,16 @@ void ignore(struct agent *a, const char *key, int64_t revision, const struct fl_
 	say("%s is ignored: %s", key, why->text);
 }
 
+bool ignored_in(const struct agent *a, const char *net)
+{
+	struct fl_rec_key k;
+
+	for (const struct ignored *x = a->ignored; x; x = x->hh.next)
+		if (!fl_rec_key_parse(x->key, &k) && !strcmp(k.net, net))
+			return true;
+	return false;
+}
+
 void ignored_clear(struct agent *a)
 {
 	struct ignored *x, *tmp;

@@ -424,6 +424,7 @@ static struct network *network_get(struct agent *a, const char *id)
 
 static void remove_net(struct network *net)
 {
+	net->unread = false;
 	if (net->gone)
 		return;
 	net->gone = true;
@@ -449,6 +450,7 @@ static void change_net(void *arg, const struct fl_rec_key *key, const struct fl_
 		return;
 	}
 	rec = must_alloc(sizeof(*rec));
+	net->unread = true;
 	if (fl_rec_decode(FL_REC_NET, kv->value, kv->value_len, rec, &err)) {
 		ignore(net->a, kv->key, revision, &err);
 	} else if (rec->net.n_subnets > FL_OVERLAY_SUBNETS) {
@@ -457,7 +459,7 @@ static void change_net(void *arg, const struct fl_rec_key *key, const struct fl_
 		ignore(net->a, kv->key, revision, &err);
 	} else {
 		net->rec = rec->net;
-		net->gone = false;
+		net->gone = net->unread = false;
 		net->mod = revision;
 	}
 	free(rec);

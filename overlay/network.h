@@ -13,6 +13,7 @@ struct network {
 	struct fl_rec_net rec;
 	int64_t mod;
 	bool seen, gone;
+	bool unread;	/* there is a record, which this version does not understand */
 	bool joined;	/* follows what is there */
 	bool member;	/* this node takes part */
 	bool announced; /* join/ is in the store */

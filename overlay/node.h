@@ -14,6 +14,7 @@ struct node {
 	int64_t mod, alive_mod; /* revisions of its records, 0: there is none */
 	int64_t since;		/* of `alive` as it is */
 	int64_t sweep_at;	/* ms; 0: not to be swept */
+	bool kept;		/* said: it has what this version cannot give back */
 	uint32_t route_mtu;	/* of the way there; 0: not known */
 	UT_hash_handle hh;
 };

@@ -11,16 +11,29 @@
 
 #define LOCK "lock/sweep"
 
+enum {
+	/* Endpoints under way, so that others' requests have their turn: transactions, or
+	 * endpoints of eight of them where many go together. */
+	AT_ONCE = 24,
+	AT_ONCE_BLOCKS = 8 * 24,
+	KEPT_MS = 3600000, /* until it is tried again to give back what was not understood */
+};
+
 struct sweep {
 	struct agent *a;
 	struct node *node;
 	struct client *client;
 	bool locked;
-	int64_t lock;	     /* revision of the lock; 0: there is none */
-	int64_t mod;	     /* of the node's record when its time was over */
-	struct network *net; /* the one that is being swept */
-	unsigned works;	     /* under way */
-	bool gave, leaving;  /* its endpoints; then its own address */
+	int64_t lock;		    /* revision of the lock; 0: there is none */
+	int64_t mod;		    /* of the node's record when its time was over */
+	struct network *net;	    /* the one that is being swept */
+	unsigned works;		    /* under way */
+	bool gave, leaving;	    /* its endpoints; then its own address */
+	char (*ids)[FL_OVERLAY_ID]; /* the endpoints, and how many were begun */
+	size_t n_ids, at;
+	struct network *look;	   /* whose keys are read for what is not understood */
+	unsigned look_at;	   /* which of them */
+	char left[FL_REC_KEY_STR]; /* the first key found; "": none */
 	struct fl_error err;
 	unsigned n;
 	struct fl_etcd_call *call;
@@ -48,14 +61,17 @@ static void finish(struct sweep *s, int r)
 		network_unobserve(s->net);
 	if (!r)
 		say("node %s: %u endpoints were given back", s->node->name, s->n);
-	else if (r != -EBUSY)
+	else if (r != -EBUSY && !(*s->left && s->node->kept))
 		say("node %s cannot be swept now: %s", s->node->name, err.text);
 	/* Not before everybody else has had the time to see it. */
-	s->node->sweep_at = r && !s->node->alive ? now_ms() + 5 * RETRY_MS : 0;
+	s->node->sweep_at =
+		!r || s->node->alive ? 0 : now_ms() + (*s->left ? KEPT_MS : 5 * RETRY_MS);
+	s->node->kept = *s->left;
 	a->n.swept += !r;
 	if (s->locked)
 		fl_etcd_delete(a->etcd, LOCK, on_unlocked, a, NULL, NULL);
 	a->sweep = NULL;
+	free(s->ids);
 	free(s);
 	if (c)
 		client_answer(c, r, &err, NULL);
@@ -105,7 +121,118 @@ static void delete_record(struct sweep *s)
 		finish(s, s->err.err);
 }
 
+/* ---- what this version does not understand ---- */
+
+static const enum fl_rec_kind look_kinds[] = { FL_REC_JOIN, FL_REC_EP, FL_REC_IP, FL_REC_BLK };
+
+/* Records of any version name their node this way. */
+static bool names(const struct fl_etcd_kv *kv, const char *node)
+{
+	char quoted[FL_OVERLAY_ID + 3];
+	FL_AUTOJSON json_t *doc = NULL;
+	const char *name;
+
+	snprintf(quoted, sizeof(quoted), "\"%s\"", node);
+	if (!memmem(kv->value, kv->value_len, quoted, strlen(quoted)))
+		return false;
+	doc = json_loadb(kv->value, kv->value_len, 0, NULL);
+	name = json_string_value(json_object_get(doc, "node"));
+	return name && !strcmp(name, node);
+}
+
+static bool is_understood(const struct network *net, enum fl_rec_kind kind,
+			  const struct fl_etcd_kv *kv)
+{
+	struct fl_rec *rec;
+	int r;
+
+	if (net->unread)
+		return false;
+	rec = must_alloc(sizeof(*rec));
+	r = fl_rec_decode(kind, kv->value, kv->value_len, rec, NULL);
+	free(rec);
+	return !r;
+}
+
+static void look_on(struct sweep *s);
+
+static void on_looked(void *arg, struct fl_etcd_result *r)
+{
+	struct sweep *s = arg;
+	enum fl_rec_kind kind = look_kinds[s->look_at++];
+
+	s->call = NULL;
+	if (!agent_heard(s->a, r)) {
+		s->err = r->err;
+		finish(s, r->err.err ? r->err.err : -EIO);
+		return;
+	}
+	for (size_t i = 0; i < r->kvs.n && !*s->left; i++) {
+		const struct fl_etcd_kv *kv = &r->kvs.items[i];
+
+		if ((kind == FL_REC_JOIN || names(kv, s->node->name)) &&
+		    !is_understood(s->look, kind, kv))
+			fl_strcpy(s->left, sizeof(s->left), kv->key);
+	}
+	look_on(s);
+}
+
+static void look(struct sweep *s, enum fl_rec_kind kind)
+{
+	char key[FL_REC_KEY_STR];
+	struct fl_etcd_range q = { .key = key, .prefix = kind != FL_REC_JOIN };
+
+	if (q.prefix)
+		fl_rec_prefix(kind, s->look->id, key);
+	else
+		key_of(s, kind, s->look->id, key);
+	if (fl_etcd_range(s->a->etcd, &q, on_looked, s, &s->call, &s->err))
+		finish(s, s->err.err);
+}
+
+/* Its record tells a later version that there is something to be given back. */
+static void keep_record(struct sweep *s)
+{
+	finish(s, fl_error_set(&s->err, EUCLEAN, FL_ECODE_CONFLICT,
+			       "its record stays, because this version does not understand %s, "
+			       "which is its: an agent of a later version gives that back; or "
+			       "delete it with etcdctl",
+			       s->left));
+}
+
+static void look_on(struct sweep *s)
+{
+	struct network *net = s->look;
+
+	if (net && s->look_at < FL_ARRAY_SIZE(look_kinds) && !*s->left) {
+		look(s, look_kinds[s->look_at]);
+		return;
+	}
+	net = net ? net->hh.next : s->a->networks;
+	while (net && !net->unread && (net->gone || !ignored_in(s->a, net->id)))
+		net = net->hh.next;
+	s->look = net;
+	s->look_at = 0;
+	if (*s->left)
+		keep_record(s);
+	else if (net)
+		look(s, look_kinds[0]);
+	else
+		delete_record(s);
+}
+
 /* ---- a network ---- */
+
+static unsigned at_once(const struct sweep *s)
+{
+	return s->net->has_blocks ? AT_ONCE_BLOCKS : AT_ONCE;
+}
+
+/* Half of them are over, and there are others. */
+static bool wants_more(const struct sweep *s)
+{
+	return s->at < s->n_ids && s->works <= at_once(s) / 2;
+}
 
 static void on_given(struct work *w, int r, const struct fl_error *err)
 {
@@ -114,15 +241,18 @@ static void on_given(struct work *w, int r, const struct fl_error *err)
 	if (!s)
 		return;
 	s->works--;
-	if (r && !s->err.err)
+	/* Its key is there, and could not be read. */
+	if (r == -ESTALE && w->kind == WORK_LEAVE && !w->expected)
+		fl_strcpy(s->left, sizeof(s->left), w->key);
+	else if (r && !s->err.err)
 		s->err = *err;
 	if (!r && w->kind == WORK_GIVE) {
 		s->n++;
 		table_del(w->net, w->id);
 	}
-	if (s->works)
-		return;
-	event_active(s->a->sweep_timer, EV_TIMEOUT, 0);
+	/* In the loop's next turn, which others come before. */
+	if (!s->works || wants_more(s))
+		event_active(s->a->sweep_timer, EV_TIMEOUT, 0);
 }
 
 static struct work *work_new(struct sweep *s, enum work_kind kind)
@@ -138,30 +268,44 @@ static struct work *work_new(struct sweep *s, enum work_kind kind)
 	return w;
 }
 
-static void give_endpoints(struct sweep *s)
+static void list_endpoints(struct sweep *s)
 {
 	struct ep *e, *tmp;
 
-	/* All at once: none of them ends before all are there, and the queue is looked through
-	 * once. */
-	s->works++;
-	HASH_ITER (hh, s->net->table, e, tmp) {
-		struct fl_rec_key k = { .kind = FL_REC_EP };
-		struct work *w;
+	free(s->ids);
+	s->ids = must_alloc(HASH_COUNT(s->net->table) * sizeof(*s->ids));
+	s->n_ids = s->at = 0;
+	HASH_ITER (hh, s->net->table, e, tmp)
+		if (!e->of_node && e->node == s->node)
+			fl_strcpy(s->ids[s->n_ids++], sizeof(*s->ids), e->id);
+}
 
-		if (e->of_node || e->node != s->node)
-			continue;
-		w = work_new(s, WORK_GIVE);
-		fl_strcpy(w->id, sizeof(w->id), e->id);
-		fl_strcpy(k.net, sizeof(k.net), s->net->id);
-		fl_strcpy(k.id, sizeof(k.id), e->id);
-		fl_rec_key(&k, w->key);
-		w->expected = e->mod;
-		memcpy(w->wanted, e->ip, sizeof(w->wanted));
-		w->who.use = FL_REC_USE_ENDPOINT;
-		fl_strcpy(w->who.node, sizeof(w->who.node), s->node->name);
-		fl_strcpy(w->who.id, sizeof(w->who.id), e->id);
-		work_append(w);
+static void give_endpoint(struct sweep *s, const struct ep *e)
+{
+	struct fl_rec_key k = { .kind = FL_REC_EP };
+	struct work *w = work_new(s, WORK_GIVE);
+
+	fl_strcpy(w->id, sizeof(w->id), e->id);
+	fl_strcpy(k.net, sizeof(k.net), s->net->id);
+	fl_strcpy(k.id, sizeof(k.id), e->id);
+	fl_rec_key(&k, w->key);
+	w->expected = e->mod;
+	memcpy(w->wanted, e->ip, sizeof(w->wanted));
+	w->who.use = FL_REC_USE_ENDPOINT;
+	fl_strcpy(w->who.node, sizeof(w->who.node), s->node->name);
+	fl_strcpy(w->who.id, sizeof(w->who.id), e->id);
+	work_append(w);
+}
+
+static void give_endpoints(struct sweep *s)
+{
+	/* None of them ends before all are there, and the queue is looked through once. */
+	s->works++;
+	for (; s->at < s->n_ids && s->works <= at_once(s); s->at++) {
+		const struct ep *e = table_find(s->net, s->ids[s->at]);
+
+		if (e && !e->of_node && e->node == s->node)
+			give_endpoint(s, e);
 	}
 	work_pump(s->net);
 	if (!--s->works)
@@ -194,8 +338,13 @@ static void go_on(struct agent *a)
 {
 	struct sweep *s = a->sweep;
 
-	if (!s || !s->locked || !s->net || s->works || s->call)
+	if (!s || !s->locked || !s->net || s->call)
 		return;
+	if (s->works) {
+		if (s->net->joined && !s->err.err && wants_more(s))
+			give_endpoints(s);
+		return;
+	}
 	if (!s->net->joined) {
 		/* It was removed meanwhile, with all that the node had in it. */
 		next_network(s);
@@ -207,6 +356,9 @@ static void go_on(struct agent *a)
 		finish(s, s->err.err);
 	else if (!s->leaving && !s->gave) {
 		s->gave = true;
+		list_endpoints(s);
+		give_endpoints(s);
+	} else if (s->at < s->n_ids) {
 		give_endpoints(s);
 	} else if (!s->leaving) {
 		give_node(s);
@@ -232,8 +384,9 @@ static void next_network(struct sweep *s)
 		net = net->hh.next;
 	s->net = net;
 	s->leaving = s->gave = false;
+	s->n_ids = s->at = 0;
 	if (!net) {
-		delete_record(s);
+		look_on(s);
 		return;
 	}
 	network_observe(net);
@@ -346,6 +499,7 @@ void sweep_check(struct agent *a)
 	HASH_ITER (hh, a->nodes, n, tmp) {
 		if (n->alive || n->self || !n->known) {
 			n->sweep_at = 0;
+			n->kept = false;
 			continue;
 		}
 		if (!n->sweep_at)
@@ -396,6 +550,8 @@ void sweep_stop(struct agent *a)
 {
 	if (a->sweep && a->sweep->call)
 		fl_etcd_cancel(a->sweep->call);
+	if (a->sweep)
+		free(a->sweep->ids);
 	free(fl_take_ptr(a->sweep));
 	event_free(a->sweep_timer);
 }

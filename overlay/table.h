@@ -104,6 +104,8 @@ bool program_look(struct network *net);
 /* ---- ignored.c: records of others that are not followed ---- */
 /* Says why, once for each change of the record. */
 void ignore(struct agent *a, const char *key, int64_t revision, const struct fl_error *why);
+/* Was any of this network? */
+bool ignored_in(const struct agent *a, const char *net);
 void ignored_clear(struct agent *a);
 /* May another node have this in the network? -EINVAL */
 int check_ownership(const struct network *net, const struct fl_addr *ip4, const struct fl_addr *ip6,

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a dead node left is given back by another one: however much it is, and but for what that one does not understand."""
+import json
+
+import pytest
+
+from support.cluster import Cluster
+from support.nodes import vtep
+
+SHORT = {"leaseSeconds": 2, "holdDownSeconds": 3}
+DEAD = {"v": 1, "vtep4": vtep(98), "mtu": 1500, "port": 4789, "bootId": "c6f0a5e4-0000-4000-8000-000000000009", "epoch": 1}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with Cluster(nodes=1, config=SHORT) as cluster:
+        yield cluster
+
+
+def network(cluster, name, vni, third, length=16):
+    """Its mode is what the name begins with."""
+    key = f"{vni:032x}"
+    record = {"v": 1, "name": name, "mode": name[:2], "vni": vni, "subnets": [{"subnet": f"10.{third}.0.0/{length}", "gateway": f"10.{third}.0.1"}]}
+    write(cluster, {f"net/{key}": record, f"vni/{vni}": {"v": 1, "net": key}, f"netname/{name}": {"v": 1, "net": key}})
+    return key
+
+
+def write(cluster, records, at_once=100):
+    """Records, or texts that are none."""
+    keys = list(records)
+    for at in range(0, len(keys), at_once):
+        cluster.etcd.ctl_txn([f"put {cluster.prefix}{key} {json.dumps(text(records[key]))}" for key in keys[at:at + at_once]])
+
+
+def text(record):
+    return record if isinstance(record, str) else json.dumps(record)
+
+
+def endpoints(net, third, n, node="node9"):
+    found = {}
+    for i in range(n):
+        address = f"10.{third}.{1 + i // 250 % 2}.{1 + i % 250}"   # several may say that they have it
+        found[f"ep/{net}/{i:032x}"] = {"v": 1, "node": node, "epoch": 1, "container": f"x{i}", "ifname": "eth0", "ip4": address,
+                                       "mac": f"02:09:00:00:{i >> 8:02x}:{i & 255:02x}", "created": 1}
+        found.setdefault(f"ip/{net}/{address}",  {"v": 1, "use": "endpoint", "node": node, "id": f"{i:032x}"})
+    return found
+
+
+def die(cluster, name="node9"):
+    write(cluster, {f"node/{name}": DEAD})
+
+
+def gone(cluster, name="node9", seconds=60):
+    cluster.wait(lambda: f"node/{name}" not in cluster.keys("node/"), seconds, "the end of its record")
+
+
+def alive(cluster):
+    [found] = json.loads(cluster.etcd.ctl("get", "-w", "json", f"{cluster.prefix}alive/node1").stdout)["kvs"]
+    return found["create_revision"]
+
+
+@pytest.mark.parametrize("mode, length, n", [("l2", 22, 5000), ("l3", 16, 1000)])
+def test_of_thousands(cluster, mode, length, n):
+    """Who gives them back keeps its own lease meanwhile. In a small subnet each has a transaction of its own."""
+    third = length
+    net = network(cluster, f"{mode}-many", third, third, length)
+    write(cluster, endpoints(net, third, n))
+    before = alive(cluster)
+    die(cluster)
+    gone(cluster)
+    assert not cluster.keys(f"ep/{net}/")
+    assert alive(cluster) == before and "lease was lost" not in cluster[0].log()
+    assert f"node9: {n} endpoints were given back" in cluster[0].log()
+
+
+LATER = {"v": 2, "name": "later", "what": "a later version's"}
+KEEPS = {
+    "endpoint in a network of a later version": ("net", "ep", {"v": 1, "node": "NODE", "ip4": "10.9.0.9", "mac": "02:09:00:00:00:99"}),
+    "address in a network that is no JSON": ("text", "ip", {"v": 1, "use": "endpoint", "node": "NODE", "id": "x"}),
+    "part in a network of a later version": ("net", "join", {"v": 1, "epoch": 1}),
+    "endpoint of a later version": (None, "ep", {"v": 2, "node": "NODE", "new": True}),
+    "part of a later version": (None, "join", {"v": 2}),
+}
+
+
+@pytest.mark.parametrize("what", KEEPS)
+def test_what_is_not_understood(cluster, what):
+    """It stays, and the node's record with it; all else is given back. When it is gone, so is the record."""
+    kind, prefix, record = KEEPS[what]
+    number = 40 + list(KEEPS).index(what)
+    node, net = f"dead{number}", network(cluster, f"l2-{number}", number, number)
+    strange = f"{number:x}" * 16 if kind else net
+    name = {"ep": f"{number:032x}", "ip": "10.9.0.9", "join": node}[prefix]
+    key = f"{prefix}/{strange}/{name}"
+    if kind:
+        write(cluster, {f"net/{strange}": LATER if kind == "net" else "no JSON at all"})
+    # Another node's there is no reason.
+    write(cluster, {**endpoints(net, number, 3, node), key: json.loads(json.dumps(record).replace("NODE", node)),
+                    f"ep/{strange}/{'f' * 32}": {"v": 2, "node": "node1", "sees": node}})
+    die(cluster, node)
+    cluster.wait(lambda: "its record stays" in told(cluster, node), 20, "what is said")
+    keys = cluster.keys()
+    assert key in keys and f"node/{node}" in keys
+    assert not [k for k in keys if k.startswith(f"ep/{net}/{'0' * 20}") and k != key]
+    assert key in told(cluster, node)
+    refused = cluster[0].netctl("node", "rm", node)
+    assert not refused.ok and "its record stays" in refused.stderr
+    assert told(cluster, node).count("its record stays") == 1
+    cluster.etcd.ctl("del", f"{cluster.prefix}{key}")
+    cluster[0].netctl("node", "rm", node).expect()
+    assert f"node/{node}" not in cluster.keys("node/")
+
+
+def told(cluster, node):
+    return "\n".join(line for line in cluster[0].log().splitlines() if f"node {node} " in line)
