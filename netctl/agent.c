@@ -80,6 +80,7 @@ void cluster_clear(struct cluster *k)
 	json_decref(k->networks);
 	json_decref(k->endpoints);
 	json_decref(k->addresses);
+	json_decref(k->routes);
 	*k = (struct cluster){ 0 };
 }
 
@@ -91,7 +92,8 @@ static json_t **list_of(struct cluster *k, const char *kind)
 	} lists[] = { { "node", &k->nodes },
 		      { "network", &k->networks },
 		      { "endpoint", &k->endpoints },
-		      { "address", &k->addresses } };
+		      { "address", &k->addresses },
+		      { "route", &k->routes } };
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(lists); i++)
 		if (!strcmp(lists[i].kind, kind))
@@ -140,11 +142,12 @@ int cluster_read(struct ctl *c, struct cluster *ret, struct fl_error *err)
 	AUTOCLUSTER struct cluster k = { .nodes = json_array(),
 					 .networks = json_array(),
 					 .endpoints = json_array(),
-					 .addresses = json_array() };
+					 .addresses = json_array(),
+					 .routes = json_array() };
 	FL_AUTOCLOSE int s = -1;
 	int r;
 
-	if (!q || !k.nodes || !k.networks || !k.endpoints || !k.addresses)
+	if (!q || !k.nodes || !k.networks || !k.endpoints || !k.addresses || !k.routes)
 		return fl_error_oom(err);
 	q->op = FL_OVERLAY_SHOW;
 	r = ask(c, &s, q, NULL, err);
@@ -192,6 +195,88 @@ json_t *cluster_network(const struct cluster *k, const char *name)
 json_t *cluster_node(const struct cluster *k, const char *name)
 {
 	return named(k->nodes, name);
+}
+
+json_t *cluster_address(const struct cluster *k, const char *network, const char *node)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(k->addresses, i, one)
+	{
+		if (!strcmp(text_of(one, "network"), network) &&
+		    !strcmp(text_of(one, "node"), node))
+			return one;
+	}
+	return NULL;
+}
+
+bool ips_have(const json_t *o, const struct fl_addr *a)
+{
+	struct fl_addr one;
+	const json_t *ip;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "ips"), i, ip)
+	{
+		if (json_is_string(ip) && !fl_addr_parse(json_string_value(ip), &one) &&
+		    fl_addr_eq(&one, a))
+			return true;
+	}
+	return false;
+}
+
+json_t *cluster_address_of(const struct cluster *k, const char *network, const struct fl_addr *a)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(k->addresses, i, one)
+	{
+		if (!strcmp(text_of(one, "network"), network) && ips_have(one, a))
+			return one;
+	}
+	return NULL;
+}
+
+static json_t *blocks_by(const struct cluster *k, const char *key, const char *value,
+			 const char *by)
+{
+	json_t *map = json_object(), *one, *list;
+	size_t i;
+
+	json_array_foreach(k->routes, i, one)
+	{
+		const char *name = text_of(one, by);
+
+		if (strcmp(text_of(one, key), value) != 0 || !is_true(one, "block"))
+			continue;
+		list = json_object_get(map, name);
+		if (!list)
+			json_object_set_new(map, name, list = json_array());
+		json_array_append(list, json_object_get(one, "to"));
+	}
+	return map;
+}
+
+json_t *cluster_blocks_of_network(const struct cluster *k, const char *network)
+{
+	return blocks_by(k, "network", network, "node");
+}
+
+json_t *cluster_blocks_of_node(const struct cluster *k, const char *node)
+{
+	return blocks_by(k, "node", node, "network");
+}
+
+struct fl_addr cluster_vtep(const struct cluster *k, const char *node)
+{
+	struct fl_addr a = { 0 };
+
+	fl_addr_parse(
+		text_of(cluster_node(k, node), *text_of(k->agent, "vtep4") ? "vtep4" : "vtep6"),
+		&a);
+	return a;
 }
 
 json_t *node_vteps(const json_t *node)

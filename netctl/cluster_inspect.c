@@ -13,10 +13,11 @@ const struct column cluster_node_columns[] = {
 	{ "VTEP", "vteps", COLUMN_WRAP, NULL },
 	{ "MTU", "mtu", COLUMN_RIGHT, NULL },
 	{ "THIS", "self", 0, NULL },
+	{ "BLOCKS", "blocks", COLUMN_WRAP, NULL },
 	{ 0 },
 };
 
-static json_t *node_row(const struct cluster *k, const char *name)
+static json_t *node_row(const struct cluster *k, const char *name, const json_t *blocks)
 {
 	const json_t *node = cluster_node(k, name);
 	json_t *row = json_pack("{ss ss so}", "name", name, "state", text_of(node, "state"),
@@ -25,6 +26,8 @@ static json_t *node_row(const struct cluster *k, const char *name)
 	if (json_object_get(node, "mtu"))
 		json_object_set(row, "mtu", json_object_get(node, "mtu"));
 	json_object_set_new(row, "self", json_boolean(is_true(node, "self")));
+	if (json_object_get(blocks, name))
+		json_object_set(row, "blocks", json_object_get(blocks, name));
 	return row;
 }
 
@@ -54,6 +57,7 @@ void cluster_inspect(const struct cluster *k, const char *network, json_t *o)
 {
 	static const char *const keys[] = { "vni", "port", "mtu", "mode", "broadcast", "internal" };
 	const json_t *net = cluster_network(k, network), *name;
+	FL_AUTOJSON json_t *blocks = cluster_blocks_of_network(k, network);
 	json_t *nodes;
 	size_t i;
 
@@ -68,7 +72,7 @@ void cluster_inspect(const struct cluster *k, const char *network, json_t *o)
 	json_array_foreach(json_object_get(net, "nodes"), i, name)
 	{
 		if (json_is_string(name))
-			json_array_append_new(nodes, node_row(k, json_string_value(name)));
+			json_array_append_new(nodes, node_row(k, json_string_value(name), blocks));
 	}
 	json_object_set_new(o, "nodes", nodes);
 }

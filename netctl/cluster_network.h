@@ -25,7 +25,7 @@ int cluster_remove(struct ctl *c, const char *network, struct fl_error *err);
 /* network inspect: adds what the cluster knows of it: CLUSTER_INSPECT_JSON. */
 #define CLUSTER_INSPECT_JSON                                                                    \
 	"vni, port, mtu, mode, broadcast, endpointsHere, endpointsElsewhere (how many), nodes " \
-	"(list of objects: name, state, vteps, mtu, self)"
+	"(list of objects: name, state, vteps, mtu, self, blocks (of addresses, mode l3))"
 #define CLUSTER_FIELDS                                                                \
 	{ "VNI", "vni", NULL }, { "UDP port", "port", NULL }, { "MTU", "mtu", NULL }, \
 		{ "Mode", "mode", NULL }, { "Broadcasts", "broadcast", NULL },        \

@@ -28,6 +28,7 @@ static const struct {
 	{ "configurations", check_files },
 	{ "overlay networks", check_overlay },
 	{ "entries of bridges and tunnels", check_entries },
+	{ "routes of overlay networks", check_routed },
 	{ "ways to other nodes", check_paths },
 };
 
@@ -555,7 +556,9 @@ const struct command doctor_command = {
 	.about = "compare what is recorded with the kernel, and say what is wrong",
 	.text = "Looks at records, leases, bridges and their ports, nftables, other firewalls, the "
 		"resolver, settings of the host, subnets and configurations; of overlays also at "
-		"the agent, etcd, the entries that lead to other nodes, and the ways there. With "
+		"the agent, etcd, the entries that lead to other nodes, what goes before their "
+		"routes (mode l3), and the "
+		"ways there. With "
 		"--repair it "
 		"mends "
 		"what it may without harm to what lives. The exit status is 0 when nothing or only "

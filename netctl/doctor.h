@@ -106,4 +106,5 @@ int check_subnets(struct doctor *d, struct fl_error *err);   /* doctor_subnets.c
 int check_files(struct doctor *d, struct fl_error *err);     /* doctor_files.c */
 int check_overlay(struct doctor *d, struct fl_error *err);   /* doctor_overlay.c */
 int check_entries(struct doctor *d, struct fl_error *err);   /* doctor_entries.c */
+int check_routed(struct doctor *d, struct fl_error *err);    /* doctor_routed.c */
 int check_paths(struct doctor *d, struct fl_error *err);     /* doctor_path.c */

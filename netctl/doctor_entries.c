@@ -3,7 +3,7 @@
  * What bridge and tunnel of an overlay have, compared with the endpoints that the agent knows of:
  * of a remote one the neighbour, the VTEP behind which its MAC is, and that the MAC is behind the
  * tunnel; of a local one the neighbour. Where the host routes between the two, of each other node
- * its address as the tunnel's neighbour, and its VTEP.
+ * its address as the tunnel's neighbour, its VTEP, and a route to each of its blocks of addresses.
  */
 #include "netctl/doctor_overlay.h"
 
@@ -14,15 +14,18 @@
 #include "nl/neigh.h"
 
 #include <errno.h>
+#include <linux/rtnetlink.h>
 #include <string.h>
 
-enum entry_kind { ENTRY_NEIGHBOUR, ENTRY_VTEP, ENTRY_PORT };
+enum entry_kind { ENTRY_NEIGHBOUR, ENTRY_VTEP, ENTRY_PORT, ENTRY_ROUTE };
 
 struct entry {
 	enum entry_kind kind;
-	struct fl_addr addr; /* NEIGHBOUR */
+	struct fl_addr addr; /* NEIGHBOUR, ROUTE */
+	uint8_t len;
+	uint32_t index; /* ROUTE: through which link */
 	struct fl_mac mac;
-	struct fl_addr vtep; /* VTEP */
+	struct fl_addr vtep; /* VTEP; ROUTE: by which address, or unset */
 	const json_t *who;   /* not compared; NULL: of the kernel */
 };
 
@@ -36,6 +39,8 @@ struct comparison {
 	struct doctor *d;
 	const struct fl_network *net;
 	struct entries want, has;
+	uint32_t bridge, tunnel;
+	bool routes; /* are told: what this node has is in a block of it, or has one */
 };
 
 static void comparison_clear(struct comparison *c)
@@ -66,14 +71,18 @@ static int by_key(const void *a, const void *b)
 
 	if (x->kind != y->kind)
 		return x->kind < y->kind ? -1 : 1;
-	return x->kind == ENTRY_NEIGHBOUR ? memcmp(&x->addr, &y->addr, sizeof(x->addr))
-					  : memcmp(&x->mac, &y->mac, sizeof(x->mac));
+	if (x->kind == ENTRY_ROUTE && x->len != y->len)
+		return x->len < y->len ? -1 : 1;
+	return x->kind == ENTRY_NEIGHBOUR || x->kind == ENTRY_ROUTE
+		       ? memcmp(&x->addr, &y->addr, sizeof(x->addr))
+		       : memcmp(&x->mac, &y->mac, sizeof(x->mac));
 }
 
 static bool is_same(const struct entry *x, const struct entry *y)
 {
-	return !memcmp(&x->mac, &y->mac, sizeof(x->mac)) &&
-	       (x->kind != ENTRY_VTEP || fl_addr_eq(&x->vtep, &y->vtep));
+	return !memcmp(&x->mac, &y->mac, sizeof(x->mac)) && x->index == y->index &&
+	       ((x->kind != ENTRY_VTEP && x->kind != ENTRY_ROUTE) ||
+		fl_addr_eq(&x->vtep, &y->vtep));
 }
 
 static void sort(struct entries *l)
@@ -83,15 +92,6 @@ static void sort(struct entries *l)
 }
 
 /* ---- wanted ---- */
-
-static struct fl_addr vtep_of(const struct doctor *d, const json_t *who)
-{
-	const json_t *node = cluster_node(&d->cluster, text_of(who, "node"));
-	struct fl_addr a = { 0 };
-
-	fl_addr_parse(text_of(node, *text_of(d->cluster.agent, "vtep4") ? "vtep4" : "vtep6"), &a);
-	return a;
-}
 
 static void want(struct comparison *c, const json_t *who, bool of_node)
 {
@@ -106,7 +106,7 @@ static void want(struct comparison *c, const json_t *who, bool of_node)
 		return;
 	if (routed && !local && !of_node)
 		return;
-	e.vtep = vtep_of(c->d, who);
+	e.vtep = cluster_vtep(&c->d->cluster, text_of(who, "node"));
 	if (!local && !fl_addr_is_set(&e.vtep))
 		return;
 	for (e.kind = ENTRY_VTEP; !local && e.kind <= (routed ? ENTRY_VTEP : ENTRY_PORT); e.kind++)
@@ -119,6 +119,24 @@ static void want(struct comparison *c, const json_t *who, bool of_node)
 	}
 }
 
+static void want_route(struct comparison *c, const json_t *route)
+{
+	struct entry e = { .kind = ENTRY_ROUTE, .index = c->tunnel, .who = route };
+	struct fl_prefix to;
+
+	if (strcmp(text_of(route, "network"), c->net->name) != 0 ||
+	    fl_prefix_parse(text_of(route, "to"), &to))
+		return;
+	e.addr = to.addr;
+	e.len = to.len;
+	if (is_true(route, "local"))
+		e.index = c->bridge;
+	else if (fl_addr_parse(text_of(route, "via"), &e.vtep))
+		return;
+	add(&c->want, &e);
+	c->routes = true;
+}
+
 static void want_all(struct comparison *c)
 {
 	const json_t *one;
@@ -126,6 +144,7 @@ static void want_all(struct comparison *c)
 
 	json_array_foreach(c->d->cluster.endpoints, i, one) want(c, one, false);
 	json_array_foreach(c->d->cluster.addresses, i, one) want(c, one, true);
+	json_array_foreach(c->d->cluster.routes, i, one) want_route(c, one);
 }
 
 /* ---- there ---- */
@@ -137,6 +156,19 @@ static int take_neighbour(void *arg, const struct fl_neigh *n)
 	if (n->state & NUD_PERMANENT && !fl_addr_is_multicast(&n->addr))
 		add(&c->has,
 		    &(struct entry){ .kind = ENTRY_NEIGHBOUR, .addr = n->addr, .mac = n->mac });
+	return 0;
+}
+
+static int take_route(void *arg, const struct fl_nlroute *r)
+{
+	struct comparison *c = arg;
+
+	if (r->protocol == FL_VXLAN_RTPROT)
+		add(&c->has, &(struct entry){ .kind = ENTRY_ROUTE,
+					      .addr = r->dst.addr,
+					      .len = r->dst.len,
+					      .index = r->oif,
+					      .vtep = r->gw });
 	return 0;
 }
 
@@ -155,19 +187,20 @@ static int take_fdb(void *arg, const struct fl_fdb *f)
 	return 0;
 }
 
-static int read_kernel(struct comparison *c, const struct fl_link *bridge,
-		       const struct fl_link *tunnel, struct fl_error *err)
+static int read_kernel(struct comparison *c, struct fl_error *err)
 {
-	const uint32_t links[] = { bridge->index, tunnel->index };
+	const uint32_t links[] = { c->bridge, c->tunnel };
+	static const int families[] = { AF_INET, AF_INET6 };
 	struct fl_nl *nl = c->d->c->host;
 	int r = 0;
 
-	for (size_t i = 0; i < (c->net->tunnel_routed ? 2 : 1) && !r; i++) {
-		r = fl_neighs_each(nl, AF_INET, links[i], take_neighbour, c, err);
-		if (!r)
-			r = fl_neighs_each(nl, AF_INET6, links[i], take_neighbour, c, err);
+	for (size_t i = 0; i < (c->net->tunnel_routed ? 4 : 2) && !r; i++) {
+		r = fl_neighs_each(nl, families[i % 2], links[i / 2], take_neighbour, c, err);
+		if (!r && c->routes)
+			r = fl_routes_each_table(nl, families[i % 2], RT_TABLE_MAIN, links[i / 2],
+						 take_route, c, err);
 	}
-	return r ? r : fl_fdbs_each(nl, tunnel->index, take_fdb, c, err);
+	return r ? r : fl_fdbs_each(nl, c->tunnel, take_fdb, c, err);
 }
 
 /* ---- compared ---- */
@@ -200,6 +233,11 @@ static const char *describe(const struct entry *e, char *buf, size_t size)
 		snprintf(buf, size, "neighbour %s at %s", fl_addr_str(&e->addr, FL_ADDR_BUF), mac);
 	else if (e->kind == ENTRY_VTEP)
 		snprintf(buf, size, "%s behind VTEP %s", mac, fl_addr_str(&e->vtep, FL_ADDR_BUF));
+	else if (e->kind == ENTRY_ROUTE)
+		snprintf(buf, size, "route to %s/%u by %s", fl_addr_str(&e->addr, FL_ADDR_BUF),
+			 e->len,
+			 fl_addr_is_set(&e->vtep) ? fl_addr_str(&e->vtep, FL_ADDR_BUF)
+						  : "the bridge");
 	else
 		snprintf(buf, size, "%s behind the tunnel", mac);
 	return buf;
@@ -222,9 +260,11 @@ static void tell(struct comparison *c)
 		f = find(
 			c->d, "overlay-entries-missing", SEVERITY_ERROR, object,
 			"%zu of the entries that lead to its containers are not on %s and %s, such "
-			"as %s (node %s, container %s)",
+			"as %s (node %s%s%s)",
 			n, c->net->link, c->net->tunnel, describe(first, text, sizeof(text)),
-			text_of(first->who, "node"), text_of(first->who, "container"));
+			text_of(first->who, "node"),
+			*text_of(first->who, "container") ? ", container " : "",
+			text_of(first->who, "container"));
 		f->net = c->net;
 		mend(f, STAGE_OVERLAY, resync);
 	}
@@ -232,7 +272,8 @@ static void tell(struct comparison *c)
 	if (!n)
 		return;
 	f = find(c->d, "overlay-entries-stale", SEVERITY_ERROR, object,
-		 "%zu entries of %s and %s lead to no container that the cluster has, such as %s",
+		 "%zu entries of %s and %s lead to nothing that the cluster has, or elsewhere, "
+		 "such as %s",
 		 n, c->net->link, c->net->tunnel, describe(first, text, sizeof(text)));
 	f->net = c->net;
 	mend(f, STAGE_OVERLAY, resync);
@@ -246,11 +287,13 @@ static int compare(struct doctor *d, const struct fl_network *net, struct fl_err
 
 	if (!bridge || !tunnel)
 		return 0;
+	c.bridge = bridge->index;
+	c.tunnel = tunnel->index;
 	want_all(&c);
 	/* The kernel says when something came in between. */
 	do {
 		c.has.n = 0;
-		r = read_kernel(&c, bridge, tunnel, err);
+		r = read_kernel(&c, err);
 	} while (r == -EINTR);
 	if (c.want.failed || c.has.failed)
 		return fl_error_oom(err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Subnets that are in each other's way: of networks, of configurations, of the host's routes. */
 #include "netctl/doctor.h"
+#include "netctl/taken.h"
 
 #include <errno.h>
 #include <linux/rtnetlink.h>
@@ -184,9 +185,22 @@ static void tell_route(struct doctor *d, const struct fl_network *net,
 		 taken ? "takes what is for" : "has a part that is hidden by",
 		 fl_prefix_str(subnet, FL_PREFIX_BUF),
 		 taken ? ": containers there are not reached" : "");
-	remedy(f,
-	       taken ? "ip route del %s dev %s" : "choose another subnet where %s by %s is needed",
-	       fl_prefix_str(&route->dst, FL_PREFIX_BUF), l ? l->name : "IFACE");
+	if (taken)
+		taken_remedy(route, l ? l->name : "", f->remedy, sizeof(f->remedy));
+	else
+		remedy(f, "choose another subnet where %s by %s is needed",
+		       fl_prefix_str(&route->dst, FL_PREFIX_BUF), l ? l->name : "IFACE");
+}
+
+/* Of an overlay whose host routes: by its bridge and its tunnel, as the agent is asked for. */
+static bool is_overlays(const struct doctor *d, const struct fl_nlroute *route)
+{
+	const struct fl_link *l = host_link_index(d, route->oif);
+
+	for (size_t i = 0; l && i < d->m.n_networks; i++)
+		if (d->m.networks[i].tunnel_routed && !strcmp(d->m.networks[i].tunnel, l->name))
+			return true;
+	return false;
 }
 
 static int take_route(void *arg, const struct fl_nlroute *route)
@@ -196,7 +210,8 @@ static int take_route(void *arg, const struct fl_nlroute *route)
 
 	if (!route->dst.len || route->table != RT_TABLE_MAIN || !route->oif ||
 	    (route->dst.addr.family == AF_INET6 && fl_addr_is_linklocal(&route->dst.addr)) ||
-	    bsearch(&route->oif, r->ours, r->n, sizeof(*r->ours), by_number))
+	    bsearch(&route->oif, r->ours, r->n, sizeof(*r->ours), by_number) ||
+	    is_overlays(d, route))
 		return 0;
 	for (size_t i = 0; i < d->m.n_networks; i++) {
 		const struct fl_network *net = &d->m.networks[i];

@@ -6,6 +6,7 @@
 #include "netctl/nearest.h"
 #include "netctl/out.h"
 
+#include "base/cleanup.h"
 #include "base/strbuf.h"
 
 #include <errno.h>
@@ -110,6 +111,12 @@ static const struct column endpoint_columns[] = {
 	{ 0 },
 };
 
+static const struct column network_columns[] = {
+	{ "NETWORK", "network", COLUMN_TRUNC, NULL },  { "MODE", "mode", 0, NULL },
+	{ "ITS ADDRESSES", "ips", COLUMN_WRAP, NULL }, { "BLOCKS", "blocks", COLUMN_WRAP, NULL },
+	{ "MAC", "mac", COLUMN_WIDE, NULL },	       { 0 },
+};
+
 static const struct field fields[] = {
 	{ "Name", "name", NULL },
 	{ "State", "state", NULL },
@@ -127,6 +134,7 @@ static const struct field fields[] = {
 	{ "Lease, seconds", "lease", NULL },
 	{ "Alarms", "alarms", NULL },
 	{ "To be released", "releases", NULL },
+	{ "On networks", "onNetworks", network_columns },
 	{ "Endpoints", "endpoints", endpoint_columns },
 	{ 0 },
 };
@@ -144,6 +152,31 @@ static json_t *endpoints_of(const struct cluster *k, const char *node)
 			continue;
 		row = json_copy(one);
 		json_object_del(row, "kind");
+		json_array_append_new(list, row);
+	}
+	return list;
+}
+
+/* What it is there, and in mode l3 which addresses are its own to give. */
+static json_t *on_networks(const struct cluster *k, const char *node)
+{
+	FL_AUTOJSON json_t *blocks = cluster_blocks_of_node(k, node);
+	json_t *list = json_array();
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(k->addresses, i, one)
+	{
+		const char *network = text_of(one, "network");
+		const json_t *net = cluster_network(k, network), *own;
+		json_t *row;
+
+		if (strcmp(text_of(one, "node"), node) != 0)
+			continue;
+		own = json_object_get(blocks, network);
+		row = json_pack("{ss ss sO? ss}", "network", network, "mode", text_of(net, "mode"),
+				"ips", json_object_get(one, "ips"), "mac", text_of(one, "mac"));
+		json_object_set_new(row, "blocks", own ? json_incref((json_t *)own) : json_array());
 		json_array_append_new(list, row);
 	}
 	return list;
@@ -179,6 +212,7 @@ static int run_inspect(struct ctl *c, struct fl_error *err)
 	o = row_of(c, node);
 	if (is_true(node, "self"))
 		add_agent(o, k.agent);
+	json_object_set_new(o, "onNetworks", on_networks(&k, c->argv[0]));
 	json_object_set_new(o, "endpoints", endpoints_of(&k, c->argv[0]));
 	return show_object(c, o, fields, err);
 }
@@ -287,7 +321,9 @@ const struct command node_inspect_command = {
 	.about = "everything about a node of the cluster",
 	.text = STATES,
 	.json = "an object: " NODE_JSON
-		"; endpoints (list of objects: network, id, node, container, ifname, mac, ips, "
+		"; onNetworks (list of objects: network, mode, ips (the node's own), mac, blocks "
+		"(list of prefixes, mode l3)); endpoints (list of objects: network, id, node, "
+		"container, ifname, mac, ips, "
 		"name, aliases, local, suspect, conflict); of this node also cluster, endpoint (of "
 		"etcd), version, reachable, error, lease (seconds left), revision, alarms (list), "
 		"releases (how many wait for etcd), stats.",

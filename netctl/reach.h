@@ -7,6 +7,7 @@
  *   depart        reach_leave.c   out of a sandbox, off the host, or in from outside
  *   neighbours    reach_bridge.c  inside one bridge
  *   tunnel        reach_peer.c    to and from other nodes
+ *                 reach_routed.c  where the host routes to them
  *   host          reach_host.c    translation, routing, forwarding, source
  *   arrive        reach_arrive.c  link, sandbox, interface, way back, listener
  *
@@ -72,9 +73,22 @@ int party_take_peers(struct ctl *c, struct party *p, bool whole, struct fl_error
 /* On a network in common with the other party, whose name is returned, or on any: NULL. */
 const char *party_choose_peer(struct party *p, const struct party *other, int family);
 /* Out to a peer: the end of what can be looked at. */
-int reach_peer(struct walk *w);
+int reach_peer(struct walk *w, struct fl_error *err);
 /* In from one. -ENOENT: not through a tunnel. */
 int reach_from_peer(struct walk *w);
+
+/* The network that routes by this tunnel, or NULL. */
+const struct fl_network *reach_tunnel_of(const struct walk *w, const char *ifname);
+/* The host's route leads into the tunnel where it ought to; else false, and a step. */
+bool reach_routed_gate(struct walk *w);
+/* The host has no route: the step that says why, if it is about such a network. */
+bool reach_routed_refused(struct walk *w);
+/* Does the packet go to an address of such a network? */
+bool reach_is_routed(const struct walk *w);
+/* From the route into the tunnel to the node's VTEP; nothing where the packet does not go there. */
+int reach_routed(struct walk *w, struct fl_error *err);
+/* The same for the answer to who is on another node. */
+int reach_routed_back(struct walk *w, struct fl_error *err);
 
 /* Source and destination, by names and common networks. 1: there is a way to look at, 0: none. */
 int reach_choose(struct walk *w, struct fl_error *err);

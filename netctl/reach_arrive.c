@@ -183,17 +183,17 @@ static int look_inside(struct walk *w, struct fl_error *err)
 int reach_arrive(struct walk *w, struct fl_error *err)
 {
 	if (!w->dst && w->to->kind == PARTY_PEER)
-		return reach_peer(w);
+		return reach_peer(w, err);
 	if (!w->dst) {
 		if (w->to->kind == PARTY_CONTAINER)
 			step_failed(w->steps, "endpoint", NULL, "nobody has the address %s",
 				    fl_addr_str(&w->p.dst, FL_ADDR_BUF));
-		else
+		else if (!reach_is_routed(w))
 			step_ok(w->steps, "outside",
 				"leaves the host; what %s makes of it is "
 				"not looked at",
 				PARTY(w->to));
-		return 0;
+		return reach_routed(w, err);
 	}
 	if (!w->own)
 		reach_link(w, w->dst, NULL);
@@ -218,5 +218,7 @@ int reach(struct walk *w, struct fl_error *err)
 		r = reach_host(w, err);
 	if (r > 0)
 		r = reach_arrive(w, err);
+	if (r >= 0)
+		r = reach_routed_back(w, err);
 	return r < 0 ? r : 0;
 }

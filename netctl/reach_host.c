@@ -130,6 +130,8 @@ static int route(struct walk *w, bool forwarding)
 	e = fl_route_get(w->c->host, &w->p.dst, in.index ? from : NULL, in.index, &r, &why);
 	/* EXDEV, which kernels since 6.14 call EINVAL. */
 	filtered = in.index && (e == -EXDEV || e == -EINVAL);
+	if (e && reach_routed_refused(w))
+		return 0;
 	if (e) {
 		step_failed(w->steps, "host route",
 			    filtered   ? TEXT("sysctl net.ipv4.conf.%s.rp_filter", w->p.in)
@@ -188,6 +190,8 @@ static bool check_gate(struct walk *w)
 {
 	const char *gate;
 
+	if (!reach_routed_gate(w))
+		return false;
 	if (fl_addr_is_set(&w->to->addr))
 		choose_by_route(w);
 	gate = w->dst ? attachment_gate(w->m, w->dst) : "";
@@ -210,7 +214,8 @@ static bool check_gate(struct walk *w)
 static const char *network_at(const struct walk *w, const char *ifname)
 {
 	for (size_t i = 0; i < w->m->n_networks; i++)
-		if (!strcmp(w->m->networks[i].link, ifname))
+		if (!strcmp(w->m->networks[i].link, ifname) ||
+		    (w->m->networks[i].tunnel_routed && !strcmp(w->m->networks[i].tunnel, ifname)))
 			return w->m->networks[i].name;
 	return ifname;
 }
@@ -307,7 +312,8 @@ static void take_source(struct walk *w, const struct fl_fw_traced *t)
 static void change_source(struct walk *w)
 {
 	struct fl_fw_traced t;
-	bool outward = w->src && !w->dst;
+	/* Other nodes have a route to it. */
+	bool outward = w->src && !w->dst && !reach_tunnel_of(w, w->p.out);
 
 	if (!trace(w, "postrouting", &t))
 		return;

@@ -124,7 +124,7 @@ static void nobody_there(struct walk *w, const char *hop)
 }
 
 /* Whose the next hop is: an endpoint on the same bridge, or the host. */
-static int next_hop(struct walk *w)
+static int next_hop(struct walk *w, struct fl_error *err)
 {
 	const char *hop = fl_addr_str(&w->nexthop, FL_ADDR_BUF);
 	bool direct = fl_addr_eq(&w->nexthop, &w->p.dst);
@@ -147,7 +147,7 @@ static int next_hop(struct walk *w)
 		return 1;
 	if (direct && w->to->kind == PARTY_PEER &&
 	    !strcmp(w->to->peer->network, w->src->main->id.network))
-		return reach_peer(w);
+		return reach_peer(w, err);
 	if (direct)
 		nobody_there(w, hop);
 	else
@@ -194,7 +194,7 @@ static int leave_sandbox(struct walk *w, struct fl_error *err)
 		return 0;
 	check_spoofing(w, &port);
 	fl_strcpy(w->p.in, sizeof(w->p.in), attachment_gate(w->m, w->src));
-	return next_hop(w);
+	return next_hop(w, err);
 }
 
 static int come_in(struct walk *w)

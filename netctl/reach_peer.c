@@ -2,6 +2,8 @@
 /* Parties on other nodes: who is meant, and the tunnel that leads there. */
 #include "netctl/reach.h"
 
+#include "base/strbuf.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -136,11 +138,15 @@ static int through_tunnel(struct walk *w, const struct fl_peer *peer, const char
 	return 1;
 }
 
-int reach_peer(struct walk *w)
+int reach_peer(struct walk *w, struct fl_error *err)
 {
 	const struct fl_peer *peer = w->to->peer;
+	bool there = through_tunnel(w, peer, "behind");
+	int r = there ? reach_routed(w, err) : 0;
 
-	if (through_tunnel(w, peer, "behind"))
+	if (r)
+		return r;
+	if (there)
 		step_unknown(w->steps, "elsewhere",
 			     fl_addr_is_set(&w->p.src)
 				     ? TEXT("on node %s: netctl why %s %s", peer->node,
@@ -152,6 +158,12 @@ int reach_peer(struct walk *w)
 
 int reach_from_peer(struct walk *w)
 {
+	const struct fl_network *net = network_of(w, w->from->peer);
+
+	if (net && net->tunnel_routed) {
+		fl_strcpy(w->p.in, sizeof(w->p.in), net->tunnel);
+		return through_tunnel(w, w->from->peer, "comes in through");
+	}
 	if (!w->dst || strcmp(w->dst->main->id.network, w->from->peer->network) != 0)
 		return -ENOENT;
 	if (!through_tunnel(w, w->from->peer, "comes in through"))

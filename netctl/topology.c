@@ -326,6 +326,7 @@ json_t *network_flags(const struct fl_network *net)
 		{ net->masquerade, "masquerade" },
 		{ fl_addr_is_set(&net->snat[0]) || fl_addr_is_set(&net->snat[1]), "snat" },
 		{ net->direct, "direct" },
+		{ net->tunnel_routed, "l3" },
 	};
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(flags); i++)

@@ -73,7 +73,7 @@ static inline const char *topology_tunnel(const struct topo_net *net)
 /* "3 containers", "3 containers, 1 suspect" */
 const char *node_words(const struct topo_node *node, char *buf, size_t size);
 #define NODE_WORDS(node) node_words(node, (char[64]){ 0 }, 64)
-/* "internal", "isolated", "no-icc", "guarded", "routed", "masquerade", "snat", "direct". */
+/* "internal", "isolated", "no-icc", "guarded", "routed", "masquerade", "snat", "direct", "l3". */
 json_t *network_flags(const struct fl_network *net);
 /* "8080 -> 80/tcp", with the host's address in front unless it is all of them. */
 void port_words(const struct fl_port *p, const char *arrow, char *buf, size_t size);

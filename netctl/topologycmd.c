@@ -291,7 +291,7 @@ const struct command topology_command = {
 	.json = "an object: host: name, uplink, addresses (list); networks, a list of: name, "
 		"driver, "
 		"link, parent, subnets (list), gateways (list), flags (list of internal, isolated, "
-		"no-icc, guarded, routed, masquerade, snat, direct), endpoints, a list "
+		"no-icc, guarded, routed, masquerade, snat, direct, l3), endpoints, a list "
 		"of: " ATTACHMENT_JSON
 		", alsoOn (list of networks); nodes, a list of: node, tunnel "
 		"(the way there), count (of its containers), suspect (how many of them), peers "

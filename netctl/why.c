@@ -82,7 +82,9 @@ const struct command why_command = {
 	.about = "whether a packet gets from one to another, and why not",
 	.text = "FROM and TO are containers, by name or id; host; outside; or an IP address. "
 		"Containers of other nodes are known where an agent tells of them; the way to them "
-		"is followed as far as the tunnel, and from them as of the tunnel. A port "
+		"is followed as far as the tunnel, in mode l3 by route, neighbour and FDB entry to "
+		"the "
+		"node's VTEP, and from them as of the tunnel. A port "
 		"is tcp unless /udp or /sctp follows; without one, the question is whether a ping "
 		"would get there. An IPv6 address with a port stands in brackets.\n\n"
 		"The way is followed by the routes, links and nftables elements that are in the "

@@ -71,6 +71,31 @@ static uint32_t wanted_at(const struct network *net, const struct ip_slot *s)
 	return fl_addr_is_set(&vtep) ? net->tunnel : 0;
 }
 
+/* ---- slots, shown ---- */
+
+static uint8_t block_len(const struct fl_addr *a)
+{
+	return (uint8_t)(fl_addr_bits(a) - FL_IPPOOL_BLOCK_BITS);
+}
+
+void l3_each(struct network *net, l3_fn fn, void *arg)
+{
+	for (struct block_slot *b = net->block_slots; b; b = b->hh.next) {
+		struct fl_prefix to = { b->addr, block_len(&b->addr) };
+		struct way w = way_to(net, b->node, b->addr.family);
+
+		if (b->node)
+			fn(arg, &to, b->node, &w.via);
+	}
+	for (struct ip_slot *s = net->ips; s; s = s->hh.next) {
+		struct fl_prefix to = { s->addr, (uint8_t)fl_addr_bits(&s->addr) };
+		struct way w = way_of_ip(net, s);
+
+		if (s->owner && table_holder(net, &s->addr) != s->owner->node)
+			fn(arg, &to, s->owner->node, &w.via);
+	}
+}
+
 /* ---- slots into changes ---- */
 
 static bool same_way(const struct way *a, const struct way *b)
@@ -120,11 +145,6 @@ static void put_way(struct batch *b, const struct network *net, const struct fl_
 
 typedef void (*way_fn)(struct batch *b, const struct network *net, const struct fl_addr *addr,
 		       uint8_t len, struct way *has, const struct way *want);
-
-static uint8_t block_len(const struct fl_addr *a)
-{
-	return (uint8_t)(fl_addr_bits(a) - FL_IPPOOL_BLOCK_BITS);
-}
 
 static void flush_ways(struct network *net, struct batch *b, way_fn fn)
 {

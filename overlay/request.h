@@ -21,6 +21,9 @@
  * - endpoint: network, id, node, container, ifname, mac, ips ([text]), name, aliases, local,
  *   suspect, conflict (bools); of joined networks
  * - address: network, node, mac, ips, local (bool): a node's own in a joined network
+ * - route: network, to (prefix), node, block (bool; else of one address, outside its node's
+ * blocks), via (the node's address, or null: it has none, so that nothing leads there), local
+ * (bool, by the bridge); of joined networks of mode l3
  *
  * Times are seconds since 1970; what is not known is null or left out.
  */

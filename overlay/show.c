@@ -205,6 +205,19 @@ static void show_address(struct client *c, struct network *net, const struct ep 
 			  ips_of(e), "local", e->node->self));
 }
 
+/* It is not in the table: nothing leads there. */
+static void show_own(struct client *c, struct network *net)
+{
+	const struct ep own = { .node = node_get(c->a, c->a->conf.node),
+				.mac = net->self.mac,
+				.ip = { net->self.ip4, net->self.ip6 } };
+	char id[FL_OVERLAY_ID];
+
+	table_node_id(c->a->conf.node, id);
+	if (net->announced && !table_find(net, id))
+		show_address(c, net, &own);
+}
+
 static void show_endpoint(struct client *c, struct network *net, const struct ep *e)
 {
 	json_t *aliases = e->aliases ? json_loads(e->aliases, 0, NULL) : NULL;
@@ -217,6 +230,23 @@ static void show_endpoint(struct client *c, struct network *net, const struct ep
 			  e->name ? e->name : "", "aliases", aliases ? aliases : json_array(),
 			  "local", e->node->self, "suspect", !e->node->alive, "conflict",
 			  endpoint_conflict(net, e->id, &err)));
+}
+
+struct shown {
+	struct client *c;
+	const struct network *net;
+};
+
+static void show_route(void *arg, const struct fl_prefix *to, const struct node *n,
+		       const struct fl_addr *via)
+{
+	const struct shown *s = arg;
+	json_t *j = json_pack("{ss ss ss ss sb sb}", "kind", "route", "network", s->net->rec.name,
+			      "to", fl_prefix_str(to, FL_PREFIX_BUF), "node", n->name, "block",
+			      to->len < fl_addr_bits(&to->addr), "local", n->self);
+
+	put_addr(j, "via", via);
+	line(s->c, j);
 }
 
 void show(struct client *c)
@@ -238,6 +268,10 @@ void show(struct client *c)
 		HASH_ITER (hh, net->table, e, e_tmp)
 			if (net->member)
 				(e->of_node ? show_address : show_endpoint)(c, net, e);
+		if (net->member)
+			show_own(c, net);
+		if (net->member && network_is_routed(net))
+			l3_each(net, show_route, &(struct shown){ c, net });
 	}
 	client_stream(c);
 }

@@ -100,6 +100,11 @@ void program_compare(struct network *net, bool doubt);
 /* Are bridge and tunnel there, the same, and with what they had? false: they are not, or were
  * emptied; then the slots know that too. */
 bool program_look(struct network *net);
+/* Mode L3: what is to have a route, a block or an address outside its node's; `via`: as struct
+ * way's, unset too where the other node's is not known. */
+typedef void (*l3_fn)(void *arg, const struct fl_prefix *to, const struct node *n,
+		      const struct fl_addr *via);
+void l3_each(struct network *net, l3_fn fn, void *arg);
 
 /* ---- ignored.c: records of others that are not followed ---- */
 /* Says why, once for each change of the record. */
