@@ -86,6 +86,7 @@ struct counters {
 struct agent {
 	struct event_base *base;
 	struct ignored *ignored;
+	bool ignored_more; /* than are remembered */
 	struct config conf;
 	char state[4096];
 	uint64_t state_dev, state_ino;

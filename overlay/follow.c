@@ -27,6 +27,7 @@ static void tell(struct follow *f, const char *key, const struct fl_etcd_kv *kv,
 	struct fl_rec_key k;
 
 	f->a->n.events++;
+	ignored_changed(f->a, key, revision);
 	if (fl_rec_key_parse(key, &k)) {
 		if (kv)
 			ignore(f->a, key, revision,
@@ -91,9 +92,11 @@ static void on_read(void *arg, struct fl_etcd_result *r)
 	f->revision = r->header.revision;
 	f->restored = f->restores != f->a->restores;
 	f->restores = f->a->restores;
+	ignored_begin(f->a, f->prefix);
 	f->ops->begin(f->arg);
 	for (size_t i = 0; i < r->kvs.n; i++)
 		tell(f, r->kvs.items[i].key, &r->kvs.items[i], r->kvs.items[i].mod_revision);
+	ignored_end(f->a, f->prefix);
 	f->synced = true;
 	f->ops->synced(f->arg);
 	f->restored = false;

@@ -10,6 +10,7 @@ enum { IGNORED_MAX = 4096 }; /* that are remembered */
 struct ignored {
 	char key[FL_REC_KEY_STR];
 	int64_t revision;
+	bool seen;
 	UT_hash_handle hh;
 };
 
@@ -18,16 +19,21 @@ void ignore(struct agent *a, const char *key, int64_t revision, const struct fl_
 	struct ignored *x;
 
 	HASH_FIND_STR(a->ignored, key, x);
+	if (x)
+		x->seen = true;
 	if (x && x->revision == revision)
 		return;
 	if (!x) {
-		if (HASH_COUNT(a->ignored) >= IGNORED_MAX)
+		if (HASH_COUNT(a->ignored) >= IGNORED_MAX) {
 			ignored_clear(a);
+			a->ignored_more = true;
+		}
 		x = must_alloc(sizeof(*x));
 		fl_strcpy(x->key, sizeof(x->key), key);
 		HASH_ADD_STR(a->ignored, key, x);
 	}
 	x->revision = revision;
+	x->seen = true;
 	say("%s is ignored: %s", key, why->text);
 }
 
@@ -38,7 +44,50 @@ bool ignored_in(const struct agent *a, const char *net)
 	for (const struct ignored *x = a->ignored; x; x = x->hh.next)
 		if (!fl_rec_key_parse(x->key, &k) && !strcmp(k.net, net))
 			return true;
-	return false;
+	return a->ignored_more;
+}
+
+static bool begins(const char *key, const char *prefix)
+{
+	return !strncmp(key, prefix, strlen(prefix));
+}
+
+static void forget(struct agent *a, struct ignored *x)
+{
+	HASH_DEL(a->ignored, x);
+	free(x);
+}
+
+void ignored_changed(struct agent *a, const char *key, int64_t revision)
+{
+	struct ignored *x;
+
+	HASH_FIND_STR(a->ignored, key, x);
+	if (x && x->revision != revision)
+		forget(a, x);
+}
+
+void ignored_begin(struct agent *a, const char *prefix)
+{
+	for (struct ignored *x = a->ignored; x; x = x->hh.next)
+		x->seen &= !begins(x->key, prefix);
+}
+
+void ignored_end(struct agent *a, const char *prefix)
+{
+	struct ignored *x, *tmp;
+
+	HASH_ITER (hh, a->ignored, x, tmp)
+		if (!x->seen && begins(x->key, prefix))
+			forget(a, x);
+}
+
+bool ignored_any(const struct agent *a, const char *prefix)
+{
+	for (const struct ignored *x = a->ignored; x; x = x->hh.next)
+		if (begins(x->key, prefix))
+			return true;
+	return a->ignored_more;
 }
 
 void ignored_clear(struct agent *a)

@@ -248,6 +248,7 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 				program_compare(net, true);
 			net->reconcile = true;
 			network_settle(net);
+			network_prove(net);
 			network_tidy(net);
 		}
 }

@@ -111,6 +111,7 @@ void network_known(struct network *net)
 		announce(net);
 	else if (net->self_seen)
 		own_adopt(net);
+	network_tidy(net);
 }
 /* ---- joining ---- */
 
@@ -334,29 +335,6 @@ static void retire(struct network *net)
 	work_add(w);
 }
 
-static void on_tidied(struct work *w, int r, const struct fl_error *err)
-{
-	(void)r;
-	(void)err;
-	w->net->tidying = false;
-}
-
-void network_tidy(struct network *net)
-{
-	struct work *w;
-
-	if (!net->has_blocks || net->tidying || !network_ready(net))
-		return;
-	net->tidying = true;
-	w = must_alloc(sizeof(*w));
-	w->net = net;
-	w->kind = WORK_LEAVE;
-	w->tidies = true;
-	w->done = on_tidied;
-	key_in(net, FL_REC_JOIN, net->a->conf.node, w->key);
-	work_add(w);
-}
-
 /* Of what is under way something would come back to a network that is forgotten. */
 static bool is_still(const struct network *net)
 {
@@ -563,5 +541,6 @@ void networks_in(struct agent *a)
 			announce(net);
 		else if (network_ready(net))
 			local_reconcile(net);
+		network_tidy(net);
 	}
 }

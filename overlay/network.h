@@ -58,8 +58,6 @@ void network_observe(struct network *net);
 void network_unobserve(struct network *net);
 /* Ends the part in it, which nobody needs. */
 void network_leave(struct network *net);
-/* Deletes blocks that nodes left in quarantine when they went, and that is over. */
-void network_tidy(struct network *net);
 /* Everything that was to be known is, and the node has its addresses. */
 bool network_ready(const struct network *net);
 bool network_synced(const struct network *net);
@@ -133,6 +131,7 @@ struct work {
 	int64_t guard_mod;	   /* of its record */
 	bool left;		   /* LEAVE: another transaction will be needed */
 	bool tidies;		   /* LEAVE: empty blocks that nobody owns, and no key */
+	unsigned mended;	   /* tidies: bits that nobody had */
 	struct work *next;
 };
 /* Takes the work, and calls done() in the end. */
@@ -170,6 +169,15 @@ void restore_start(struct agent *a);
 void restore_begin(void *agent);
 /* Not every node has written yet what it has. */
 bool restore_in_doubt(const struct agent *a);
+
+/* ---- tidy.c: blocks of addresses ---- */
+/* Deletes those that nodes left in quarantine when they went, which is over, and gives back bits
+ * that nobody has. */
+void network_tidy(struct network *net);
+/* Reads again what has to be known for that. Not from inside of a watch. */
+void network_prove(struct network *net);
+/* What endpoints and nodes have of them. */
+struct fl_ippool_mend network_keys(struct network *net);
 
 /* ---- local.c: the node's own store ---- */
 /* Joins what its networks and endpoints are of. */

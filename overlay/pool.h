@@ -163,6 +163,23 @@ void fl_ippool_batch_done(struct fl_ippool_batch *b, bool won, int64_t revision)
 int64_t fl_ippool_leave(struct fl_ippool *p, const char *node, int64_t now,
 			struct fl_ippool_batch *b, size_t max);
 
+/*
+ * Bits that are set in blocks of this node, or of nobody, and that no endpoint or node has a key
+ * for. A key is written together with its bits, so what is known of the keys tells only if it is as
+ * new as the block: blocks that were written after revision `known` are left alone.
+ */
+struct fl_ippool_mend {
+	bool (*has_key)(void *arg, const struct fl_addr *a);
+	void *arg;
+	int64_t known;
+	/* told: the newest revision of a block that was left alone, 0: none; bits given back */
+	int64_t unproven;
+	unsigned n;
+};
+/* Adds giving them back to a batch, until that has `max` writes; NULL only looks. 0 or -ENOMEM. */
+int fl_ippool_mend(struct fl_ippool *p, struct fl_ippool_mend *m, int64_t now,
+		   struct fl_ippool_batch *b, size_t max);
+
 /* ---- telling ---- */
 
 /* Of addresses that somebody may have. UINT64_MAX stands for more than it can hold. O(blocks). */

@@ -301,3 +301,58 @@ int64_t fl_ippool_leave(struct fl_ippool *p, const char *node, int64_t now,
 {
 	return p->slots ? leave_slots(p, node, batch, max) : leave_blocks(p, node, now, batch, max);
 }
+
+/* ---- what nobody has ---- */
+
+/* A block that cannot be read is known as nobody's, with all bits set: it stays as it is. */
+static bool is_mendable(const struct fl_ippool *p, const struct block *b)
+{
+	if (!b->exists || b->batch)
+		return false;
+	return *b->rec.node ? !strcmp(b->rec.node, p->node) : b->rec.used != ~0ull;
+}
+
+static uint64_t orphans(const struct block *b, const struct fl_ippool_mend *m)
+{
+	uint64_t rest = b->rec.used & ~(b->reserved | b->take | b->give), found = 0;
+
+	for (; rest; rest &= rest - 1) {
+		unsigned n = (unsigned)__builtin_ctzll(rest);
+		struct fl_addr a = fl_addr_add(b->addr, n);
+
+		if (!m->has_key(m->arg, &a))
+			found |= 1ull << n;
+	}
+	return found;
+}
+
+static void give_bits(struct fl_ippool_batch *batch, struct fl_ippool *p, struct block *b,
+		      uint64_t bits)
+{
+	b->give |= bits;
+	for (; bits; bits &= bits - 1)
+		add_bit(batch, p, b, (unsigned)__builtin_ctzll(bits));
+}
+
+int fl_ippool_mend(struct fl_ippool *p, struct fl_ippool_mend *m, int64_t now,
+		   struct fl_ippool_batch *batch, size_t max)
+{
+	for (struct block *b = p->blocks; b; b = b->hh.next) {
+		uint64_t bits = is_mendable(p, b) ? orphans(b, m) : 0;
+
+		if (!bits)
+			continue;
+		if (b->revision > m->known) {
+			m->unproven = b->revision > m->unproven ? b->revision : m->unproven;
+			continue;
+		}
+		if (!batch || batch->n >= max)
+			continue;
+		if (reserve(batch, 1))
+			return -ENOMEM;
+		b->at = now;
+		give_bits(batch, p, b, bits);
+		m->n += (unsigned)__builtin_popcountll(bits);
+	}
+	return 0;
+}

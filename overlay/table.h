@@ -109,8 +109,15 @@ void l3_each(struct network *net, l3_fn fn, void *arg);
 /* ---- ignored.c: records of others that are not followed ---- */
 /* Says why, once for each change of the record. */
 void ignore(struct agent *a, const char *key, int64_t revision, const struct fl_error *why);
-/* Was any of this network? */
+/* Is there any of this network, or were there more than are remembered? */
 bool ignored_in(const struct agent *a, const char *net);
+/* The key was told of, or is gone: what was wrong with it may be right now. */
+void ignored_changed(struct agent *a, const char *key, int64_t revision);
+/* Around all keys of a prefix: those that are not told of are gone. */
+void ignored_begin(struct agent *a, const char *prefix);
+void ignored_end(struct agent *a, const char *prefix);
+/* Is there any, or were there more than are remembered? */
+bool ignored_any(const struct agent *a, const char *prefix);
 void ignored_clear(struct agent *a);
 /* May another node have this in the network? -EINVAL */
 int check_ownership(const struct network *net, const struct fl_addr *ip4, const struct fl_addr *ip6,

@@ -193,6 +193,7 @@ static bool give_own(struct sending *s, struct work *w)
 
 static int put_leaving(struct sending *s, struct work *w)
 {
+	struct fl_ippool_mend mend = network_keys(w->net);
 	int64_t left = 0;
 
 	/* By itself: it is as large as a transaction may be. */
@@ -204,10 +205,12 @@ static int put_leaving(struct sending *s, struct work *w)
 			!pool ? 0
 			      : fl_ippool_leave(pool, leaver(w), now_s(), s->batch, LEAVE_WRITES);
 
-		if (n == -ENOMEM)
+		if (n == -ENOMEM || (pool && w->tidies &&
+				     fl_ippool_mend(pool, &mend, now_s(), s->batch, LEAVE_WRITES)))
 			die_of_memory();
 		left += n;
 	}
+	w->mended = mend.n;
 	w->left = left > 0 || (!w->tidies && give_own(s, w));
 	if (fl_ippool_batch_size(s->batch) || (!w->left && !w->tidies))
 		return 0;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What could give one address to two containers, keep one for ever, or cut off a container: the store as nobody expects it."""
 import concurrent.futures
+import ipaddress
 import json
 import subprocess
 import time
@@ -263,6 +264,52 @@ def test_what_leaves_a_block_leaves_nothing(bench, cluster):
     before = left()
     bench.add(0, "c1", LARGE)
     assert left() == before
+
+
+def test_bits_that_nobody_has(bench, cluster):
+    """Given back, into quarantine, by the owner of the block; whose address is in a key, and whose may be in one, keeps it."""
+    bench.add(0, "c1", LARGE), bench.add(1, "c2", LARGE)
+    network, common = bench.network(LARGE), f"{cluster.prefix}blk/{bench.network(LARGE)}/"
+
+    def blocks():
+        return {key.rsplit("/", 1)[1]: value for key, value in cluster.records(f"blk/{network}/").items()}
+
+    def used(key):
+        return int(blocks().get(key, {}).get("used", "0"), 16)
+    before = blocks()
+    [own] = [key for key, value in before.items() if value.get("node") == "node1"]
+    nobodys, others = [f"10.6.{n}.64-26" for n in range(16) if f"10.6.{n}.64-26" not in before][:2]
+    first, bits = own.split("-")[0], 1 << 40 | 1 << 41
+    unreadable, lent = f"ep/{network}/unreadable", f"ep/{network}/lent"
+    address = str(ipaddress.ip_address(first) + 50)
+    # Of a node that is seen by nobody, in this one's block.
+    bench.put_all({lent: {"v": 1, "node": "ghost", "container": "lent", "ifname": "eth0", "epoch": 1, "mac": "02:00:00:00:00:50", "ip4": address}})
+    taken = {key: {**before.get(key, {"v": 1, "next": 0}), "used": f"{int(before.get(key, {}).get('used', '0'), 16) | bits:016x}"}
+             for key in (own, nobodys, others)}
+    taken[others]["node"] = "ghost"
+    cluster[0].kill()
+    taken[own]["used"] = f"{int(taken[own]['used'], 16) | 1 << 50:016x}"
+    bench.put(unreadable, "{")
+    for key, value in taken.items():
+        cluster.etcd.ctl("put", common + key, json.dumps(value))
+    try:
+        cluster[0].start()
+        cluster.wait(lambda: "unreadable is ignored" in cluster[0].log(), what="what cannot be read")
+        second = bench.add(0, "c3", LARGE)
+        assert used(own) & bits == bits and used(nobodys) == bits
+        cluster[0].kill()
+        bench.drop(unreadable)
+        cluster[0].start()
+        cluster.wait(lambda: not (used(own) | used(nobodys)) & bits, what="the end of the bits")
+        # Not the other's, nor what has an endpoint: two of its own, its bridge, and the one that is lent.
+        assert used(others) == bits
+        assert used(own).bit_count() == 4 and used(own) >> 50 & 1
+        assert {40, 41} <= {r["n"] for r in blocks()[own]["released"] if abs(time.time() - r["at"]) < 60}, blocks()[own]
+        assert "addresses that nobody had were given back" in cluster[0].log()
+        assert second.address
+    finally:
+        for key in (lent, unreadable, f"blk/{network}/{others}"):
+            bench.drop(key)
 
 
 def test_sweep_takes_its_own_lock_again(bench, cluster):

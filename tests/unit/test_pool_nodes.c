@@ -35,6 +35,9 @@ struct node {
 	size_t at; /* of the log */
 	struct ep eps[EPS];
 	struct flight flights[FLIGHTS];
+	/* endpoints as they were read, and when */
+	bool has[ADDRS];
+	int64_t known;
 };
 
 static struct sim {
@@ -48,7 +51,8 @@ static struct sim {
 	struct node nodes[NODES];
 	int holder[ADDRS]; /* endpoint's id, 0: nobody */
 	int64_t freed_at[ADDRS];
-	uint64_t won, lost, unknown, stale, busy, exhausted, quarantined, crashes, left;
+	uint64_t won, lost, unknown, stale, busy, exhausted, quarantined, crashes, left, orphans,
+		mended;
 } * sim;
 
 #define CHECK(x)                                                                          \
@@ -161,8 +165,12 @@ static void check_quarantine(const struct node *n, const struct fl_addr *chosen)
 	for (int i = 0; i < EPS; i++)
 		if (n->eps[i].state == EP_CHOSEN)
 			staged[offset(&n->eps[i].addr)] = true;
-	for (size_t i = 0; i < sim->n_addrs; i++)
-		CHECK(!is_anybodys(i) || staged[i] || sim->holder[i] || quarantined(i));
+	for (size_t i = 0; i < sim->n_addrs; i++) {
+		struct fl_addr a = fl_addr_add(sim->subnet.addr, i);
+
+		CHECK(!is_anybodys(i) || staged[i] || store_used(&sim->store, &a) ||
+		      quarantined(i));
+	}
 }
 
 /* ---- what a node does ---- */
@@ -257,6 +265,50 @@ static void fill(struct node *n, struct flight *f)
 	}
 }
 
+/* ---- bits that nobody has ---- */
+
+/* As another program may write it: a bit without an endpoint. */
+static void do_orphan(struct node *n)
+{
+	size_t i = draw(sim->n_addrs);
+	struct fl_addr a = fl_addr_add(sim->subnet.addr, i), key = fl_rec_block_of(&a).addr;
+	struct entry *e;
+
+	(void)n;
+	if (!sim->store.blocks || store_used(&sim->store, &a) || !is_anybodys(i))
+		return;
+	e = store_entry(&sim->store, &key);
+	if (!e->now.exists)
+		return;
+	e->now.blk.used |= 1ull << fl_addr_distance(&key, &a);
+	e->now.revision = ++sim->store.revision;
+	store_log(&sim->store, e);
+	sim->orphans++;
+}
+
+static void do_read(struct node *n)
+{
+	for (size_t i = 0; i < sim->n_addrs; i++)
+		n->has[i] = sim->holder[i] != 0;
+	n->known = sim->store.revision;
+}
+
+static bool has_key(void *arg, const struct fl_addr *a)
+{
+	const struct node *n = arg;
+
+	return n->has[offset(a)];
+}
+
+static struct fl_ippool_mend mend(struct node *n, struct fl_ippool_batch *b)
+{
+	struct fl_ippool_mend m = { has_key, n, .known = n->known };
+
+	CHECK(!fl_ippool_mend(n->pool, &m, sim->now, b, 60));
+	sim->mended += m.n;
+	return m;
+}
+
 static bool has_eps(const struct node *n)
 {
 	for (int i = 0; i < EPS; i++)
@@ -280,6 +332,8 @@ static void do_send(struct node *n)
 		CHECK(fl_ippool_leave(n->pool, own ? n->name : "", sim->now, f->batch, 60) >= 0);
 		sim->left++;
 	}
+	if (!draw(20))
+		mend(n, f->batch);
 	if (fl_ippool_batch_size(f->batch))
 		f->state = FLIGHT_SENT;
 }
@@ -409,9 +463,9 @@ static void step(void)
 	static const struct {
 		unsigned weight;
 		void (*act)(struct node *n);
-	} acts[] = { { 400, do_add }, { 300, do_del },	  { 200, do_send },
-		     { 220, do_run }, { 220, do_answer }, { 300, do_watch },
-		     { 30, do_time }, { 2, do_list },	  { 1, do_crash } };
+	} acts[] = { { 400, do_add },	 { 300, do_del },   { 200, do_send }, { 220, do_run },
+		     { 220, do_answer }, { 300, do_watch }, { 30, do_time },  { 2, do_list },
+		     { 1, do_crash },	 { 20, do_orphan }, { 20, do_read } };
 	unsigned at = 0;
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(acts); i++)
@@ -441,6 +495,21 @@ static uint64_t held(void)
 	return n;
 }
 
+/* One that knows all leaves no orphan in its blocks, nor in nobody's. */
+static void mend_all(struct node *n)
+{
+	struct flight *f = flight_in(n, FLIGHT_NONE);
+	struct fl_ippool_mend m;
+
+	store_list(&sim->store, n->pool, &n->at, false);
+	do_read(n);
+	do {
+		m = mend(n, f->batch);
+		CHECK(!m.unproven);
+		CHECK(!m.n || store_run(&sim->store, n->pool, f->batch, sim->now));
+	} while (m.n);
+}
+
 static void check_end(void)
 {
 	for (int i = 0; i < NODES; i++) {
@@ -451,6 +520,8 @@ static void check_end(void)
 		while (flight_in(n, FLIGHT_RUN))
 			do_answer(n);
 	}
+	for (int i = 0; i < NODES; i++)
+		mend_all(&sim->nodes[i]);
 	for (size_t i = 0; i < sim->n_addrs; i++) {
 		struct fl_addr a = fl_addr_add(sim->subnet.addr, i);
 
@@ -479,13 +550,15 @@ static void run(uint64_t seed, int steps, const char *subnet, const char *gatewa
 	check_end();
 	print_message(
 		"%s: won %llu, lost %llu, unknown %llu, stale %llu, busy %llu, exhausted %llu, "
-		"from quarantine %llu, crashes %llu, leaves %llu\n",
+		"from quarantine %llu, crashes %llu, leaves %llu, mended %llu of %llu\n",
 		subnet, (unsigned long long)sim->won, (unsigned long long)sim->lost,
 		(unsigned long long)sim->unknown, (unsigned long long)sim->stale,
 		(unsigned long long)sim->busy, (unsigned long long)sim->exhausted,
 		(unsigned long long)sim->quarantined, (unsigned long long)sim->crashes,
-		(unsigned long long)sim->left);
+		(unsigned long long)sim->left, (unsigned long long)sim->mended,
+		(unsigned long long)sim->orphans);
 	/* All of this has to have happened. */
+	CHECK(!sim->store.blocks || sim->mended);
 	CHECK(sim->won && sim->lost && sim->unknown && sim->stale && sim->crashes && sim->left);
 	stop();
 }
