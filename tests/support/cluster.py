@@ -123,14 +123,24 @@ class ClusterNode:
         """MACs that the bridge sends into the tunnel."""
         return {entry["mac"] for entry in self._fdb(vni) if "master" in entry and entry["state"] == "static"}
 
+    def devices(self, vni):
+        """Names of a network's bridge and tunnel, which in mode l3 is no port of it; None: they are not there."""
+        tunnel = self.tunnels().get(vni)
+        return tunnel and (tunnel.get("master", "flo" + tunnel["ifname"][3:]), tunnel["ifname"])
+
     def neighbours(self, vni, of="master"):
         """{address: MAC} that stay for ever, of the bridge; of the tunnel with of="ifname"."""
-        tunnel = self.tunnels().get(vni)
-        if not tunnel:
+        devices = self.devices(vni)
+        if not devices:
             return {}
-        found = self.lab.ip("neigh", "show", "dev", tunnel[of], "nud", "permanent")
+        found = self.lab.ip("neigh", "show", "dev", devices[of == "ifname"], "nud", "permanent")
         return {entry["dst"]: entry["lladdr"] for entry in found
                 if not ipaddress.ip_address(entry["dst"]).is_multicast}
+
+    def routes(self, vni):
+        """{prefix: (device, next hop or None)} of mode l3's own routes, which are marked."""
+        return {route["dst"]: (device, route.get("gateway")) for device in self.devices(vni) or () for family in ("-4", "-6")
+                for route in self.lab.ip(family, "route", "show", "dev", device, "proto", "102")}
 
     def leads_to(self, vni, address):
         """The VTEP to which frames for a container's address go, or None: all three entries together."""

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A cluster to break: three nodes with a container each (c0, c1, c2, called w0, w1, w2), and what tests ask of it."""
 import contextlib
+import dataclasses
 import json
 import queue
 import re
@@ -11,12 +12,32 @@ import time
 from . import dns
 from .cluster import Cluster
 from .configs import with_previous
+from .nodes import vtep
 from .streams import EVERY, Streams
-from .truth import below, network, settled
+from .truth import addresses, below, network, settled
 
 NAME = "web"
 CONF = {"cniVersion": "1.1.0", "name": NAME, "type": "overlay", "mode": "etcd", "ipMasq": True,
-        "dns": {"enabled": True, "forward": False}, "subnets": ["10.5.0.0/24"]}
+        "dns": {"enabled": True, "forward": False}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+    """Of a network, and of what is below it."""
+    subnets: tuple
+    underlay: int = 4       # family
+    mode: str = "l2"
+
+    @property
+    def config(self):
+        return {**CONF, "subnets": list(self.subnets), **({"overlayMode": self.mode} if self.mode != "l2" else {})}
+
+
+SHAPES = {
+    "keys": Shape(("10.5.0.0/24",)),
+    "blocks": Shape(("10.5.0.0/20", "fd05::/64"), underlay=6),
+    "routed": Shape(("10.5.0.0/20", "fd05::/112"), mode="l3"),
+}
 
 
 @contextlib.contextmanager
@@ -28,11 +49,15 @@ def within(seconds):
 
 
 class Bench:
-    def __init__(self, members, lease, hold_down, nodes=3):
-        self.cluster = Cluster(nodes, members, config={"leaseSeconds": lease, "holdDownSeconds": hold_down})
+    def __init__(self, members, lease, hold_down, nodes=3, shape="keys"):
+        self.shape = SHAPES[shape]
+        self.cluster = Cluster(nodes, members, config={"leaseSeconds": lease, "holdDownSeconds": hold_down}, start=False)
         self.streams = Streams()
         self.added = {}             # name -> (node, result)
         try:
+            for node in self.cluster:
+                node.configure(local=vtep(node.index, self.shape.underlay))
+                node.start()
             self.results = [self.add(i, f"c{i}", called=f"w{i}").expect() for i in range(nodes)]
             self.pairs = [self.host_end(result) for result in self.results]
             self.net, record = network(self.cluster.records(), NAME)
@@ -73,7 +98,7 @@ class Bench:
     # ---- containers ----
 
     def config(self, called=None, ips=None):
-        return dns.named(CONF, called, **({"ips": ips} if ips else {}))
+        return dns.named(self.shape.config, called, **({"ips": ips} if ips else {}))
 
     def fresh(self, i, name):
         lab = self.cluster[i].lab
@@ -121,7 +146,7 @@ class Bench:
     # ---- traffic ----
 
     def flow(self, i, k):
-        return self.flow_of((i, f"c{i}", self.address(i)), (k, f"c{k}", self.address(k)))
+        return self.flow_of(f"c{i}", f"c{k}")
 
     def let_pass(self, flow, seconds):
         """Time, in which packets flow."""
@@ -129,17 +154,22 @@ class Bench:
         self.cluster.wait(lambda: flow.report().sent - before > sent, seconds * 10)
 
     def flow_of(self, a, b):
-        return self.streams.between(*((self.cluster[i].lab, name, address) for i, name, address in (a, b)))
+        """Names; by each address that they have."""
+        return self.streams.between(*((self.cluster[i].lab, name, *outcome.addresses())
+                                      for name in (a, b) for i, outcome in [self.added[name]]))
 
     # ---- the kernel ----
 
     def kernel(self, i):
         node = self.cluster[i]
-        return node.fdb(self.vni), node.ports(self.vni), node.neighbours(self.vni)
+        return (node.fdb(self.vni), node.ports(self.vni), node.neighbours(self.vni), node.neighbours(self.vni, of="ifname"),
+                node.routes(self.vni))
 
-    def bridge(self, i):
-        [link] = self.cluster[i].lab.ip("addr", "show", "dev", self.cluster[i].tunnels()[self.vni]["master"])
-        return link["address"], sorted(a["local"] for a in link["addr_info"] if a["family"] == "inet")
+    def own(self, i):
+        """MAC and addresses of the device that is the node's own in the network."""
+        bridge, tunnel = self.cluster[i].devices(self.vni)
+        [link] = self.cluster[i].lab.ip("addr", "show", "dev", tunnel if self.shape.mode == "l3" else bridge)
+        return link["address"], sorted(a["local"] for a in link["addr_info"] if a["scope"] == "global")
 
     def flags(self, i, device):
         return self.cluster[i].lab.ip("link", "show", "dev", device)[0]["flags"]
@@ -148,16 +178,17 @@ class Bench:
 
     def owners_in(self, records):
         """{address: container}"""
-        return {ep["ip4"]: ep["container"] for ep in below(records, f"ep/{self.net}/").values()}
+        return {ip: ep["container"] for ep in below(records, f"ep/{self.net}/").values() for ip in addresses(ep)}
 
     def owners(self):
         return self.owners_in(self.cluster.records())
 
     def identities(self, records, i):
-        """Of all that a node had: they and its addresses."""
+        """Of all that a node had: they, its addresses and its blocks."""
         name = self.cluster[i].name
-        had = [ep for ep in below(records, f"ep/{self.net}/").values() if ep["node"] == name]
-        return {item[key] for item in [*had, records[f"join/{self.net}/{name}"]] for key in ("mac", "ip4")}
+        had = [ep for ep in below(records, f"ep/{self.net}/").values() if ep["node"] == name] + [records[f"join/{self.net}/{name}"]]
+        blocks = {key.replace("-", "/") for key, block in below(records, f"blk/{self.net}/").items() if block.get("node") == name}
+        return blocks | {word for item in had for word in (item["mac"], *addresses(item))}
 
     def left_of(self, i):
         """Keys that tell of a node. What it freed is in quarantine, and nobody's."""
@@ -180,12 +211,15 @@ class Watcher:
     """What the kernel of a node tells of a network's bridge and tunnel, by ip(8) and bridge(8), from now on."""
 
     def __init__(self, node, vni):
-        self.lab, link = node.lab, node.tunnels()[vni]
-        self.names = link["ifname"], link["master"]
+        self.lab = node.lab
+        _, tunnel = self.names = node.devices(vni)
+        # Of the family of the underlay: the tunnel takes no other.
+        self.nowhere = "2001:db8::99" if ":" in next(iter(node.fdb(vni).values()), "") else "192.0.2.99"
+        self.tunnel = tunnel
         self._lines = queue.Queue()
         self._seen = []
         self._processes = [self.lab.start(argv, stdout=subprocess.PIPE, text=True) for argv in (
-            ["stdbuf", "-oL", "ip", "monitor", "link", "address", "neigh"], ["stdbuf", "-oL", "bridge", "monitor", "fdb"])]
+            ["stdbuf", "-oL", "ip", "monitor", "link", "address", "neigh", "route"], ["stdbuf", "-oL", "bridge", "monitor", "fdb"])]
         for process in self._processes:
             threading.Thread(target=self._read, args=(process.stdout,), daemon=True).start()
         self._mark("02:00:00:00:77:01")
@@ -201,8 +235,8 @@ class Watcher:
     def events(self):
         """Lines about bridge and tunnel until now."""
         self._mark("02:00:00:00:77:02")
-        # Links settle when they like (link_watch): all but what is taken away.
-        return [line for line in self._seen if any(name in line for name in self.names) and not re.match(r"\d+: ", line)]
+        # Links settle when they like (link_watch): all but what is taken away. And so does what is learned of link-local ones.
+        return [line for line in self._seen if any(name in line for name in self.names) and not re.match(r"\d+: |(Deleted )?fe80:", line)]
 
     def _read(self, stream):
         for line in stream:
@@ -215,13 +249,13 @@ class Watcher:
             assert time.monotonic() < end, f"no word of {waiting}"
             for argv in (["ip", "neigh", "replace", "192.0.2.99", "lladdr", mac, "dev", "up0", "nud", "permanent"],
                          ["ip", "neigh", "del", "192.0.2.99", "dev", "up0"],
-                         ["bridge", "fdb", "replace", mac, "dev", self.names[0], "dst", "192.0.2.99", "self", "permanent"],
-                         ["bridge", "fdb", "del", mac, "dev", self.names[0], "dst", "192.0.2.99", "self"]):
+                         ["bridge", "fdb", "replace", mac, "dev", self.tunnel, "dst", self.nowhere, "self", "permanent"],
+                         ["bridge", "fdb", "del", mac, "dev", self.tunnel, "dst", self.nowhere, "self"]):
                 self.lab.run(argv, check=False)
             with contextlib.suppress(queue.Empty):
                 while waiting:
                     line = self._lines.get(timeout=0.2)
-                    if "02:00:00:00:77:" not in line and "192.0.2.99" not in line:
+                    if "02:00:00:00:77:" not in line and "192.0.2.99" not in line and self.nowhere not in line:
                         self._seen.append(line)
                     elif mac in line:
                         waiting.discard("ip" if "up0" in line else "bridge")

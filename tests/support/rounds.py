@@ -4,7 +4,7 @@
     result = Rounds(cluster, cycles=10000, seed=1).run(seconds=900)
     print(result); assert not result.faults
 
-A pool of 61 addresses serves up to 48 containers, so that every address is used again and again. Threads (a few on
+A pool of 61 addresses serves up to 48 containers (blocks: two of 64), so that every address is used again and again. Threads (a few on
 each node) attach and detach; plugins are killed at a random moment of their life, agents and members of etcd from
 time to time. An owner is a container whose ADD has succeeded and whose DEL has not begun. Beside that,
 
@@ -32,9 +32,14 @@ import threading
 import time
 
 from .cni import LIBEXEC, _sanitizer_options, libexec_dir, plugin_dir
+from .truth import store_differences
 
-CONF = {"cniVersion": "1.1.0", "name": "web", "type": "overlay", "mode": "etcd", "subnets": ["10.5.0.0/26"]}
-NET = ipaddress.ip_network("10.5.0.0/26")
+CONF = {"cniVersion": "1.1.0", "name": "web", "type": "overlay", "mode": "etcd"}
+CONFIGS = {
+    "keys": {**CONF, "subnets": ["10.5.0.0/26"]},
+    # Two blocks for three nodes, of each family.
+    "blocks": {**CONF, "subnets": ["10.5.0.0/25", "fd05::/121"], "overlayMode": "l3"},
+}
 TRY_AGAIN, NO_AGENT, ATTACHED = 11, 50, 102
 PERIOD = 0.01           # between two samples of all nodes
 LONGEST = 0.12          # seconds of an ADD's life in which it is killed
@@ -64,7 +69,7 @@ class Container:
 
 
 class Rounds:
-    def __init__(self, cluster, cycles, seed=1, threads=4, each=4, kill_plugins=0.25, kill_agents=1.5, kill_members=4.0):
+    def __init__(self, cluster, cycles, seed=1, config="keys", threads=4, each=4, kill_plugins=0.25, kill_agents=1.5, kill_members=4.0):
         """`kill_agents`, `kill_members`: a time between two, in seconds."""
         self.cluster, self.left, self.threads = cluster, cycles, threads
         self.kill_plugins, self.kill_agents, self.kill_members = kill_plugins, kill_agents, kill_members
@@ -75,7 +80,7 @@ class Rounds:
         self.history = []           # (begin, end, address, MAC, node) of owners
         self.began = {}             # container -> (time, address, MAC)
         self.stopping, self.mended = threading.Event(), threading.Event()
-        self.input = json.dumps(CONF).encode()
+        self.input = json.dumps(CONFIGS[config]).encode()
         self.binary = cluster[0].cni.executable("overlay")
         self.containers = [[Container(node, f"n{node.index}c{k}") for k in range(threads * each)] for node in cluster]
         for containers in self.containers:
@@ -172,22 +177,24 @@ class Rounds:
 
     def _own(self, container, result):
         now = time.monotonic()
-        address, mac = result["ips"][0]["address"].split("/")[0], result["interfaces"][2]["mac"]
+        addresses, mac = [ip["address"].split("/")[0] for ip in result["ips"]], result["interfaces"][2]["mac"]
         with self.lock:
-            other = self.owners.get(address)
-            if other and other is not container:
-                self.result.counts["conflicts"] += 1
-                self.result.faults.append(f"{address} is {other.name}'s and {container.name}'s")
-            self.owners[address] = container
-            self.began[container] = now, address, mac
+            for address in addresses:
+                other = self.owners.get(address)
+                if other and other is not container:
+                    self.result.counts["conflicts"] += 1
+                    self.result.faults.append(f"{address} is {other.name}'s and {container.name}'s")
+                self.owners[address] = container
+            self.began[container] = now, addresses, mac
 
     def _disown(self, container):
         with self.lock:
             if container in self.began:
-                begin, address, mac = self.began.pop(container)
-                self.history.append((begin, time.monotonic(), address, mac, container.node.index))
-                if self.owners.get(address) is container:
-                    del self.owners[address]
+                begin, addresses, mac = self.began.pop(container)
+                for address in addresses:
+                    self.history.append((begin, time.monotonic(), address, mac, container.node.index))
+                    if self.owners.get(address) is container:
+                        del self.owners[address]
         container.attached = False
 
     def _detach(self, container, rnd=None):
@@ -309,7 +316,8 @@ class Rounds:
         """Views against owners."""
         with self.lock:
             now = time.monotonic()
-            history = self.history + [(t, now, address, mac, c.node.index) for c, (t, address, mac) in self.began.items()]
+            history = self.history + [(t, now, address, mac, c.node.index) for c, (t, addresses, mac) in self.began.items()
+                                      for address in addresses]
         vteps = [f"192.0.2.{i + 1}" for i in range(len(self.cluster))]
         by_address = collections.defaultdict(list)
         for item in sorted(history):
@@ -343,7 +351,7 @@ class Rounds:
 
 
 class Store:
-    """ip/ and ep/ of the store, transaction by transaction."""
+    """Endpoints, nodes and addresses of the store, transaction by transaction."""
 
     def __init__(self, rounds):
         self.rounds, self.etcd = rounds, rounds.cluster.etcd
@@ -396,17 +404,10 @@ class Store:
             self._check()
 
     def _check(self):
-        claims, used = {}, {}
-        for key, value in self.values.items():
-            kind = key[len(self.prefix):].split("/")
-            if kind[0] == "ep":
-                if value["ip4"] in claims:
-                    self.rounds._fault(f"revision {self.revision}: {value['ip4']} has two endpoints")
-                claims[value["ip4"]] = kind[2]
-            elif kind[0] == "ip" and value["use"] == "endpoint":
-                used[kind[2]] = value["id"]
-        if claims != used:
-            self.rounds._fault(f"revision {self.revision}: endpoints and addresses differ: {claims.items() ^ used.items()}")
+        records = {key[len(self.prefix):]: value for key, value in self.values.items()}
+        if any(key.startswith("net/") for key in records):
+            for text in store_differences(records, CONF["name"]):
+                self.rounds._fault(f"revision {self.revision}: {text}")
 
 
 def agent_of(node):
@@ -438,17 +439,30 @@ def start(node):
     node.start(wait=False)
 
 
+def leads_to(view, address):
+    """(MAC, place) of an address in a node's view: its entry, else that of the route to its block; None: there is none."""
+    if address in view:
+        return view[address]
+    ip = ipaddress.ip_address(address)
+    return view.get(str(ipaddress.ip_network((ip, ip.max_prefixlen - 6), strict=False)))
+
+
 def longest_misdirection(views, by_address, i, vteps, elsewhere):
     """Of a node: (begin, end, ...) of how long after its ADD an owner's address led elsewhere, or nowhere."""
     longest = (0.0, 0.0)
     for k, (t, view) in enumerate(views):
         until = views[k + 1][0] if k + 1 < len(views) else t
-        for address, (mac, place) in view.items():
-            for begin, end, _, own, node in by_address.get(address, ()):
+        for address, history in by_address.items():
+            found = leads_to(view, address)
+            for begin, end, _, own, node in history if found else ():
                 overlap = min(until, end) - max(t, begin)
                 if overlap <= 0:
                     continue
-                right = mac == own and (place == vteps[node] if node != i else place is None or place.startswith("port"))
+                mac, place = found
+                if node != i:       # where the host routes, no MAC is known of a container of another node
+                    right = mac in (own, None) and place == vteps[node]
+                else:
+                    right = mac == own and (place is None or place.startswith("port"))
                 # A neighbour whose MAC is behind no port and no VTEP leads nowhere.
                 if not right and bool(place) == elsewhere and min(until, end) - begin > longest[1] - longest[0]:
                     longest = begin, min(until, end), address, mac, place

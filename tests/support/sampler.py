@@ -4,8 +4,9 @@
     python3 sampler.py PERIOD PATH...       PATHs of network namespaces
 
 A line of JSON for each change: {"t": CLOCK_MONOTONIC, "i": index of the path, "view": {address: [MAC, place]}},
-where place is a VTEP, a port ("port INDEX"), or null. {"wrong": ...} for what must never be: an address with two
-neighbours, a MAC behind two VTEPs or ports. The last one, at end of input, has the number of samples.
+where place is a VTEP, a port ("port INDEX"), or null. A route of mode l3 is in it by its prefix, a host's by the address, with
+null for the MAC unless the host has a container with it. {"wrong": ...} for what must never be: an address with two
+neighbours, a prefix with two routes, a MAC behind two VTEPs or ports. The last one, at end of input, has the number of samples.
 """
 import ctypes
 import json
@@ -17,10 +18,11 @@ import sys
 import time
 
 CLONE_NEWNET = 0x40000000
-RTM_NEWNEIGH, RTM_GETNEIGH = 28, 30
+RTM_NEWROUTE, RTM_GETROUTE, RTM_NEWNEIGH, RTM_GETNEIGH = 24, 26, 28, 30
 NLM_F_REQUEST, NLM_F_DUMP, NLMSG_ERROR, NLMSG_DONE = 1, 0x300, 2, 3
 AF_BRIDGE, NUD_PERMANENT = 7, 0x80
 NDA_DST, NDA_LLADDR, NDA_MASTER = 1, 2, 9
+RTA_DST, RTA_GATEWAY, RTPROT_OURS = 1, 5, 102
 
 
 def open_in(path):
@@ -45,9 +47,9 @@ def attributes(data, at, end):
     return found
 
 
-def dump(sock, family):
-    """(ifindex, state, attributes) of each neighbour."""
-    sock.send(struct.pack("=IHHIIBxxxiHBB", 28, RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, 1, 0, family, 0, 0, 0, 0))
+def dump(sock, request, family):
+    """Bodies of the answers."""
+    sock.send(struct.pack("=IHHIIB11x", 28, request, NLM_F_REQUEST | NLM_F_DUMP, 1, 0, family))
     while True:
         data, at = sock.recv(1 << 18), 0
         while at + 16 <= len(data):
@@ -55,26 +57,48 @@ def dump(sock, family):
             if kind == NLMSG_DONE:
                 return
             if kind == NLMSG_ERROR:
-                raise OSError(-struct.unpack_from("=i", data, at + 16)[0], "RTM_GETNEIGH")
-            if kind == RTM_NEWNEIGH:
-                index, state = struct.unpack_from("=iH", data, at + 20)
-                yield index, state, attributes(data, at + 28, at + size)
+                raise OSError(-struct.unpack_from("=i", data, at + 16)[0], f"request {request}")
+            if kind in (RTM_NEWNEIGH, RTM_NEWROUTE):
+                yield data[at + 16:at + size]
             at += (size + 3) & ~3
+
+
+def neighbours(sock, family):
+    """(ifindex, state, attributes) of each."""
+    for body in dump(sock, RTM_GETNEIGH, family):
+        index, state = struct.unpack_from("=iH", body, 4)
+        yield index, state, attributes(body, 12, len(body))
+
+
+def routes(sock, family):
+    """(prefix, next hop or None) of each of ours; a host's prefix is its address."""
+    for body in dump(sock, RTM_GETROUTE, family):
+        a = attributes(body, 12, len(body))
+        if body[5] == RTPROT_OURS:
+            address, whole = socket.inet_ntop(family, a[RTA_DST]), 32 if family == socket.AF_INET else 128
+            yield (address if body[1] == whole else f"{address}/{body[1]}",
+                   socket.inet_ntop(family, a[RTA_GATEWAY]) if RTA_GATEWAY in a else None)
 
 
 def look(sock):
     """{address: [MAC, place]} and what must never be."""
-    neighbours, vteps, ports, wrong = {}, {}, {}, []
-    for index, state, a in dump(sock, socket.AF_INET):
-        if state & NUD_PERMANENT and NDA_LLADDR in a and a[NDA_DST][0] < 224:
-            address = socket.inet_ntoa(a[NDA_DST])
-            if address in neighbours:
+    known, ways, vteps, ports, wrong = {}, {}, {}, {}, []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        for index, state, a in neighbours(sock, family):
+            address = socket.inet_ntop(family, a[NDA_DST]) if NDA_DST in a else ""
+            if not state & NUD_PERMANENT or NDA_LLADDR not in a or address.startswith(("224.", "239.", "255.", "ff")):
+                continue
+            if address in known:
                 wrong.append(f"{address} has two neighbours")
-            neighbours[address] = a[NDA_LLADDR].hex(":")
-    for index, state, a in dump(sock, AF_BRIDGE):
+            known[address] = a[NDA_LLADDR].hex(":")
+        for prefix, via in routes(sock, family):
+            if prefix in ways:
+                wrong.append(f"{prefix} has two routes")
+            ways[prefix] = via
+    for index, state, a in neighbours(sock, AF_BRIDGE):
         mac = a[NDA_LLADDR].hex(":")
         if NDA_DST in a:
-            vteps.setdefault(mac, set()).add(socket.inet_ntoa(a[NDA_DST]))
+            vteps.setdefault(mac, set()).add(socket.inet_ntop(socket.AF_INET if len(a[NDA_DST]) == 4 else socket.AF_INET6, a[NDA_DST]))
         elif NDA_MASTER in a:
             ports.setdefault(mac, set()).add(index)
     for where in (vteps, ports):
@@ -84,7 +108,8 @@ def look(sock):
         if mac in vteps:
             return min(vteps[mac])
         return f"port {min(ports[mac])}" if mac in ports else None
-    return {address: [mac, place(mac)] for address, mac in neighbours.items()}, wrong
+    view = {prefix: [None, place(known.get(via) if via else None)] for prefix, via in ways.items()}
+    return {**view, **{address: [mac, place(mac)] for address, mac in known.items()}}, wrong
 
 
 def main(period, paths):

@@ -6,8 +6,8 @@
         ...
         report = flow.stop()        # Report(sent=, lost=, gap=, retransmitted=)
 
-Between two containers: a UDP stream each way, numbered, and a TCP connection whose words are echoed. One thread
-serves all of them. What is lost is what never arrived; the gap is the longest time between two arrivals.
+Between two containers, for each address: a UDP stream each way, numbered, and a TCP connection whose words are echoed.
+One thread serves all of them. What is lost is what never arrived; the gap is the longest time between two arrivals.
 """
 import dataclasses
 import select
@@ -28,7 +28,7 @@ class Report:
     lost: int               # datagrams
     gap: float              # seconds
     retransmitted: int      # segments
-    echoed: int             # bytes that the TCP connection sent and had again
+    echoed: int             # bytes that the TCP connection sent and had again; of several the one with the fewest
 
     def __str__(self):
         return (f"{self.lost} of {self.sent} datagrams lost, longest gap {self.gap * 1000:.0f} ms, "
@@ -38,9 +38,9 @@ class Report:
 class Datagrams:
     def __init__(self, source, target, address):
         self.receiver = target[0].call(_bound, address, netns=target[1])
-        self.sender = source[0].call(socket.socket, socket.AF_INET, socket.SOCK_DGRAM, netns=source[1])
+        self.sender = source[0].call(socket.socket, family(address), socket.SOCK_DGRAM, netns=source[1])
         self.sender.setblocking(False)
-        self.sender.connect(self.receiver.getsockname())
+        self.sender.connect(self.receiver.getsockname()[:2])
         self.sent, self.seen, self.gap, self.last = 0, set(), 0.0, None
 
     def tick(self):
@@ -69,9 +69,9 @@ class Datagrams:
 class Connection:
     def __init__(self, source, target, address):
         listener = target[0].call(_listening, address, netns=target[1])
-        self.client = source[0].call(socket.socket, socket.AF_INET, socket.SOCK_STREAM, netns=source[1])
+        self.client = source[0].call(socket.socket, family(address), socket.SOCK_STREAM, netns=source[1])
         self.client.settimeout(5)
-        self.client.connect(listener.getsockname())
+        self.client.connect(listener.getsockname()[:2])
         self.server, _ = listener.accept()
         listener.close()
         for sock in (self.client, self.server):
@@ -123,28 +123,32 @@ class Flow:
 
     def __init__(self, streams, a, b):
         self.streams = streams
-        self.connection = Connection(a, b, b[2])
-        self.datagrams = [Datagrams(a, b, b[2]), Datagrams(b, a, a[2])]
+        self.connections = [Connection(a, b, address) for address in b[2:]]
+        self.datagrams = [Datagrams(*way) for way in [(a, b, address) for address in b[2:]] + [(b, a, address) for address in a[2:]]]
         self.sending = True
 
     @property
     def parts(self):
-        return [self.connection, *self.datagrams]
+        return [*self.connections, *self.datagrams]
 
     def report(self):
         return Report(sum(d.sent for d in self.datagrams), sum(d.sent - len(d.seen) for d in self.datagrams),
-                      max(d.gap for d in self.datagrams), self.connection.retransmitted(), self.connection.echoed)
+                      max(d.gap for d in self.datagrams), sum(c.retransmitted() for c in self.connections),
+                      min(c.echoed for c in self.connections))
+
+    def unanswered(self):
+        return sum(c.sent - c.echoed for c in self.connections)
 
     def stop(self, seconds=DRAIN):
         """Sends no more; waits for what is on its way."""
         self.sending = False
-        end = time.monotonic() + seconds
-        while time.monotonic() < end and (self.report().lost or self.connection.sent > self.connection.echoed):
+        begin = time.monotonic()
+        while (now := time.monotonic() - begin) < max(seconds, DRAIN) and (self.unanswered() or (now < DRAIN and self.report().lost)):
             time.sleep(EVERY)
         with self.streams.lock:
             self.streams.flows.remove(self)
             report = self.report()
-            broken, unanswered = self.connection.broken, self.connection.sent - self.connection.echoed
+            broken, unanswered = [c.broken for c in self.connections if c.broken], self.unanswered()
             for part in self.parts:
                 part.close()
         assert not broken and not unanswered, f"the connection: {broken}, {unanswered} bytes not echoed; {report}"
@@ -169,7 +173,7 @@ class Streams:
                 part.close()
 
     def between(self, a, b):
-        """Each is (lab, namespace, its address)."""
+        """Each is (lab, namespace, its address, maybe that of the other family)."""
         flow = Flow(self, a, b)
         with self.lock:
             self.flows.append(flow)
@@ -192,8 +196,12 @@ class Streams:
                 due = time.monotonic()
 
 
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
 def _bound(address):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock = socket.socket(family(address), socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     sock.bind((address, 0))
     sock.setblocking(False)
@@ -201,7 +209,7 @@ def _bound(address):
 
 
 def _listening(address):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(family(address), socket.SOCK_STREAM)
     sock.bind((address, 0))
     sock.listen(1)
     return sock
