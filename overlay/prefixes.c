@@ -135,6 +135,7 @@ static void synced_eps(void *arg)
 void network_end_doubt(struct network *net)
 {
 	sweep_unseen(net, false, 0);
+	table_blocks_end(net, 0);
 	net->reconcile = true;
 	network_settle(net);
 }
@@ -249,7 +250,8 @@ static void synced_blocks(void *arg)
 {
 	struct network *net = arg;
 
-	table_blocks_end(net, net->blocks.revision);
+	if (!net->blocks.restored || !restore_in_doubt(net->a))
+		table_blocks_end(net, net->blocks.revision);
 	end_pools(net, true, net->blocks.revision);
 }
 

@@ -27,6 +27,7 @@ class Shape:
     subnets: tuple
     underlay: int = 4       # family
     mode: str = "l2"
+    elsewhere: str = None   # an address in a block that no container has got by itself
 
     @property
     def config(self):
@@ -35,8 +36,8 @@ class Shape:
 
 SHAPES = {
     "keys": Shape(("10.5.0.0/24",)),
-    "blocks": Shape(("10.5.0.0/20", "fd05::/64"), underlay=6),
-    "routed": Shape(("10.5.0.0/20", "fd05::/112"), mode="l3"),
+    "blocks": Shape(("10.5.0.0/20", "fd05::/64"), underlay=6, elsewhere="10.5.15.9"),
+    "routed": Shape(("10.5.0.0/20", "fd05::/112"), mode="l3", elsewhere="10.5.15.9"),
 }
 
 
