@@ -144,7 +144,7 @@ static void try_next(struct fl_etcd_call *call)
 {
 	struct fl_etcd *c = call->c;
 	uint64_t now = etcd_now();
-	int i = endpoints_pick(&c->endpoints, call->tried, now);
+	int i = call->ping ? call->endpoint : endpoints_pick(&c->endpoints, call->tried, now);
 
 	if (i < 0 && call->transient && now + ROUND_MS < call->deadline) {
 		call->tried = 0;
@@ -170,6 +170,10 @@ static void fail_try(struct fl_etcd_call *call, bool sure, bool transient)
 	endpoints_failed(&c->endpoints, i, etcd_now(), etcd_lot());
 	watches_leave(c, i);
 	call->transient |= transient;
+	if (call->ping) {
+		call_end(call, FL_ETCD_NOT_REACHED);
+		return;
+	}
 	if (call->write && !sure) {
 		fl_error_prefix(&call->result.err, "whether it was done is not known");
 		call_end(call, FL_ETCD_UNKNOWN);
@@ -237,6 +241,7 @@ static void worked(struct fl_etcd_call *call)
 
 	call->c->stats.failovers += e->current != (unsigned)call->endpoint;
 	endpoints_worked(e, (unsigned)call->endpoint);
+	e->list[call->endpoint].heard = etcd_now();
 }
 
 /* A header of an answer that is none of an error. False: the call is gone. */
@@ -335,7 +340,11 @@ static void read_version(struct fl_etcd_call *call, long status, const char *bod
 	}
 	fl_etcd_excerpt(text, strlen(text), to->version, sizeof(to->version));
 	to->api = api;
-	step(call);
+	to->heard = etcd_now();
+	if (call->ping)
+		call_end(call, FL_ETCD_OK);
+	else
+		step(call);
 }
 
 static void on_done(void *arg)
@@ -403,7 +412,7 @@ static void step(struct fl_etcd_call *call)
 	struct fl_etcd *c = call->c;
 	bool needs_token = c->user && !c->no_auth && !c->token[0] && !call->open;
 
-	if (!c->endpoints.list[call->endpoint].api)
+	if (call->ping || !c->endpoints.list[call->endpoint].api)
 		call->stage = CALL_PROBE;
 	else if (needs_token)
 		call->stage = CALL_LOGIN;
@@ -419,6 +428,24 @@ static void step(struct fl_etcd_call *call)
 	} else {
 		exchange(call);
 	}
+}
+
+static void on_pong(void *arg, struct fl_etcd_result *r)
+{
+	(void)arg;
+	(void)r;
+}
+
+void call_ping(struct fl_etcd *c, unsigned endpoint)
+{
+	struct fl_etcd_call *call;
+	struct fl_error err;
+
+	if (call_new(c, "/version", on_pong, NULL, &call, &err))
+		return;
+	call->ping = call->open = true;
+	call->endpoint = (int)endpoint;
+	call_start(call, &err);
 }
 
 void call_resume(struct fl_etcd_call *call)

@@ -159,6 +159,9 @@ int fl_etcd_new(struct event_base *base, const struct fl_etcd_config *config, st
 	TAILQ_INIT(&c->calls);
 	TAILQ_INIT(&c->watches);
 	TAILQ_INIT(&c->ready);
+	c->pulse = evtimer_new(base, watches_pulse, c);
+	if (!c->pulse)
+		return fl_error_oom(err);
 	r = read_config(c, config, err);
 	if (!r)
 		r = transport_init(c, err);
@@ -174,6 +177,8 @@ void fl_etcd_free(struct fl_etcd *c)
 	while (!TAILQ_EMPTY(&c->calls))
 		call_free(TAILQ_FIRST(&c->calls));
 	transport_clear(c);
+	if (c->pulse)
+		event_free(c->pulse);
 	if (c->password)
 		explicit_bzero(c->password, strlen(c->password));
 	explicit_bzero(c->token, sizeof(c->token));
@@ -221,6 +226,12 @@ bool identity_check(struct fl_etcd *c, const struct fl_etcd_header *h, int64_t f
 	}
 	c->cluster_id = h->cluster_id;
 	c->revision = h->revision;
+	fl_etcd_is_another(c);
+	return false;
+}
+
+void fl_etcd_is_another(struct fl_etcd *c)
+{
 	c->stats.restores++;
 	/* What was asked of the cluster that was must not be compared with this one. */
 	for (struct fl_etcd_call *call = TAILQ_FIRST(&c->calls); call;
@@ -230,5 +241,4 @@ bool identity_check(struct fl_etcd *c, const struct fl_etcd_header *h, int64_t f
 	watches_end(c, FL_ETCD_ENDED_RESTORED);
 	if (c->restored)
 		c->restored(c->arg);
-	return false;
 }

@@ -20,6 +20,7 @@ enum {
 	TOKEN_MAX = 4096,
 	PAGING_RESTARTS = 3,
 	RANGE_TOTALS = 10, /* times TOTAL_MS for all pages of a range */
+	PULSE_MS = 2000,   /* after it an endpoint with streams is asked whether it lives */
 	ACTIVE_MAX = 32,   /* requests under way at once: each has a connection */
 };
 
@@ -84,6 +85,7 @@ struct fl_etcd_call {
 	bool consistent;	/* its header.revision never falls */
 	bool open;		/* needs no token */
 	bool urgent;		/* waits for no other: a node without a lease is dead */
+	bool ping;		/* of this endpoint alone, only whether it answers */
 	bool headless;		/* the answer may have no header */
 	int64_t floor;		/* the revision known when it was sent */
 	uint64_t deadline;	/* ms */
@@ -119,6 +121,8 @@ int call_new(struct fl_etcd *c, const char *path, fl_etcd_fn done, void *arg,
 	     struct fl_etcd_call **ret, struct fl_error *err);
 int call_start(struct fl_etcd_call *call, struct fl_error *err);
 void call_free(struct fl_etcd_call *call);
+/* Asks an endpoint whether it lives. If not, it has failed, and its watches leave it. */
+void call_ping(struct fl_etcd *c, unsigned endpoint);
 /* Goes on with those that wait for the login. */
 void call_resume(struct fl_etcd_call *call);
 void call_end(struct fl_etcd_call *call, enum fl_etcd_outcome outcome);
@@ -156,6 +160,8 @@ TAILQ_HEAD(watch_list, fl_etcd_watch);
 /* The endpoint does not answer others: its watches move. */
 void watches_leave(struct fl_etcd *c, unsigned endpoint);
 void watches_end(struct fl_etcd *c, enum fl_etcd_end why);
+/* Asks the endpoints with streams that were silent. */
+void watches_pulse(evutil_socket_t fd, short what, void *client);
 
 /* ---- client.c ---- */
 
@@ -177,6 +183,7 @@ struct fl_etcd {
 	struct call_list calls;
 	unsigned n_calls, n_active;
 	struct watch_list watches;
+	struct event *pulse;
 	uint64_t cluster_id;
 	int64_t revision;
 	struct fl_etcd_stats stats;

@@ -15,6 +15,7 @@ struct endpoint {
 	const char *api;		   /* "/v3", ...; NULL while it is not known */
 	unsigned fails;			   /* one after the other */
 	uint64_t avoid_until;		   /* ms */
+	uint64_t heard;			   /* ms: of the last that it said */
 };
 
 struct endpoints {

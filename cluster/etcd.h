@@ -97,6 +97,8 @@ const struct fl_etcd_stats *fl_etcd_stats(const struct fl_etcd *c);
 
 /* The endpoint in use, and its server's version ("" before its first answer). */
 void fl_etcd_endpoint(const struct fl_etcd *c, const char **ret_url, const char **ret_version);
+/* The owner has found another history than it knew: watches end as when a header tells so. */
+void fl_etcd_is_another(struct fl_etcd *c);
 /* Cluster id and the highest revision seen, 0 before the first answer. */
 void fl_etcd_identity(const struct fl_etcd *c, uint64_t *ret_cluster, int64_t *ret_revision);
 
@@ -172,12 +174,20 @@ struct fl_etcd_watch_ops {
 	/* May be NULL. `err` is NULL when the stream is open, else why it is not. */
 	void (*state)(void *arg, const struct fl_error *err);
 	void *arg;
+	/*
+	 * May be NULL. The stream is open again after it was lost. It goes on by revisions: whether
+	 * they are of the same history, of a store that nobody has restored, the owner has to
+	 * find out.
+	 */
+	void (*reopened)(void *arg);
 };
 
 /*
  * Follows all keys that begin with `prefix`, from `revision` on (0: from now on; after a range: its
- * header.revision + 1). It goes on by itself, from where it was, at another endpoint when one
- * fails, after 0.1 s doubling to 5 s with jitter. Every check_ms a count of the keys is read: a
+ * header.revision + 1). It goes on by itself, from where it was: at once as often as there are
+ * endpoints, then after 0.1 s doubling to 2 s with jitter, until it has been open for a second. An
+ * endpoint with streams that has said nothing for two seconds is asked for its version, and left
+ * when it does not answer. Every check_ms a count of the keys is read: a
  * stream that stayed silent while the count changed, or whose endpoint is not the one that
  * answers any more, is opened again; so is one that has been silent for ten checks while the
  * cluster's revision moved. When it opens again, changes that were undone while it was silent
@@ -187,6 +197,8 @@ int fl_etcd_watch(struct fl_etcd *c, const char *prefix, int64_t revision,
 		  const struct fl_etcd_watch_ops *ops, struct fl_etcd_watch **ret,
 		  struct fl_error *err);
 void fl_etcd_watch_stop(struct fl_etcd_watch *w);
+/* All changes up to this revision were told. 0: it has not begun yet. */
+int64_t fl_etcd_watch_revision(const struct fl_etcd_watch *w);
 /* The endpoint of the open stream, or NULL. */
 const char *fl_etcd_watch_endpoint(const struct fl_etcd_watch *w);
 

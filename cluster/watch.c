@@ -14,8 +14,10 @@
 
 enum {
 	BACKOFF_MS = 100,
-	BACKOFF_MAX_MS = 5000,
-	GRACE_MS = 1000, /* for events that are under way when a count changes */
+	BACKOFF_MAX_MS = 2000,
+	SOON_MS = 20,	  /* not all watches at once */
+	STABLE_MS = 1000, /* a stream that was open for so long was no failure */
+	GRACE_MS = 1000,  /* for events that are under way when a count changes */
 	QUIET_CHECKS = 10,
 };
 
@@ -36,6 +38,8 @@ struct fl_etcd_watch {
 	struct fl_etcd_event *pending; /* of an answer whose last fragment is to come */
 	size_t n_pending, pending_bytes;
 	unsigned fails;
+	uint64_t opened; /* ms */
+	bool lost;	 /* the stream, without our doing */
 	/* of the last check */
 	int64_t count, revision;
 	unsigned quiet;	 /* checks */
@@ -110,19 +114,33 @@ static void tell(struct fl_etcd_watch *w, const struct fl_error *err)
 		w->ops.state(w->ops.arg, err);
 }
 
+/* Other members are asked before there is a pause: as often as there are any. */
+static unsigned pause_ms(const struct fl_etcd_watch *w)
+{
+	unsigned n = w->c->endpoints.n;
+
+	if (w->fails <= n)
+		return etcd_lot() % SOON_MS;
+	return backoff_ms(w->fails - n, BACKOFF_MS, BACKOFF_MAX_MS, etcd_lot());
+}
+
 /* Begins anew after a while. To be called while busy, as are all that follow. */
 static void restart(struct fl_etcd_watch *w, bool blame, const struct fl_error *err)
 {
 	struct fl_etcd *c = w->c;
+	uint64_t now = etcd_now();
 
+	if (w->stage == OPEN && now - w->opened >= STABLE_MS)
+		w->fails = 0;
 	close_stream(w);
 	if (blame)
-		endpoints_failed(&c->endpoints, w->endpoint, etcd_now(), etcd_lot());
+		endpoints_failed(&c->endpoints, w->endpoint, now, etcd_lot());
 	c->stats.watch_restarts++;
 	w->stage = IDLE;
-	if (w->fails < 16)
+	w->lost = true;
+	if (w->fails < FL_ETCD_ENDPOINTS_MAX + 16)
 		w->fails++;
-	wait_ms(w, backoff_ms(w->fails, BACKOFF_MS, BACKOFF_MAX_MS, etcd_lot()));
+	wait_ms(w, pause_ms(w));
 	tell(w, err);
 }
 
@@ -190,11 +208,32 @@ static void on_refused(struct fl_etcd_watch *w, const struct fl_etcd_refusal *re
 	restart(w, j.verdict == V_NEXT || j.verdict == V_UNSURE, &err);
 }
 
+/* A watch that is to leave its endpoint does so, whatever else comes between. */
+static void check_later(struct fl_etcd_watch *w)
+{
+	wait_ms(w, w->leave ? 0 : w->c->check_ms);
+}
+
+static void pulse_after(struct fl_etcd *c, uint64_t ms)
+{
+	const struct timeval t = { (time_t)(ms / 1000), (suseconds_t)(ms % 1000 * 1000) };
+
+	if (!evtimer_pending(c->pulse, NULL))
+		event_add(c->pulse, &t);
+}
+
 static void on_created(struct fl_etcd_watch *w)
 {
+	bool lost = w->lost;
+
 	w->stage = OPEN;
-	wait_ms(w, w->c->check_ms);
+	w->opened = etcd_now();
+	w->lost = false;
+	check_later(w);
+	pulse_after(w->c, PULSE_MS);
 	tell(w, NULL);
+	if (lost && !w->stopped && w->ops.reopened)
+		w->ops.reopened(w->ops.arg);
 }
 
 static void on_events(struct fl_etcd_watch *w, struct fl_etcd_line *l, size_t len)
@@ -261,6 +300,7 @@ static void on_bytes(void *arg)
 {
 	struct fl_etcd_watch *w = arg;
 
+	w->c->endpoints.list[w->endpoint].heard = etcd_now();
 	w->busy = true;
 	read_lines(w);
 	leave_busy(w, false);
@@ -348,13 +388,15 @@ static void on_found(void *arg, struct fl_etcd_result *r)
 	e = &w->c->endpoints.list[w->endpoint];
 	if (!w->next && r->outcome == FL_ETCD_OK)
 		w->next = r->header.revision + 1;
-	if (r->outcome != FL_ETCD_OK)
+	if (r->outcome != FL_ETCD_OK) {
+		if (w->fails < w->c->endpoints.n)
+			w->fails = w->c->endpoints.n; /* all were asked */
 		restart(w, false, &r->err);
-	else if (w->next > r->header.revision + 1)
+	} else if (w->next > r->header.revision + 1) {
 		end(w, FL_ETCD_ENDED_RESTORED, r->header.revision);
-	else if (!e->api) /* it has failed for another meanwhile */
+	} else if (!e->api) { /* it has failed for another meanwhile */
 		restart_because(w, false, "the member does not answer others");
-	else {
+	} else {
 		remember(w, r);
 		w->quiet = 0;
 		open_stream(w);
@@ -390,7 +432,10 @@ static void compare(struct fl_etcd_watch *w, const struct fl_etcd_result *r)
 	}
 	w->quiet = w->heard || !moved ? 0 : w->quiet + 1;
 	if (w->quiet >= QUIET_CHECKS) {
+		bool lost = w->lost;
+
 		restart_because(w, false, "silent for long; opened again to be sure");
+		w->lost = lost; /* until now it was there */
 		return;
 	}
 	w->fails = 0;
@@ -405,7 +450,7 @@ static void on_checked(void *arg, struct fl_etcd_result *r)
 
 	w->call = NULL;
 	w->busy = true;
-	wait_ms(w, w->c->check_ms);
+	check_later(w);
 	if (r->outcome == FL_ETCD_OK && w->endpoint != w->c->endpoints.current)
 		restart_because(w, false, "another member answers now");
 	else if (r->outcome == FL_ETCD_OK)
@@ -421,7 +466,7 @@ static void on_open_timer(struct fl_etcd_watch *w)
 		restart_because(w, true, "the keys have changed, and the stream is silent");
 	} else {
 		w->suspicious = false;
-		wait_ms(w, w->c->check_ms);
+		check_later(w);
 		if (!w->call)
 			count_keys(w, on_checked);
 	}
@@ -436,6 +481,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	w->busy = true;
 	if (w->stage == IDLE)
 		find(w);
+	else if (w->stage == OPENING && w->leave)
+		restart_because(w, false, "the member does not answer others");
 	else if (w->stage == OPENING)
 		restart_because(w, true, "the stream was not opened in time");
 	else if (w->stage == OPEN)
@@ -482,12 +529,49 @@ const char *fl_etcd_watch_endpoint(const struct fl_etcd_watch *w)
 	return w->stage == OPEN ? url_of(w) : NULL;
 }
 
+int64_t fl_etcd_watch_revision(const struct fl_etcd_watch *w)
+{
+	int64_t next = w->next > w->resume ? w->next : w->resume;
+
+	return next ? next - 1 : 0;
+}
+
+/*
+ * A member that hangs keeps its connections, and the kernel below it answers for them. What it does
+ * not say itself is worth nothing.
+ */
+void watches_pulse(evutil_socket_t fd, short what, void *client)
+{
+	struct fl_etcd *c = client;
+	struct fl_etcd_watch *w;
+	uint64_t now = etcd_now(), next = 0;
+	uint32_t asked = 0;
+
+	(void)fd;
+	(void)what;
+	TAILQ_FOREACH (w, &c->watches, link) {
+		uint64_t due = c->endpoints.list[w->endpoint].heard + PULSE_MS;
+
+		if (w->stage != OPEN || asked & 1u << w->endpoint)
+			continue;
+		if (due <= now) {
+			asked |= 1u << w->endpoint;
+			call_ping(c, w->endpoint);
+			due = now + PULSE_MS;
+		}
+		if (!next || due < next)
+			next = due;
+	}
+	if (next)
+		pulse_after(c, next - now);
+}
+
 void watches_leave(struct fl_etcd *c, unsigned endpoint)
 {
 	struct fl_etcd_watch *w;
 
 	TAILQ_FOREACH (w, &c->watches, link)
-		if (w->stage == OPEN && w->endpoint == endpoint && !w->leave) {
+		if (w->stage >= OPENING && w->endpoint == endpoint && !w->leave) {
 			w->leave = true;
 			wait_ms(w, 0);
 		}

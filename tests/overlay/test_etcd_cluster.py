@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Three members, of which some die, hang, or are cut off; watches all the while."""
+import itertools
+import threading
 import time
 
 import pytest
@@ -101,6 +103,56 @@ def test_member_with_the_watch_cut_off(etcd3, how, options):
             pass
         assert keys(watch.events(1)) == ["ep/a"]
         {"partition": etcd3.heal, "pause": etcd3.resume}[how](name)
+
+
+class Timed(threading.Thread):
+    """A follower, and when it told of each key."""
+
+    def __init__(self, etcd):
+        super().__init__(daemon=True)
+        self.watch, self.told = etcd.follow("watch", "ep/"), {}
+        self.start()
+
+    def run(self):
+        while (item := self.watch.next(60)) is not None:
+            if "event" in item:
+                self.told[item["key"]] = time.monotonic()
+
+
+def test_members_hang_and_die_in_turn(etcd3):
+    """Whatever a watch has been through: with a majority alive it tells of a change within seconds."""
+    watches = [Timed(etcd3) for _ in range(4)]
+    written, over = {}, threading.Event()
+
+    def write():
+        with etcd3.script() as client:
+            for n in itertools.count():
+                if over.is_set():
+                    return
+                if client.do("put", f"ep/{n}", "x", seconds=30)["outcome"] == "ok":
+                    written[f"ep/{n}"] = time.monotonic()
+                over.wait(0.02)
+    writer = threading.Thread(target=write)
+    writer.start()
+    for name in etcd3.names:
+        etcd3.pause(name)
+        over.wait(7)
+        etcd3.resume(name)
+        etcd3.wait_healthy()
+        etcd3.kill(name)
+        over.wait(0.5)
+        etcd3.start(name)
+        etcd3.wait_healthy()
+    over.set()
+    writer.join()
+    end = time.monotonic() + 10
+    while time.monotonic() < end and not all(written.keys() <= each.told.keys() for each in watches):
+        time.sleep(0.05)
+    for each in watches:
+        each.watch.close()
+    late = [max(each.told[key] - at for key, at in written.items()) for each in watches]
+    print(f"{len(written)} changes, the latest after {max(late):.1f} s")
+    assert max(late) < 6.5
 
 
 @pytest.mark.parametrize("options, bound", [([], 10), (["--beat-ms=500"], 5)])

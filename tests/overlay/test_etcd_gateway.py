@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from support.gateway import STREAM, b64, chunk, header, json_answer, kv, line, plain
+from support.etcd import Follower
+from support.gateway import STREAM, Gateway, b64, chunk, header, json_answer, kv, line, plain
 
 MB = 1 << 20
 
@@ -499,3 +500,42 @@ def test_a_watch_from_the_future(gateway):
     counting(gateway, revision=5)
     with gateway.follow("--revision=100", "watch", "ep/", wait=False) as watch:
         assert watch.next()["state"] == "ended restored"
+
+
+def test_a_member_that_hangs_behind_a_stream(lab, gateway):
+    """Its kernel answers for the connection, and nobody else asks it anything: the watch moves all the same."""
+    with Gateway(lab) as other:
+        hung = []
+
+        def unless_hung(whose, handler):
+            return lambda request: whose.closing.wait(30) and None if whose in hung else handler(request)
+        for each in (gateway, other):
+            counting(each)
+            each.on("/version", unless_hung(each, lambda _: json_answer({"etcdserver": "3.4.23"})))
+            each.on("/v3/kv/range", unless_hung(each, lambda _: json_answer({"header": header(5), "count": "0"})))
+            stream(each, CREATED)
+        with Follower(lab, gateway.argv("watch", "ep/", others=[other.url])) as watch:
+            first = watch.seen[-1]["endpoint"]
+            hung.append(gateway if first == gateway.url else other)
+            began = time.monotonic()
+            assert watch.opened(15) != first
+            assert time.monotonic() - began < 6.5
+            # Here somebody answers: it stays.
+            assert watch.next(5) is None
+
+
+def test_members_that_end_streams_are_not_waited_for(gateway):
+    """A stream that was open for a while is no failure, however often it ends."""
+    counting(gateway)
+    done = []
+
+    def handler(_):
+        yield STREAM + chunk(CREATED)
+        gateway.closing.wait(1.1)
+        done.append(time.monotonic())
+    gateway.on("/v3/watch", handler)
+    with gateway.follow("watch", "ep/") as watch:
+        for n in range(5):
+            watch.opened()
+            if n:
+                assert time.monotonic() - done[n] < 0.9
