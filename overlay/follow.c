@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A watch whose stream was lost goes on by revisions, and a store that was restored meanwhile has
+ * revisions of another history. So what was told is compared, some time later, with what the store
+ * had at that revision: when both are the same, and all that came after is told by the watch, this
+ * node knows what there is, whatever the store has been through.
+ */
 #include "overlay/agent.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+enum {
+	VERIFY_MS = 500,	 /* after an interruption; when there is little to read */
+	VERIFY_MAX_MS = 300000,	 /* when there is much */
+	VERIFY_KEYS_PER_MS = 50, /* that all nodes together read */
+};
 
 static void read_all(struct follow *f);
 
@@ -28,6 +40,9 @@ static void tell(struct follow *f, const char *key, const struct fl_etcd_kv *kv,
 
 	f->a->n.events++;
 	ignored_changed(f->a, key, revision);
+	ledger_note(&f->ledger, key, kv, revision, f->verify);
+	if (revision > f->covered)
+		f->covered = revision;
 	if (fl_rec_key_parse(key, &k)) {
 		if (kv)
 			ignore(f->a, key, revision,
@@ -48,6 +63,94 @@ static void on_events(void *arg, const struct fl_etcd_event *events, size_t n)
 	agent_wake(f->a);
 }
 
+/* ---- after an interruption ---- */
+
+/* At a random time, so that etcd has the same to do however many nodes read however much. */
+static void verify_later(struct follow *f)
+{
+	int64_t keys = (int64_t)ledger_count(f->ledger), nodes = HASH_COUNT(f->a->nodes);
+	int64_t most = VERIFY_MS + keys * nodes / VERIFY_KEYS_PER_MS;
+	int64_t ms = random() % (most < VERIFY_MAX_MS ? most : VERIFY_MAX_MS);
+	const struct timeval t = { ms / 1000, ms % 1000 * 1000 };
+
+	if (!f->verify && !evtimer_pending(f->doubt, NULL))
+		event_add(f->doubt, &t);
+}
+
+static bool is_open(const struct follow *f)
+{
+	return f->watch && fl_etcd_watch_endpoint(f->watch);
+}
+
+static void stop_verifying(struct follow *f)
+{
+	if (f->verify)
+		fl_etcd_cancel(fl_take_ptr(f->verify));
+	if (f->doubt)
+		event_del(f->doubt);
+	f->doubted = false;
+}
+
+static void believe_restored(struct follow *f, unsigned n, int64_t revision)
+{
+	say("%s: %u record%s of revision %lld are not what this node was told: the store has "
+	    "another history",
+	    f->prefix, n, n == 1 ? "" : "s", (long long)revision);
+	fl_etcd_is_another(f->a->etcd);
+}
+
+static void on_verified(void *arg, struct fl_etcd_result *r)
+{
+	struct follow *f = arg;
+	unsigned n;
+
+	f->verify = NULL;
+	if (r->outcome == FL_ETCD_COMPACTED || r->outcome == FL_ETCD_REFUSED) {
+		follow_again(f);
+		return;
+	}
+	if (r->outcome != FL_ETCD_OK) {
+		if (is_open(f))
+			verify_later(f);
+		return;
+	}
+	f->doubted = false;
+	n = ledger_compare(&f->ledger, &r->kvs, f->verified);
+	if (n)
+		believe_restored(f, n, f->verified);
+	/* Of what we wrote ourselves nothing was told: it was of the former history. */
+	else if (f->watch && f->wrote > fl_etcd_watch_revision(f->watch))
+		follow_again(f);
+}
+
+static void on_doubt(evutil_socket_t fd, short what, void *arg)
+{
+	struct follow *f = arg;
+	struct fl_etcd_range q = { .key = f->prefix, .prefix = true };
+	struct fl_error err = { 0 };
+
+	(void)fd;
+	(void)what;
+	if (!is_open(f) || f->verify)
+		return; /* on_state() */
+	q.revision = f->verified = fl_etcd_watch_revision(f->watch);
+	if (!q.revision || fl_etcd_range(f->a->etcd, &q, on_verified, f, &f->verify, &err))
+		verify_later(f);
+}
+
+static void on_reopened(void *arg)
+{
+	struct follow *f = arg;
+
+	f->doubted = true;
+	/* It may be answered by the store that was. */
+	if (f->verify)
+		fl_etcd_cancel(fl_take_ptr(f->verify));
+	verify_later(f);
+}
+
+/* ---- watching ---- */
+
 static void on_ended(void *arg, enum fl_etcd_end why, int64_t revision)
 {
 	struct follow *f = arg;
@@ -56,6 +159,7 @@ static void on_ended(void *arg, enum fl_etcd_end why, int64_t revision)
 	f->watch = NULL;
 	/* What was read of another store is not to be acted on. */
 	f->synced &= why != FL_ETCD_ENDED_RESTORED;
+	stop_verifying(f);
 	if (why == FL_ETCD_ENDED_COMPACTED)
 		say("%s: too old to go on from; read again", f->prefix);
 	read_all(f);
@@ -69,30 +173,41 @@ static void on_state(void *arg, const struct fl_error *err)
 	if (err && !f->a->interrupted && !f->a->trouble.err)
 		say("watching is interrupted: %s", err->text);
 	f->a->interrupted = err;
+	if (!err && f->doubted)
+		verify_later(f);
 }
 
 static void on_read(void *arg, struct fl_etcd_result *r)
 {
-	const struct fl_etcd_watch_ops ops = {
-		.events = on_events, .ended = on_ended, .state = on_state, .arg = arg
-	};
+	const struct fl_etcd_watch_ops ops = { .events = on_events,
+					       .ended = on_ended,
+					       .state = on_state,
+					       .arg = arg,
+					       .reopened = on_reopened };
 	struct follow *f = arg;
 	struct fl_error err = { 0 };
+	unsigned n;
 
 	f->call = NULL;
 	if (!agent_heard(f->a, r)) {
 		read_later(f);
 		return;
 	}
+	n = f->restores == f->a->restores ? ledger_contradict(f->ledger, &r->kvs, f->covered) : 0;
+	if (n)
+		believe_restored(f, n, f->covered);
 	if (fl_etcd_watch(f->a->etcd, f->prefix, r->header.revision + 1, &ops, &f->watch, &err)) {
 		say("%s", err.text);
 		read_later(f);
 		return;
 	}
 	f->revision = r->header.revision;
+	ledger_clear(&f->ledger);
 	f->restored = f->restores != f->a->restores;
 	f->restores = f->a->restores;
 	ignored_begin(f->a, f->prefix);
+	f->covered = f->revision;
+	f->wrote = f->restored || f->wrote <= f->revision ? 0 : f->wrote;
 	f->ops->begin(f->arg);
 	for (size_t i = 0; i < r->kvs.n; i++)
 		tell(f, r->kvs.items[i].key, &r->kvs.items[i], r->kvs.items[i].mod_revision);
@@ -121,7 +236,8 @@ void follow_start(struct follow *f, struct agent *a, const char *prefix,
 	*f = (struct follow){ .a = a, .ops = ops, .arg = arg, .restores = a->restores };
 	fl_strcpy(f->prefix, sizeof(f->prefix), prefix);
 	f->retry = evtimer_new(a->base, on_retry, f);
-	if (!f->retry)
+	f->doubt = evtimer_new(a->base, on_doubt, f);
+	if (!f->retry || !f->doubt)
 		die_of_memory();
 	read_all(f);
 }
@@ -130,6 +246,7 @@ void follow_again(struct follow *f)
 {
 	if (!f->watch)
 		return; /* it is being read */
+	stop_verifying(f);
 	fl_etcd_watch_stop(f->watch);
 	f->watch = NULL;
 	read_all(f);
@@ -141,7 +258,17 @@ void follow_stop(struct follow *f)
 		fl_etcd_cancel(f->call);
 	if (f->watch)
 		fl_etcd_watch_stop(f->watch);
+	stop_verifying(f);
+	if (f->doubt)
+		event_free(f->doubt);
 	if (f->retry)
 		event_free(f->retry);
+	ledger_clear(&f->ledger);
 	*f = (struct follow){ 0 };
+}
+
+void follow_wrote(struct follow *f, int64_t revision)
+{
+	if (revision > f->wrote)
+		f->wrote = revision;
 }

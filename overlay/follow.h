@@ -15,6 +15,8 @@ struct follow_ops {
 	void (*settled)(void *arg);
 };
 
+struct told;
+
 struct follow {
 	struct agent *a;
 	const struct follow_ops *ops;
@@ -23,13 +25,33 @@ struct follow {
 	struct fl_etcd_call *call;
 	struct fl_etcd_watch *watch;
 	struct event *retry;
-	bool told;	       /* that the watch is interrupted */
 	bool synced, restored; /* restored: from begin() to synced() */
 	int64_t revision;      /* of what synced() ends */
 	unsigned restores;     /* of the agent, when it was read */
+	struct told *ledger;
+	int64_t covered;     /* all changes up to this revision were told */
+	int64_t wrote;	     /* the last of this agent's own */
+	struct event *doubt; /* whether the store is still the one that was read */
+	bool doubted;
+	struct fl_etcd_call *verify; /* as it was at `verified` */
+	int64_t verified;
 };
 void follow_start(struct follow *f, struct agent *a, const char *prefix,
 		  const struct follow_ops *ops, void *arg);
 /* All that is there is told again. */
 void follow_again(struct follow *f);
 void follow_stop(struct follow *f);
+/* A transaction of this agent has changed something there, which the watch will tell of. */
+void follow_wrote(struct follow *f, int64_t revision);
+
+/* ---- ledger.c: what the store has told, by hashes ---- */
+
+/* `kv` NULL: deleted. `comparing`: deletions are remembered until the comparison. */
+void ledger_note(struct told **ledger, const char *key, const struct fl_etcd_kv *kv,
+		 int64_t revision, bool comparing);
+/* How many of what was read, of no later revision than `revision`, were never told like that. */
+unsigned ledger_contradict(struct told *ledger, const struct fl_etcd_kvs *kvs, int64_t revision);
+/* The same of all there is at `revision`; what was told and is not there counts, too. */
+unsigned ledger_compare(struct told **ledger, const struct fl_etcd_kvs *kvs, int64_t revision);
+size_t ledger_count(struct told *ledger);
+void ledger_clear(struct told **ledger);

@@ -221,11 +221,22 @@ static void take_blocks(struct sending *s, int64_t revision)
 }
 
 /* `r`: what the store has of its keys, and since when, where that had to be read; else NULL. */
+static void wrote(struct sending *s, int64_t revision)
+{
+	struct network *net = s->net;
+
+	for (const struct work *w = s->works; w; w = w->next)
+		follow_wrote(!strncmp(w->key, "ep/", 3) ? &net->eps : &net->joins, revision);
+	for (size_t i = 0; i < s->n_keys; i++)
+		follow_wrote(s->keys[i].kind == FL_REC_IP ? &net->ip_keys : &net->blocks, revision);
+}
+
 static void won(struct sending *s, int64_t revision, const struct fl_etcd_result *r)
 {
 	struct network *net = s->net;
 	struct work *w, *next;
 
+	wrote(s, revision);
 	if (r)
 		learn_all(s, r);
 	else

@@ -202,3 +202,63 @@ def test_leave(cluster):
     node.start()
     add(node, WEB, "c1").expect()
     cluster.wait(lambda: vtep(1) in cluster[0].fdb(VNI).values(), 3, "its entries")
+
+
+# ---- another history ----
+
+def revision(etcd):
+    return json.loads(etcd.ctl("get", "none", "-w", "json").stdout)["header"]["revision"]
+
+
+@pytest.mark.parametrize("how", ["cut", "pause"])
+def test_a_backup_that_has_overtaken_what_was_seen(cluster, how):
+    """Same members, same token, a higher revision: only what the store has tells that it is another one."""
+    first, second = cluster
+    etcd = cluster.etcd
+    add(second, WEB, "old").expect()
+    settled(cluster)
+    etcd.snapshot()
+    young = add(first, WEB, "young").expect().address
+    delete(second, WEB, "old").expect()
+    settled(cluster)
+    was, restores = revision(etcd), [node.log().count("was restored") for node in cluster]
+    for node in cluster:
+        if how == "cut":
+            cluster.cut(node.index, "etcd")
+        else:
+            node.pause()
+    etcd.restore()
+    while revision(etcd) < was + 50:
+        etcd.ctl("put", "noise", "x")
+    owners = {value["container"] for value in cluster.records("ep/").values()}
+    assert "old" in owners and "young" not in owners
+    for node in cluster:
+        if how == "cut":
+            cluster.heal(node.index)
+        else:
+            node.resume()
+    cluster.wait(lambda: {value["container"] for value in cluster.records("ep/").values()} == {"c0", "c1", "young"}, 20, "the owners")
+    settled(cluster)
+    assert second.leads_to(VNI, young.split("/")[0]) == vtep(0)
+    for node, before in zip(cluster, restores):
+        cluster.wait(lambda node=node, before=before: node.log().count("was restored") == before + 1, 10, "the restore")
+        assert "another history" in node.log()
+    delete(first, WEB, "young").expect()
+    delete(second, WEB, "old")
+    settled(cluster)
+
+
+def test_a_member_that_restarts_is_the_same_store(cluster):
+    """What was read is compared, and nothing else comes of it."""
+    settled(cluster)
+    said = [node.log().count("another history") for node in cluster]
+    for node in cluster:
+        lost = node.log().count("watching is interrupted")
+        cluster.etcd.kill("m1")
+        cluster.wait(lambda node=node, lost=lost: node.log().count("watching is interrupted") > lost, 10, "the interruption")
+        cluster.etcd.start("m1")
+    add(cluster[0], WEB, "after").expect()
+    settled(cluster)
+    delete(cluster[0], WEB, "after").expect()
+    settled(cluster)
+    assert [node.log().count("another history") for node in cluster] == said
