@@ -136,7 +136,7 @@ def test_members_hang_and_die_in_turn(etcd3):
     writer.start()
     for name in etcd3.names:
         etcd3.pause(name)
-        over.wait(7)
+        over.wait(9)
         etcd3.resume(name)
         etcd3.wait_healthy()
         etcd3.kill(name)
