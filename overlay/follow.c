@@ -68,7 +68,7 @@ static void on_events(void *arg, const struct fl_etcd_event *events, size_t n)
 /* At a random time, so that etcd has the same to do however many nodes read however much. */
 static void verify_later(struct follow *f)
 {
-	int64_t keys = (int64_t)ledger_count(f->ledger), nodes = HASH_COUNT(f->a->nodes);
+	int64_t keys = (int64_t)f->ledger.n, nodes = HASH_COUNT(f->a->nodes);
 	int64_t most = VERIFY_MS + keys * nodes / VERIFY_KEYS_PER_MS;
 	int64_t ms = random() % (most < VERIFY_MAX_MS ? most : VERIFY_MAX_MS);
 	const struct timeval t = { ms / 1000, ms % 1000 * 1000 };
@@ -193,7 +193,7 @@ static void on_read(void *arg, struct fl_etcd_result *r)
 		read_later(f);
 		return;
 	}
-	n = f->restores == f->a->restores ? ledger_contradict(f->ledger, &r->kvs, f->covered) : 0;
+	n = f->restores == f->a->restores ? ledger_contradict(&f->ledger, &r->kvs, f->covered) : 0;
 	if (n)
 		believe_restored(f, n, f->covered);
 	if (fl_etcd_watch(f->a->etcd, f->prefix, r->header.revision + 1, &ops, &f->watch, &err)) {

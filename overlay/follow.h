@@ -15,7 +15,11 @@ struct follow_ops {
 	void (*settled)(void *arg);
 };
 
-struct told;
+/* Of ledger.c; all zero: empty. */
+struct ledger {
+	struct told *slots;
+	size_t size, n; /* size: a power of two, or 0 */
+};
 
 struct follow {
 	struct agent *a;
@@ -28,7 +32,7 @@ struct follow {
 	bool synced, restored; /* restored: from begin() to synced() */
 	int64_t revision;      /* of what synced() ends */
 	unsigned restores;     /* of the agent, when it was read */
-	struct told *ledger;
+	struct ledger ledger;
 	int64_t covered;     /* all changes up to this revision were told */
 	int64_t wrote;	     /* the last of this agent's own */
 	struct event *doubt; /* whether the store is still the one that was read */
@@ -47,11 +51,10 @@ void follow_wrote(struct follow *f, int64_t revision);
 /* ---- ledger.c: what the store has told, by hashes ---- */
 
 /* `kv` NULL: deleted. `comparing`: deletions are remembered until the comparison. */
-void ledger_note(struct told **ledger, const char *key, const struct fl_etcd_kv *kv,
-		 int64_t revision, bool comparing);
+void ledger_note(struct ledger *l, const char *key, const struct fl_etcd_kv *kv, int64_t revision,
+		 bool comparing);
 /* How many of what was read, of no later revision than `revision`, were never told like that. */
-unsigned ledger_contradict(struct told *ledger, const struct fl_etcd_kvs *kvs, int64_t revision);
+unsigned ledger_contradict(struct ledger *l, const struct fl_etcd_kvs *kvs, int64_t revision);
 /* The same of all there is at `revision`; what was told and is not there counts, too. */
-unsigned ledger_compare(struct told **ledger, const struct fl_etcd_kvs *kvs, int64_t revision);
-size_t ledger_count(struct told *ledger);
-void ledger_clear(struct told **ledger);
+unsigned ledger_compare(struct ledger *l, const struct fl_etcd_kvs *kvs, int64_t revision);
+void ledger_clear(struct ledger *l);
