@@ -34,27 +34,29 @@ static int is_others(void *arg, const char *ifname, char *network, size_t size)
 	return 1;
 }
 
+/* Without a plugin's stamp: the next ADD looks at all of it again. */
 static int make_devices(struct network *net, struct mending *m, struct fl_error *err)
 {
 	const struct fl_vxlan_owner owner = { is_others, NULL };
 	struct fl_overlay_network n;
 	struct fl_link bridge, tunnel;
 	bool routed = network_is_routed(net);
+	struct fl_dataplane d = { .network = net->rec.name,
+				  .link = m->rec.link,
+				  .tunnel = m->rec.tunnel,
+				  .routed = routed,
+				  .ipv6 = fl_addr_is_set(&net->self.ip6),
+				  .suppress = !routed };
 	int r;
 
 	network_answer(net, &n);
-	r = fl_dataplane_ensure(
-		net->a->nl,
-		&(struct fl_dataplane){ .network = net->rec.name,
-					.link = m->rec.link,
-					.tunnel = m->rec.tunnel,
-					.mac = n.mac,
-					.vxlan = { .vni = n.vni, .local = n.local, .port = n.port },
-					.mtu = n.mtu,
-					.underlay_mtu = n.underlay_mtu,
-					.routed = routed,
-					.suppress = !routed },
-		&owner, &bridge, err);
+	d.mac = n.mac;
+	d.vxlan = (struct fl_vxlan){ .vni = n.vni, .local = n.local, .port = n.port };
+	d.mtu = n.mtu;
+	d.underlay_mtu = n.underlay_mtu;
+	r = fl_dataplane_ensure(net->a->nl, &d, &owner, &bridge, err);
+	if (!r)
+		r = fl_dataplane_settle(net->a->nl, &d, err);
 	if (!r)
 		r = fl_link_get(net->a->nl, m->rec.tunnel, &tunnel, err);
 	if (r)

@@ -224,10 +224,11 @@ static int dress_routed(struct fl_nl *nl, const struct fl_dataplane *d,
 
 	if (r || tunnel->flags & IFF_UP)
 		return r;
-	r = sysctl(d->tunnel, "disable_ipv6", "1", err);
+	r = sysctl(d->tunnel, "accept_ra", "0", err);
 	if (!r)
-		r = sysctl(d->tunnel, "accept_ra", "0", err);
-	return r ? r : sysctl(d->tunnel, "accept_dad", "0", err);
+		r = sysctl(d->tunnel, "accept_dad", "0", err);
+	/* At once as it is to be: another first ADD may be adding addresses. */
+	return r ? r : sysctl(d->tunnel, "disable_ipv6", d->ipv6 ? "0" : "1", err);
 }
 
 static int dress_tunnel(struct fl_nl *nl, const struct fl_dataplane *d, uint32_t bridge,
@@ -254,7 +255,6 @@ int fl_dataplane_ensure(struct fl_nl *nl, const struct fl_dataplane *d,
 			struct fl_error *err)
 {
 	struct fl_link bridge, tunnel;
-	char alias[ALIAS_MAX];
 	int r = ensure_bridge(nl, d, &bridge, err);
 
 	if (!r)
@@ -269,14 +269,22 @@ int fl_dataplane_ensure(struct fl_nl *nl, const struct fl_dataplane *d,
 	/* The bridge has a carrier since it has a port that is up. */
 	if (!r && !d->routed)
 		r = fl_link_sync(nl, bridge.index, err);
-	if (!r) {
-		put_alias(alias, d->network, d->stamp);
-		r = fl_link_dress(nl, tunnel.index, &(struct fl_link_dress){ .alias = alias }, err);
-	}
 	if (r)
 		return fl_error_prefix(err, "network %s", d->network);
 	*ret_bridge = bridge;
 	return 0;
+}
+
+int fl_dataplane_settle(struct fl_nl *nl, const struct fl_dataplane *d, struct fl_error *err)
+{
+	struct fl_link tunnel;
+	char alias[ALIAS_MAX];
+	int r = fl_link_get(nl, d->tunnel, &tunnel, err);
+
+	put_alias(alias, d->network, d->stamp);
+	if (!r)
+		r = fl_link_dress(nl, tunnel.index, &(struct fl_link_dress){ .alias = alias }, err);
+	return r ? fl_error_prefix(err, "network %s", d->network) : 0;
 }
 
 /* ---- a container's port ---- */

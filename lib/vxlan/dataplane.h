@@ -38,6 +38,7 @@ struct fl_dataplane {
 	uint32_t mtu;  /* of bridge and containers */
 	uint32_t underlay_mtu; /* of the tunnel: it then answers what is too large, see below */
 	bool routed;	       /* the host routes between bridge and tunnel: see below */
+	bool ipv6;	       /* routed: the tunnel gets IPv6 addresses */
 	bool suppress; /* the bridge answers ARP and ND for neighbours that were programmed */
 	const struct fl_addr *flood; /* VTEPs that get broadcast, multicast and unknown unicast */
 	size_t n_flood;
@@ -60,13 +61,16 @@ struct fl_vxlan_owner {
  * would drop it in silence.
  *
  * `routed`: the tunnel is no port of the bridge, and has `mac`, too, and `mtu`, at which the host's
- * routing answers. IPv6 is off there, and it is ready to be switched on: it neither looks for
+ * routing answers. IPv6 is on there if there is to be any (`ipv6`), and neither looks for
  * duplicates nor hears advertisements.
  */
 int fl_dataplane_ensure(struct fl_nl *nl, const struct fl_dataplane *d,
 			const struct fl_vxlan_owner *owner, struct fl_link *ret_bridge,
 			struct fl_error *err);
-/* Did fl_dataplane_ensure() come to its end with this stamp, and is all of it up? */
+/* Says that all is done, also what the caller adds to it: whoever was killed before is followed by
+ * one that does it again. */
+int fl_dataplane_settle(struct fl_nl *nl, const struct fl_dataplane *d, struct fl_error *err);
+/* Was that done with this stamp, and is all of it up? */
 bool fl_dataplane_settled(const struct fl_link *bridge, const struct fl_link *tunnel, bool routed,
 			  uint32_t stamp);
 /*

@@ -269,6 +269,8 @@ static int etcd_plan(struct fl_call *c, struct fl_dataplane *d, struct fl_addr *
 	d->mac = n->mac;
 	d->routed = n->mode == FL_OVERLAY_L3;
 	d->suppress = !d->routed;
+	for (uint32_t i = 0; i < n->n_subnets; i++)
+		d->ipv6 |= n->subnets[i].node.family == AF_INET6;
 	return 0;
 }
 

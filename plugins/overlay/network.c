@@ -193,14 +193,22 @@ static int owner_of(void *arg, const char *ifname, char *network, size_t size)
 	return r ? r : fl_networks_each(t, lists_link, &a, NULL);
 }
 
-static int make(struct fl_call *c, uint32_t stamp, struct fl_link *bridge, struct fl_error *err)
+static struct fl_dataplane dataplane_of(const struct fl_call *c)
+{
+	const struct overlay_conf *conf = c->conf;
+
+	return (struct fl_dataplane){ .network = c->net.name,
+				      .link = c->net.link,
+				      .tunnel = c->net.tunnel,
+				      .stamp = conf->mode->stamp(conf) };
+}
+
+static int make(struct fl_call *c, struct fl_link *bridge, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
 	const struct fl_vxlan_owner owner = { owner_of, c };
 	FL_AUTOFREE struct fl_addr *flood = NULL;
-	struct fl_dataplane d = {
-		.network = c->net.name, .link = c->net.link, .tunnel = c->net.tunnel, .stamp = stamp
-	};
+	struct fl_dataplane d = dataplane_of(c);
 	int r = conf->mode->plan(c, &d, &flood, err);
 
 	return r ? r : fl_dataplane_ensure(c->host, &d, &owner, bridge, err);
@@ -209,17 +217,17 @@ static int make(struct fl_call *c, uint32_t stamp, struct fl_link *bridge, struc
 int overlay_network_create(struct fl_call *c, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
-	uint32_t stamp = conf->mode->stamp(conf);
+	const struct fl_dataplane d = dataplane_of(c);
 	struct fl_link bridge, tunnel;
 	bool settled;
 	int r = fl_link_find(c->host, c->net.link, &bridge, err);
 
 	if (r > 0)
 		r = fl_link_find(c->host, c->net.tunnel, &tunnel, err);
-	settled = r > 0 && fl_dataplane_settled(&bridge, &tunnel, conf->routed, stamp) &&
+	settled = r > 0 && fl_dataplane_settled(&bridge, &tunnel, conf->routed, d.stamp) &&
 		  conf->mode->same_underlay(c, &tunnel);
 	if (r >= 0 && !settled)
-		r = make(c, stamp, &bridge, err);
+		r = make(c, &bridge, err);
 	if (r < 0)
 		return r;
 	c->link_index = bridge.index;
@@ -230,6 +238,8 @@ int overlay_network_create(struct fl_call *c, struct fl_error *err)
 		r = fl_result_add_interface(&c->result, c->net.link, &bridge.mac, NULL, bridge.mtu);
 	if (r >= 0 && conf->routed)
 		r = overlay_routed_create(c, !settled, err);
+	if (r >= 0 && !settled)
+		r = fl_dataplane_settle(c->host, &d, err);
 	return r < 0 ? r : 0;
 }
 
