@@ -131,7 +131,7 @@ static void want_route(struct comparison *c, const json_t *route)
 	e.len = to.len;
 	if (is_true(route, "local"))
 		e.index = c->bridge;
-	else if (fl_addr_parse(text_of(route, "via"), &e.vtep))
+	else if (!is_true(route, "direct") && fl_addr_parse(text_of(route, "via"), &e.vtep))
 		return;
 	add(&c->want, &e);
 	c->routes = true;
@@ -237,7 +237,7 @@ static const char *describe(const struct entry *e, char *buf, size_t size)
 		snprintf(buf, size, "route to %s/%u by %s", fl_addr_str(&e->addr, FL_ADDR_BUF),
 			 e->len,
 			 fl_addr_is_set(&e->vtep) ? fl_addr_str(&e->vtep, FL_ADDR_BUF)
-						  : "the bridge");
+						  : "a device itself");
 	else
 		snprintf(buf, size, "%s behind the tunnel", mac);
 	return buf;

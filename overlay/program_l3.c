@@ -51,10 +51,15 @@ static struct way way_to(struct network *net, const struct node *n, int family)
 static struct way way_of_ip(struct network *net, const struct ip_slot *s)
 {
 	const struct ep *e = s->owner;
+	struct way w = { 0 };
 
 	if (!e || table_holder(net, &s->addr) == e->node)
-		return (struct way){ 0 };
-	return way_to(net, e->node, s->addr.family);
+		return w;
+	w = way_to(net, e->node, s->addr.family);
+	/* It is the tunnel's neighbour itself. */
+	if (e->of_node)
+		w.via = (struct fl_addr){ 0 };
+	return w;
 }
 
 /* The device on which the address is a neighbour; 0: on none. */
@@ -85,14 +90,14 @@ void l3_each(struct network *net, l3_fn fn, void *arg)
 		struct way w = way_to(net, b->node, b->addr.family);
 
 		if (b->node)
-			fn(arg, &to, b->node, &w.via);
+			fn(arg, &to, b->node, &w);
 	}
 	for (struct ip_slot *s = net->ips; s; s = s->hh.next) {
 		struct fl_prefix to = { s->addr, (uint8_t)fl_addr_bits(&s->addr) };
 		struct way w = way_of_ip(net, s);
 
 		if (s->owner && table_holder(net, &s->addr) != s->owner->node)
-			fn(arg, &to, s->owner->node, &w.via);
+			fn(arg, &to, s->owner->node, &w);
 	}
 }
 
@@ -146,13 +151,22 @@ static void put_way(struct batch *b, const struct network *net, const struct fl_
 typedef void (*way_fn)(struct batch *b, const struct network *net, const struct fl_addr *addr,
 		       uint8_t len, struct way *has, const struct way *want);
 
-static void flush_ways(struct network *net, struct batch *b, way_fn fn)
+static void flush_ip_ways(struct network *net, struct batch *b, bool of_node, way_fn fn)
 {
 	for (struct ip_slot *s = net->dirty_ips; s; s = s->next) {
 		struct way want = way_of_ip(net, s);
 
-		fn(b, net, &s->addr, (uint8_t)fl_addr_bits(&s->addr), &s->way, &want);
+		if (of_node == (s->owner && s->owner->of_node))
+			fn(b, net, &s->addr, (uint8_t)fl_addr_bits(&s->addr), &s->way, &want);
 	}
+}
+
+/* To the nodes themselves first: a next hop in a block of this node's, which leads to the bridge,
+ * is refused for the tunnel. */
+static void flush_ways(struct network *net, struct batch *b, way_fn fn)
+{
+	flush_ip_ways(net, b, true, fn);
+	flush_ip_ways(net, b, false, fn);
 	for (struct block_slot *s = net->dirty_blocks; s; s = s->next) {
 		struct way want = way_to(net, s->node, s->addr.family);
 

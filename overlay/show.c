@@ -238,14 +238,15 @@ struct shown {
 };
 
 static void show_route(void *arg, const struct fl_prefix *to, const struct node *n,
-		       const struct fl_addr *via)
+		       const struct way *w)
 {
 	const struct shown *s = arg;
-	json_t *j = json_pack("{ss ss ss ss sb sb}", "kind", "route", "network", s->net->rec.name,
-			      "to", fl_prefix_str(to, FL_PREFIX_BUF), "node", n->name, "block",
-			      to->len < fl_addr_bits(&to->addr), "local", n->self);
+	json_t *j = json_pack("{ss ss ss ss sb sb sb}", "kind", "route", "network",
+			      s->net->rec.name, "to", fl_prefix_str(to, FL_PREFIX_BUF), "node",
+			      n->name, "block", to->len < fl_addr_bits(&to->addr), "local", n->self,
+			      "direct", w->has && !n->self && !fl_addr_is_set(&w->via));
 
-	put_addr(j, "via", via);
+	put_addr(j, "via", &w->via);
 	line(s->c, j);
 }
 

@@ -30,7 +30,8 @@ struct ep {
 struct way {
 	bool has;
 	uint32_t oif;
-	struct fl_addr via; /* the other node's address; unset: of a container here */
+	struct fl_addr
+		via; /* the other node's address; unset: it is itself, or of a container here */
 };
 
 struct ip_slot {
@@ -100,10 +101,10 @@ void program_compare(struct network *net, bool doubt);
 /* Are bridge and tunnel there, the same, and with what they had? false: they are not, or were
  * emptied; then the slots know that too. */
 bool program_look(struct network *net);
-/* Mode L3: what is to have a route, a block or an address outside its node's; `via`: as struct
- * way's, unset too where the other node's is not known. */
+/* Mode L3: what is to have a route, a block or an address outside its node's; `w`: which one, none
+ * where that of the other node is not known. */
 typedef void (*l3_fn)(void *arg, const struct fl_prefix *to, const struct node *n,
-		      const struct fl_addr *via);
+		      const struct way *w);
 void l3_each(struct network *net, l3_fn fn, void *arg);
 
 /* ---- ignored.c: records of others that are not followed ---- */

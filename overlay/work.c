@@ -270,6 +270,14 @@ static void unsend(struct sending *s)
 	}
 }
 
+static bool has_work(const struct work *w, const char *key)
+{
+	for (; w; w = w->next)
+		if (!strcmp(w->key, key))
+			return true;
+	return false;
+}
+
 /* Moves works from the queue into the transaction, those that go together; how many. */
 static unsigned fill(struct sending *s)
 {
@@ -284,7 +292,8 @@ static unsigned fill(struct sending *s)
 
 		next = w->next;
 		s->n_works = n;
-		r = n < most ? put_in(s, w) : -EBUSY;
+		/* etcd refuses a transaction that changes a key twice. */
+		r = n < most && !has_work(s->works, w->key) ? put_in(s, w) : -EBUSY;
 		if (r == -EBUSY)
 			work_append(w);
 		if (r)
@@ -354,14 +363,6 @@ void work_drop(struct network *net)
 		unsend(s);
 	}
 	work_fail(net, &err);
-}
-
-static bool has_work(const struct work *w, const char *key)
-{
-	for (; w; w = w->next)
-		if (!strcmp(w->key, key))
-			return true;
-	return false;
 }
 
 bool work_has(const struct network *net, const char *key)

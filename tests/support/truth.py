@@ -62,8 +62,10 @@ class View:
 
     def _ways(self, bridge, tunnel):
         """{prefix: (device, next hop)}: blocks, and what is in none of its node's."""
-        def way(node, six):
+        def way(node, six, of=None):
             hop = [ip for ip in addresses(self.joins.get(node, {})) if (":" in ip) == six]
+            if of in hop and self._is_remote(node):     # its own address
+                return tunnel, None
             return (bridge, None) if node == self.node.name else (tunnel, hop[0]) if hop and self._is_remote(node) else None
         holders = {ipaddress.ip_network(block): node for block, node in self.blocks.items()}
         wanted = {str(block): way(node, block.version == 6) for block, node in holders.items()}
@@ -72,7 +74,7 @@ class View:
             for ip in map(ipaddress.ip_address, addresses(record)):
                 block = ipaddress.ip_network((ip, ip.max_prefixlen - 6), strict=False)
                 if holders.get(block) != node:
-                    wanted[str(ip)] = way(node, ip.version == 6)
+                    wanted[str(ip)] = way(node, ip.version == 6, str(ip))
         return {prefix: to for prefix, to in wanted.items() if to}
 
     # ---- compared ----
