@@ -97,6 +97,7 @@ def test_run_and_names(cluster):
     cluster[0].netctl("network", "create", "-d", "overlay", "web").expect()
     server = cluster[0].netctl.start("run", "web", "--name", "site", "--", "sleep", "60")
     cluster.wait(lambda: cluster.records("ep/"), what="the endpoint")
+    cluster.wait(lambda: "web" in cluster[1].netctl("network", "ls", "-q").stdout, what="word of it")
     said = cluster[1].netctl("run", "web", "--", "getent", "ahostsv4", "site").expect()
     [record] = [r for r in cluster.records("ep/").values() if r.get("name") == "site"]
     assert any(said.stdout.startswith(str(address)) for address in json.dumps(record).split('"'))

@@ -43,4 +43,4 @@ def test_killed_del_is_finished_by_del_or_gc(bench, turn):
 
 @pytest.mark.parametrize("error", ["EPERM", "ENOMEM"])
 def test_failed_add_leaves_nothing_and_succeeds_next(bench, error):
-    bench.failed_add(error)
+    bench.failed_add(error, choose=some)

@@ -230,27 +230,27 @@ class Agent:
             self._spawn(self._serve, connection, self._number)
 
     def _serve(self, connection, number):
-        while True:
-            try:
-                data = connection.recv(65536)
-                if not data:
-                    break
-                assert len(data) == layout()["request"]["size"], len(data)
-                request = {**decode(data), "connection": number}
-                if request["op"] == "RELEASE":
-                    self._hear_the_dead(connection)
-                answer = self._answer(connection, request)
-                if answer is not None:
-                    connection.send(answer if isinstance(answer, bytes) else encode(**answer))
-                if request["op"] == "SHOW" and answer == {}:
-                    for item in self.shown:
-                        connection.send(json.dumps(item).encode() + b"\n")
-                    break
-            except OSError:
-                break
-        with self._lock:
-            self._connections.remove(connection)
-        connection.close()
+        try:
+            with contextlib.suppress(OSError):
+                self._answer_all(connection, number)
+        finally:
+            with self._lock:
+                self._connections.remove(connection)
+            connection.close()
+
+    def _answer_all(self, connection, number):
+        while data := connection.recv(65536):
+            assert len(data) == layout()["request"]["size"], len(data)
+            request = {**decode(data), "connection": number}
+            if request["op"] == "RELEASE":
+                self._hear_the_dead(connection)
+            answer = self._answer(connection, request)
+            if answer is not None:
+                connection.send(answer if isinstance(answer, bytes) else encode(**answer))
+            if request["op"] == "SHOW" and answer == {}:
+                for item in self.shown:
+                    connection.send(json.dumps(item).encode() + b"\n")
+                return
 
     def _hear_the_dead(self, connection):
         """What a plugin had asked for before it was killed comes before what is asked after its end, as in one event loop."""
@@ -290,7 +290,7 @@ class Agent:
         key = request["container"], request["ifname"]
         if key not in self.given:
             self.serial += 1
-            own = (f"10.5.1.{self.serial}", f"fd05::1:{self.serial}")
+            own = (f"10.5.{1 + self.serial // 256}.{self.serial % 256}", f"fd05::1:{self.serial}")
             asked = (request["ips[0]"], request["ips[1]"])
             self.given[key] = [asked[i] or own[i] for i in range(self.network["network.n_subnets"])]
         return {f"ips[{i}]": address for i, address in enumerate(self.given[key])}

@@ -27,7 +27,8 @@ static struct parsed parse(const char *line)
 	};
 	const struct fl_program program = { "test", "1.0", "usage\n", options,
 					    FL_ARRAY_SIZE(options) };
-	char copy[128], *argv[16] = { (char *)"test" }, *save = NULL;
+	static char copy[128]; /* what is taken points into it */
+	char *argv[16] = { (char *)"test" }, *save = NULL;
 	int argc = 1;
 
 	snprintf(copy, sizeof(copy), "%s", line);
