@@ -13,7 +13,7 @@ const struct column cluster_node_columns[] = {
 	{ "VTEP", "vteps", COLUMN_WRAP, NULL },
 	{ "MTU", "mtu", COLUMN_RIGHT, NULL },
 	{ "THIS", "self", 0, NULL },
-	{ "BLOCKS", "blocks", COLUMN_WRAP, NULL },
+	{ "BLOCKS", "blocks", COLUMN_WRAP | COLUMN_ANY, NULL },
 	{ 0 },
 };
 

@@ -112,9 +112,12 @@ static const struct column endpoint_columns[] = {
 };
 
 static const struct column network_columns[] = {
-	{ "NETWORK", "network", COLUMN_TRUNC, NULL },  { "MODE", "mode", 0, NULL },
-	{ "ITS ADDRESSES", "ips", COLUMN_WRAP, NULL }, { "BLOCKS", "blocks", COLUMN_WRAP, NULL },
-	{ "MAC", "mac", COLUMN_WIDE, NULL },	       { 0 },
+	{ "NETWORK", "network", COLUMN_TRUNC, NULL },
+	{ "MODE", "mode", 0, NULL },
+	{ "ITS ADDRESSES", "ips", COLUMN_WRAP, NULL },
+	{ "BLOCKS", "blocks", COLUMN_WRAP | COLUMN_ANY, NULL },
+	{ "MAC", "mac", COLUMN_WIDE, NULL },
+	{ 0 },
 };
 
 static const struct field fields[] = {
@@ -176,7 +179,8 @@ static json_t *on_networks(const struct cluster *k, const char *node)
 		own = json_object_get(blocks, network);
 		row = json_pack("{ss ss sO? ss}", "network", network, "mode", text_of(net, "mode"),
 				"ips", json_object_get(one, "ips"), "mac", text_of(one, "mac"));
-		json_object_set_new(row, "blocks", own ? json_incref((json_t *)own) : json_array());
+		if (own)
+			json_object_set(row, "blocks", (json_t *)own);
 		json_array_append_new(list, row);
 	}
 	return list;

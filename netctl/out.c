@@ -10,7 +10,7 @@
 #include <libsmartcols.h>
 #include <string.h>
 
-enum { WIDE = 120 };
+enum { WIDE = 120, COLUMNS_MAX = 24 };
 
 json_t *json_text(const char *s)
 {
@@ -83,9 +83,24 @@ const char *painted(const struct ctl *c, const char *colour, const char *text, c
 	return buf;
 }
 
-static bool is_shown(const struct ctl *c, const struct column *col)
+static bool has_any(const json_t *rows, const char *key)
 {
-	return !(col->flags & COLUMN_WIDE) || !c->width || c->width >= WIDE;
+	const json_t *row;
+	size_t i;
+
+	json_array_foreach(rows, i, row)
+	{
+		if (json_object_get(row, key))
+			return true;
+	}
+	return false;
+}
+
+static bool is_shown(const struct ctl *c, const struct column *col, const json_t *rows)
+{
+	if (col->flags & COLUMN_WIDE && c->width && c->width < WIDE)
+		return false;
+	return !(col->flags & COLUMN_ANY) || has_any(rows, col->key);
 }
 
 static int flags_of(const struct column *col)
@@ -99,11 +114,9 @@ static int flags_of(const struct column *col)
 static int add_columns(const struct ctl *c, struct libscols_table *tb, const struct column *cols)
 {
 	for (; cols->title; cols++) {
-		struct libscols_column *cl;
+		struct libscols_column *cl =
+			scols_table_new_column(tb, cols->title, 0, flags_of(cols));
 
-		if (!is_shown(c, cols))
-			continue;
-		cl = scols_table_new_column(tb, cols->title, 0, flags_of(cols));
 		if (!cl)
 			return -ENOMEM;
 		if (cols->flags & COLUMN_WRAP) {
@@ -130,12 +143,8 @@ static int add_row(const struct ctl *c, struct libscols_table *tb, const struct 
 		return -ENOMEM;
 	for (size_t n = 0; cols->title; cols++) {
 		const char *colour = cols->colour && c->colour ? cols->colour(row) : NULL;
-		char *text;
-
-		if (!is_shown(c, cols))
-			continue;
-		text = cell_text(json_object_get(row, cols->key),
-				 cols->flags & COLUMN_WRAP ? "\n" : ", ");
+		char *text = cell_text(json_object_get(row, cols->key),
+				       cols->flags & COLUMN_WRAP ? "\n" : ", ");
 		/* An empty cell would be two separators to a script that splits at blanks. */
 		if (!text)
 			text = strdup("-");
@@ -157,10 +166,14 @@ static int print_table(const struct ctl *c, const json_t *rows, const struct col
 		       struct fl_error *err)
 {
 	struct libscols_table *tb = scols_new_table();
+	struct column shown[COLUMNS_MAX + 1] = { 0 };
 	const json_t *row;
 	int r = tb ? 0 : -ENOMEM;
-	size_t i;
+	size_t i, n = 0;
 
+	for (; cols->title && n < COLUMNS_MAX; cols++)
+		if (is_shown(c, cols, rows))
+			shown[n++] = *cols;
 	if (!r) {
 		scols_table_enable_noheadings(tb, c->no_header);
 		scols_table_enable_colors(tb, c->colour);
@@ -169,13 +182,13 @@ static int print_table(const struct ctl *c, const json_t *rows, const struct col
 			scols_table_set_termforce(tb, SCOLS_TERMFORCE_ALWAYS);
 			scols_table_set_termwidth(tb, c->width);
 		}
-		r = add_columns(c, tb, cols);
+		r = add_columns(c, tb, shown);
 	}
 	json_array_foreach(rows, i, row)
 	{
 		if (r)
 			break;
-		r = add_row(c, tb, cols, NULL, row);
+		r = add_row(c, tb, shown, NULL, row);
 	}
 	if (!r)
 		r = scols_print_table(tb);

@@ -13,6 +13,7 @@ enum {
 	COLUMN_WRAP = 4,  /* may be wrapped; a list has a line for each of its items */
 	COLUMN_WIDE = 8,  /* left out on a terminal of less than 120 columns */
 	COLUMN_TREE = 16, /* branches in front; a row's "children" are rows below it */
+	COLUMN_ANY = 32,  /* left out when no row (but for children) has it */
 };
 
 struct column {
