@@ -80,7 +80,7 @@ def test_port_that_changes(lab, cni):
     """The network listens where its last ADD said."""
     dns.attach(cni, NET, "c1", "web")
     [two] = dns.attach(cni, dns.network(dns={"listen": 5353}), "c2", "two")
-    assert listening(lab) == ["10.1.0.1:5353"] and host_lookup(lab, "two", port=5353) == [two]
+    assert configs.eventually(lambda: listening(lab) == ["10.1.0.1:5353"]) and host_lookup(lab, "two", port=5353) == [two]
 
 
 @pytest.mark.parametrize("proto", ["udp", "tcp"])

@@ -5,16 +5,16 @@ import shutil
 import pytest
 
 from support import configs, snapshot
-from support.interrupted import inject, trace
+from support.interrupted import inject, some, trace
 
 pytestmark = pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 
 
 @pytest.fixture
 def points(lab, cni):
-    """(system call, its how-manieth invocation) of an ADD of c1, on a network that is in use by c2."""
+    """Some (system call, its how-manieth invocation) of an ADD of c1, on a network that is in use by c2."""
     cni.add("bridge", configs.dual(), "c2").expect()
-    found = trace(cni, lab, "ADD", config(), "c1")
+    found = some(trace(cni, lab, "ADD", config(), "c1"))
     cni.delete("bridge", config()).expect()
     return found
 
