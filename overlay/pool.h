@@ -164,15 +164,17 @@ int64_t fl_ippool_leave(struct fl_ippool *p, const char *node, int64_t now,
 			struct fl_ippool_batch *b, size_t max);
 
 /*
- * Bits that are set in blocks of this node, or of nobody, and that no endpoint or node has a key
- * for. A key is written together with its bits, so what is known of the keys tells only if it is as
- * new as the block: blocks that were written after revision `known` are left alone.
+ * Addresses that this node has, and bits that are set in its blocks or in those of nobody, and that
+ * no endpoint or node has a key for. That is written together with them, so what is known of those
+ * keys tells only if it is as new as the address or the block: what was written after revision
+ * `known` is left alone.
  */
 struct fl_ippool_mend {
 	bool (*has_key)(void *arg, const struct fl_addr *a);
 	void *arg;
 	int64_t known;
-	/* told: the newest revision of a block that was left alone, 0: none; bits given back */
+	/* told: the newest revision of what was left alone, 0: nothing was; how many are given back
+	 */
 	int64_t unproven;
 	unsigned n;
 };

@@ -334,8 +334,32 @@ static void give_bits(struct fl_ippool_batch *batch, struct fl_ippool *p, struct
 		add_bit(batch, p, b, (unsigned)__builtin_ctzll(bits));
 }
 
-int fl_ippool_mend(struct fl_ippool *p, struct fl_ippool_mend *m, int64_t now,
-		   struct fl_ippool_batch *batch, size_t max)
+/* Another node's are its own to mend, or the sweeper's. */
+static int mend_slots(struct fl_ippool *p, struct fl_ippool_mend *m, struct fl_ippool_batch *batch,
+		      size_t max)
+{
+	for (size_t i = 0; i < p->n_slots; i++) {
+		struct slot *s = &p->slots[i];
+		struct fl_addr a = fl_addr_add(p->subnet.addr, i);
+
+		if (!is_used(s) || s->pending || strcmp(s->known->node, p->node) != 0 ||
+		    m->has_key(m->arg, &a))
+			continue;
+		if (s->revision > m->known) {
+			m->unproven = s->revision > m->unproven ? s->revision : m->unproven;
+			continue;
+		}
+		if (!batch || batch->n >= max)
+			continue;
+		if (reserve(batch, 1) || !leave_slot(p, s, batch))
+			return -ENOMEM;
+		m->n++;
+	}
+	return 0;
+}
+
+static int mend_blocks(struct fl_ippool *p, struct fl_ippool_mend *m, int64_t now,
+		       struct fl_ippool_batch *batch, size_t max)
 {
 	for (struct block *b = p->blocks; b; b = b->hh.next) {
 		uint64_t bits = is_mendable(p, b) ? orphans(b, m) : 0;
@@ -355,4 +379,10 @@ int fl_ippool_mend(struct fl_ippool *p, struct fl_ippool_mend *m, int64_t now,
 		m->n += (unsigned)__builtin_popcountll(bits);
 	}
 	return 0;
+}
+
+int fl_ippool_mend(struct fl_ippool *p, struct fl_ippool_mend *m, int64_t now,
+		   struct fl_ippool_batch *batch, size_t max)
+{
+	return p->slots ? mend_slots(p, m, batch, max) : mend_blocks(p, m, now, batch, max);
 }

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Blocks of addresses that nobody cares for otherwise: those without owner, which go once they are
- * empty, and bits without a key of an endpoint or a node. Whoever gives back a key whose bit the
- * blocks' own watch has not told yet leaves one behind.
+ * Addresses that nobody cares for otherwise: blocks without owner, which go once they are empty,
+ * and addresses and bits without a key of an endpoint or a node. Whoever gives back such a key
+ * while the other watch has not told of the address yet leaves one behind.
  *
  * That a bit is nobody's is proven by revisions. Key and bit are written by one transaction, and
  * each of them writes the block. So when the block was last written at B, and the keys are known as
  * of B or later without one that has the bit, nobody can have got it since without another revision
- * of the block, and the transaction compares that with B.
+ * of the block, and the transaction compares that with B. With an address that has a key of its own
+ * it is the same.
  */
 #include "overlay/agent.h"
 
@@ -25,7 +26,9 @@ static bool is_doubtful(const struct network *net)
 	const struct agent *a = net->a;
 
 	return restore_in_doubt(a) || net->eps.restores != a->restores ||
-	       net->joins.restores != a->restores || net->blocks.restores != a->restores ||
+	       net->joins.restores != a->restores ||
+	       (net->has_blocks && net->blocks.restores != a->restores) ||
+	       (net->has_ip_keys && net->ip_keys.restores != a->restores) ||
 	       ignored_any(a, net->eps.prefix) || ignored_any(a, net->joins.prefix);
 }
 
@@ -43,7 +46,7 @@ void network_prove(struct network *net)
 {
 	struct fl_ippool_mend m = network_keys(net);
 
-	if (!net->has_blocks || m.known < 0)
+	if (m.known < 0)
 		return;
 	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
 		if (net->pools[i])
@@ -68,7 +71,7 @@ void network_tidy(struct network *net)
 	struct fl_rec_key k = { .kind = FL_REC_JOIN };
 	struct work *w;
 
-	if (!net->has_blocks || net->tidying || !network_ready(net))
+	if (net->tidying || !network_ready(net))
 		return;
 	net->tidying = true;
 	w = must_alloc(sizeof(*w));

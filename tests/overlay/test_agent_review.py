@@ -266,6 +266,23 @@ def test_what_leaves_a_block_leaves_nothing(bench, cluster):
     assert left() == before
 
 
+def test_address_that_nobody_has(bench, cluster):
+    """A key of this node's without endpoint, in a small pool: into quarantine; another node's is that node's, or the sweeper's."""
+    bench.add(0, "c1")
+    network = bench.network()
+    keys = {node: f"ip/{network}/10.5.0.{n}" for node, n in (("node1", 177), ("ghost", 178))}
+    cluster[0].kill()
+    bench.put_all({key: {"v": 1, "use": "endpoint", "node": node, "id": "lost"} for node, key in keys.items()})
+    try:
+        cluster[0].start()
+        cluster.wait(lambda: cluster.records(keys["node1"]).get(keys["node1"], {}).get("use") == "freed", what="its end")
+        assert cluster.records(keys["ghost"])[keys["ghost"]]["use"] == "endpoint"
+        assert bench.key("c1") and "1 addresses that nobody had were given back" in cluster[0].log()
+    finally:
+        for key in keys.values():
+            bench.drop(key)
+
+
 def test_bits_that_nobody_has(bench, cluster):
     """Given back, into quarantine, by the owner of the block; whose address is in a key, and whose may be in one, keeps it."""
     bench.add(0, "c1", LARGE), bench.add(1, "c2", LARGE)
