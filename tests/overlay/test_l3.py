@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Mode "etcd" with overlayMode "l3": the nodes route to each other, by blocks of addresses."""
 import ipaddress
+import itertools
 import json
 import subprocess
 
@@ -356,6 +357,26 @@ def test_a_container_with_a_nodes_mac(web):
     assert web.cluster[0].fdb(web.vni) == before
     web.cluster[2].cni.delete("overlay", config, "m1").expect()
     web.cluster[2].lab.remove_netns("m1")
+
+
+def test_a_node_in_anothers_block(web):
+    """Two blocks for three nodes: the address of one of them lies in a block that leads elsewhere, and its own leads there by itself."""
+    config = l3("tight", subnets=["10.9.0.0/25", "fd09::/121"])
+    found = [attach(node, config, "t1") for node in web.cluster]
+    [net] = [key.split("/")[1] for key, record in web.cluster.records("net/").items() if record["name"] == "tight"]
+    holders = {ipaddress.ip_network(key.rsplit("/", 1)[1].replace("-", "/")): record.get("node")
+               for key, record in web.cluster.records(f"blk/{net}/").items()}
+    joins = {key.rsplit("/", 1)[1]: record for key, record in web.cluster.records(f"join/{net}/").items()}
+    for family in ("ip4", "ip6"):
+        assert any(ipaddress.ip_address(record[family]) in block and holder != node
+                   for node, record in joins.items() for block, holder in holders.items())
+    for i, k in itertools.permutations(range(3), 2):
+        for at in (0, 1):
+            web.cluster.wait(lambda i=i, k=k, at=at: web.cluster[i].lab.reaches("t1", found[k][at], 80),
+                             what=f"the way from {i} to {k} by {found[k][at]}")
+    for node in web.cluster:
+        node.cni.delete("overlay", config, "t1").expect()
+        node.lab.remove_netns("t1")
 
 
 # ---- the agent ----
