@@ -236,8 +236,9 @@ class Watcher:
     def events(self):
         """Lines about bridge and tunnel until now."""
         self._mark("02:00:00:00:77:02")
-        # Links settle when they like (link_watch): all but what is taken away. And so does what is learned of link-local ones.
-        return [line for line in self._seen if any(name in line for name in self.names) and not re.match(r"\d+: |(Deleted )?fe80:", line)]
+        # Links settle when they like (link_watch): all but what is taken away. And so does what is learned of link-local ones, and
+        # what stands for groups, which the kernel drops when it is old.
+        return [line for line in self._seen if any(name in line for name in self.names) and not re.match(r"\d+: |(Deleted )?(fe80|ff02):", line)]
 
     def _read(self, stream):
         for line in stream:
