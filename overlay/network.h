@@ -171,8 +171,8 @@ void restore_begin(void *agent);
 bool restore_in_doubt(const struct agent *a);
 
 /* ---- tidy.c: blocks of addresses ---- */
-/* tidy.c: deletes blocks that nodes left in quarantine, which is over, and gives back addresses that
- * no endpoint or node has a key for. */
+/* tidy.c: deletes blocks that nodes left in quarantine, which is over, and gives back addresses
+ * that no endpoint or node has a key for. */
 void network_tidy(struct network *net);
 /* Reads again what has to be known for that. Not from inside of a watch. */
 void network_prove(struct network *net);
