@@ -523,7 +523,7 @@ def test_refused(web, change, word):
 
 def test_blocks_of_a_small_subnet(web):
     """A quarter of it for each node: what comes after takes its addresses out of theirs."""
-    config = l3("small", subnets=["10.9.0.0/25"])
+    config = l3("small", subnets=["10.19.0.0/25"])
     found = {node.index: attach(node, config, "s1")[0] for node in web.cluster}
     for node in web.cluster:
         for k, address in found.items():

@@ -232,7 +232,10 @@ class Rounds:
     # ---- what is killed ----
 
     def _kill_agents(self, rnd):
-        while not self.stopping.wait(rnd.uniform(0.1, 2 * self.kill_agents)):
+        # The first one soon: some hundred cycles are over in seconds.
+        pause = rnd.uniform(0.1, 0.5)
+        while not self.stopping.wait(pause):
+            pause = rnd.uniform(0.1, 2 * self.kill_agents)
             node = rnd.choice(self.cluster.nodes)
             if pid := agent_of(node):
                 os.kill(pid, signal.SIGKILL)
