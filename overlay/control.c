@@ -319,6 +319,16 @@ static void do_evict(struct client *c)
 		sweep_node(c->a, c->q.node, c);
 }
 
+/* As it is; of an agent that has just been started, what it is about to read. */
+static void do_show(struct client *c)
+{
+	const struct agent *a = c->a;
+	bool knows = a->member.state == MEMBER_IN && networks_synced(a) && nodes_synced(a);
+
+	if (knows || a->trouble.err || now_ms() - c->began >= GRACE_MS)
+		show(c);
+}
+
 static void do_unknown(struct client *c)
 {
 	client_answer(c, -EOPNOTSUPP,
@@ -338,7 +348,7 @@ static void handle(struct client *c)
 		[FL_OVERLAY_STATUS] = do_status,
 		[FL_OVERLAY_CREATE] = do_create,
 		[FL_OVERLAY_REMOVE] = do_remove,
-		[FL_OVERLAY_SHOW] = show,
+		[FL_OVERLAY_SHOW] = do_show,
 		[FL_OVERLAY_EVICT] = do_evict,
 		[FL_OVERLAY_LEAVE] = do_leave,
 		[FL_OVERLAY_RESYNC] = do_resync,

@@ -78,22 +78,25 @@ static json_t *alarms_json(unsigned alarms)
 static void show_agent(struct client *c)
 {
 	struct agent *a = c->a;
-	const char *url, *version;
+	const char *url, *version, *error = NULL;
 	int64_t left = (a->member.lease_ends - now_ms()) / 1000, revision;
 	uint64_t cluster;
 	json_t *j;
 
+	if (a->trouble.err)
+		error = a->trouble.text;
+	else if (a->member.state != MEMBER_IN)
+		error = "the store was not read yet";
 	fl_etcd_endpoint(a->etcd, &url, &version);
 	fl_etcd_identity(a->etcd, &cluster, &revision);
 	j = json_pack("{ss ss ss sI sI si ss* ss* sb ss? sI sI so si so}", "kind", "agent", "node",
 		      a->conf.node, "cluster", a->conf.cluster, "leaseSeconds",
 		      (json_int_t)a->conf.lease_s, "epoch", (json_int_t)a->member.epoch, "mtu",
 		      (int)a->vtep_mtu, "endpoint", url && *url ? url : NULL, "version",
-		      version && *version ? version : NULL, "reachable",
-		      !a->trouble.err && a->member.state == MEMBER_IN, "error",
-		      a->trouble.err ? a->trouble.text : NULL, "since",
-		      (json_int_t)a->trouble_since, "revision", (json_int_t)revision, "alarms",
-		      alarms_json(a->alarms), "releases", (int)waiting(a), "stats", stats(a));
+		      version && *version ? version : NULL, "reachable", !error, "error", error,
+		      "since", (json_int_t)a->trouble_since, "revision", (json_int_t)revision,
+		      "alarms", alarms_json(a->alarms), "releases", (int)waiting(a), "stats",
+		      stats(a));
 	json_object_set_new(j, "lease",
 			    a->member.state == MEMBER_IN && left > 0 ? json_integer(left)
 								     : json_null());

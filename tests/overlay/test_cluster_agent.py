@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The agent as a process: what it may do, what it keeps, who else is there, and how it leaves."""
+import concurrent.futures
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from support.cluster import Cluster
 from support.cni import _sanitizer_options, libexec, sanitized
 from support.nodes import vtep
 from support.overlays import VNI, add, delete
+from support.relay import Relay
 from support.requests import connect, request, result
 from support.truth import settled
 
@@ -139,6 +141,27 @@ def test_two_agents_of_one_state(cluster):
     node.kill()
     node.start()
     node.netctl("node", "ls").expect(0, "node1")
+
+
+def test_asked_before_it_has_read(cluster):
+    """It has just been started: whoever asks hears what it is about to read."""
+    node = cluster[0]
+    endpoints = node.config["endpoints"]
+    node.kill()
+    with Relay(node.lab, endpoints[0]) as relay, concurrent.futures.ThreadPoolExecutor(1) as beside:
+        relay.hold("/node/")
+        node.configure(endpoints=[relay.url], local=vtep(0))
+        node.start()
+        asked = beside.submit(node.netctl, "node", "ls")
+        try:
+            assert not concurrent.futures.wait([asked], 0.3).done
+        finally:
+            relay.release()
+        outcome = asked.result()
+        assert outcome.expect(0, "node1", "node2") and not outcome.stderr
+        node.stop()
+    node.configure(endpoints=endpoints, local=None)
+    node.start()
 
 
 def test_two_nodes_of_one_name(cluster):
