@@ -26,6 +26,15 @@ void work_append(struct work *w)
 	net->works_end = &w->next;
 }
 
+/* A list, whose last one's `next` is at `end`. */
+static void append_all(struct network *net, struct work *w, struct work **end)
+{
+	if (!w)
+		return;
+	*net->works_end = w;
+	net->works_end = end;
+}
+
 void work_finish(struct work *w, int r, const struct fl_error *err)
 {
 	w->done(w, r, err);
@@ -251,7 +260,7 @@ static int put_in(struct sending *s, struct work *w)
 static void unsend(struct sending *s)
 {
 	struct network *net = s->net;
-	struct work *w, *next, *later = net->works;
+	struct work *w, *next, *later = net->works, **end = net->works_end;
 
 	fl_ippool_batch_done(s->batch, false, 0);
 	w = sending_take(s);
@@ -264,10 +273,7 @@ static void unsend(struct sending *s)
 		w->n_ips = 0;
 		work_append(w);
 	}
-	for (w = later; w; w = next) {
-		next = w->next;
-		work_append(w);
-	}
+	append_all(net, later, end);
 }
 
 static bool has_work(const struct work *w, const char *key)
@@ -283,17 +289,17 @@ static unsigned fill(struct sending *s)
 {
 	struct network *net = s->net;
 	unsigned n = 0, most = net->has_blocks ? TOGETHER : 1;
-	struct work *w = net->works, *next, **end = &s->works;
+	struct work *w = net->works, *next, **end = &s->works, **last = net->works_end;
 
 	net->works = NULL;
 	net->works_end = &net->works;
-	for (; w; w = next) {
+	for (; w && n < most; w = next) {
 		int r;
 
 		next = w->next;
 		s->n_works = n;
 		/* etcd refuses a transaction that changes a key twice. */
-		r = n < most && !has_work(s->works, w->key) ? put_in(s, w) : -EBUSY;
+		r = has_work(s->works, w->key) ? -EBUSY : put_in(s, w);
 		if (r == -EBUSY)
 			work_append(w);
 		if (r)
@@ -306,6 +312,7 @@ static unsigned fill(struct sending *s)
 		if (w->kind == WORK_LEAVE)
 			most = n;
 	}
+	append_all(net, w, last);
 	return n;
 }
 
