@@ -29,6 +29,16 @@ const char *fl_dhcp_state_name(enum fl_dhcp_state s)
 	return names[s];
 }
 
+enum fl_dhcp_state fl_dhcp_phase(uint64_t t1, uint64_t t2, uint64_t now)
+{
+	return now < t1 ? FL_DHCP_BOUND : now < t2 ? FL_DHCP_RENEWING : FL_DHCP_REBINDING;
+}
+
+uint64_t fl_dhcp_after(uint64_t from, uint32_t seconds)
+{
+	return seconds == FL_DHCP_FOREVER ? FL_DHCP_NEVER : from + (uint64_t)seconds * 1000;
+}
+
 bool fl_dhcp_client_listens(const struct fl_dhcp_client *c)
 {
 	return c->state != FL_DHCP_INIT && c->state != FL_DHCP_BOUND;
@@ -145,9 +155,7 @@ static void lose(struct fl_dhcp_client *c, enum fl_dhcp_event why, uint64_t now)
 /* The part of a held lease's life that `now` falls into. */
 static void carry_on(struct fl_dhcp_client *c, uint64_t now)
 {
-	enum fl_dhcp_state s = now < c->t1   ? FL_DHCP_BOUND
-			       : now < c->t2 ? FL_DHCP_RENEWING
-					     : FL_DHCP_REBINDING;
+	enum fl_dhcp_state s = fl_dhcp_phase(c->t1, c->t2, now);
 
 	if (now >= c->expiry) {
 		lose(c, FL_DHCP_EXPIRED, now);
@@ -206,23 +214,18 @@ void fl_dhcp_client_timeout(struct fl_dhcp_client *c, uint64_t now)
 
 /* ---- answers ---- */
 
-static uint64_t after(uint64_t from, uint32_t seconds)
-{
-	return seconds == FL_DHCP_FOREVER ? FL_DHCP_NEVER : from + (uint64_t)seconds * 1000;
-}
-
 /* T1 and T2 of 0.5 and 0.875 unless the server's are in order; the clock began at the REQUEST. */
 static void set_times(struct fl_dhcp_client *c)
 {
 	uint32_t lease = c->lease.lease, t1 = c->lease.t1, t2 = c->lease.t2;
 
-	c->expiry = after(c->sent, lease);
+	c->expiry = fl_dhcp_after(c->sent, lease);
 	if (lease == FL_DHCP_FOREVER) {
 		c->t1 = c->t2 = FL_DHCP_NEVER;
 		return;
 	}
-	c->t2 = t2 && t2 < lease ? after(c->sent, t2) : c->sent + (uint64_t)lease * 875;
-	c->t1 = t1 ? after(c->sent, t1) : c->sent + (uint64_t)lease * 500;
+	c->t2 = t2 && t2 < lease ? fl_dhcp_after(c->sent, t2) : c->sent + (uint64_t)lease * 875;
+	c->t1 = t1 ? fl_dhcp_after(c->sent, t1) : c->sent + (uint64_t)lease * 500;
 	if (c->t1 >= c->t2)
 		c->t1 = c->sent + (c->t2 - c->sent) / 2;
 	/* RFC 2131, 4.4.5: many that were started together do not renew together. */

@@ -27,6 +27,10 @@ enum fl_dhcp_state {
 	FL_DHCP_REBOOTING,
 };
 const char *fl_dhcp_state_name(enum fl_dhcp_state s);
+/* BOUND, RENEWING or REBINDING: the part of a lease's life that `now` falls into. */
+enum fl_dhcp_state fl_dhcp_phase(uint64_t t1, uint64_t t2, uint64_t now);
+/* A time of the client's clock; FL_DHCP_FOREVER seconds: FL_DHCP_NEVER. */
+uint64_t fl_dhcp_after(uint64_t from, uint32_t seconds);
 
 enum fl_dhcp_event {
 	FL_DHCP_GOT,	 /* an ACK: new lease, or the old one prolonged or changed */

@@ -139,9 +139,7 @@ static void ask_until(struct fl_dhcp6_client *c, enum fl_dhcp6_type type, uint64
 /* The part of the lease's life that `now` falls into. */
 static void carry_on(struct fl_dhcp6_client *c, uint64_t now)
 {
-	enum fl_dhcp_state s = now < c->t1   ? FL_DHCP_BOUND
-			       : now < c->t2 ? FL_DHCP_RENEWING
-					     : FL_DHCP_REBINDING;
+	enum fl_dhcp_state s = fl_dhcp_phase(c->t1, c->t2, now);
 
 	if (now >= c->expiry) {
 		lose(c, FL_DHCP_EXPIRED, now);
@@ -206,11 +204,6 @@ void fl_dhcp6_client_ready(struct fl_dhcp6_client *c, uint64_t now)
 
 /* ---- answers ---- */
 
-static uint64_t after(uint64_t from, uint64_t seconds)
-{
-	return seconds == FL_DHCP_FOREVER ? FL_DHCP_NEVER : from + seconds * 1000;
-}
-
 /*
  * T1 and T2 of 0.5 and 0.8 of the preferred lifetime (RFC 8415, 21.4) unless the server's end
  * before the lease does; the clock began at the client's message.
@@ -221,9 +214,9 @@ static void set_times(struct fl_dhcp6_client *c)
 	uint64_t base = a->preferred ? a->preferred : a->valid;
 	bool forever = base == FL_DHCP_FOREVER;
 
-	c->expiry = after(c->sent, a->valid);
-	c->t1 = after(c->sent, c->lease.t1);
-	c->t2 = after(c->sent, c->lease.t2);
+	c->expiry = fl_dhcp_after(c->sent, a->valid);
+	c->t1 = fl_dhcp_after(c->sent, c->lease.t1);
+	c->t2 = fl_dhcp_after(c->sent, c->lease.t2);
 	if (!c->lease.t1 || c->t1 >= c->expiry)
 		c->t1 = forever ? FL_DHCP_NEVER : c->sent + base * 500;
 	if (!c->lease.t2 || c->t2 >= c->expiry)
