@@ -8,11 +8,13 @@
 
 Members are m1, m2, ... at 10.77.0.11, .12, ... behind a bridge of the private host, 10.77.0.1; or on a bridge that
 is there (`wire`). Data lies in the lab's own /run, which is a tmpfs. etcdctl is the independent witness.
+FAIRLEAD_ETCD names the folder of another etcd than the system's.
 """
 import contextlib
 import dataclasses
 import http.client
 import json
+import os
 import select
 import signal
 import subprocess
@@ -22,6 +24,7 @@ from .tools import built
 
 NET = "10.77.0"
 FOLDER = "/run/etcd"
+BINARIES = os.environ.get("FAIRLEAD_ETCD", "/usr/bin")
 START_WITHIN = 20.0
 METRICS = 2381      # and whether the member is well, without certificates or passwords
 
@@ -69,7 +72,7 @@ class Cluster:
 
     def start(self, name, wait=True):
         peers = ",".join(f"{n}=http://{self.address(n)}:2380" for n in self.names)
-        argv = ["etcd", "--name", name, "--data-dir", self._data(name), "--logger", "zap",
+        argv = [f"{BINARIES}/etcd", "--name", name, "--data-dir", self._data(name), "--logger", "zap",
                 "--log-outputs", f"{FOLDER}/{name}.log", "--listen-client-urls", self.url(name),
                 "--advertise-client-urls", self.url(name), "--listen-peer-urls", f"http://{self.address(name)}:2380",
                 "--initial-advertise-peer-urls", f"http://{self.address(name)}:2380", "--initial-cluster", peers,
@@ -127,7 +130,7 @@ class Cluster:
     # ---- etcdctl ----
 
     def ctl(self, *args, names=None, check=True, user=None):
-        argv = ["etcdctl", "--dial-timeout=1s", "--command-timeout=2s", "--endpoints",
+        argv = [f"{BINARIES}/etcdctl", "--dial-timeout=1s", "--command-timeout=2s", "--endpoints",
                 ",".join(self.url(n) for n in names or self.names)]
         if self.scheme == "https":
             argv += ["--cacert", f"{FOLDER}/ca.pem", "--cert", f"{FOLDER}/client.pem", "--key", f"{FOLDER}/client.key"]
@@ -137,7 +140,7 @@ class Cluster:
 
     def ctl_txn(self, operations):
         """A transaction of lines as etcdctl reads them."""
-        self.lab.run(["etcdctl", "--endpoints", self.url(self.names[0]), "txn"], input="\n" + "\n".join(operations) + "\n\n\n",
+        self.lab.run([f"{BINARIES}/etcdctl", "--endpoints", self.url(self.names[0]), "txn"], input="\n" + "\n".join(operations) + "\n\n\n",
                      env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"})
 
     def enable_auth(self):
@@ -160,9 +163,9 @@ class Cluster:
         self.token = token or self.token
         peers = ",".join(f"{n}=http://{self.address(n)}:2380" for n in self.names)
         for name in self.names:
-            self.ctl("snapshot", "restore", path, "--name", name, "--data-dir", self._data(name), "--initial-cluster",
-                     peers, "--initial-cluster-token", self.token, "--initial-advertise-peer-urls",
-                     f"http://{self.address(name)}:2380")
+            self.lab.run([_restorer(), "snapshot", "restore", path, "--name", name, "--data-dir", self._data(name),
+                          "--initial-cluster", peers, "--initial-cluster-token", self.token, "--initial-advertise-peer-urls",
+                          f"http://{self.address(name)}:2380"], env={"ETCDCTL_API": "3"})
             self.start(name, wait=False)
         self.wait_healthy()
 
@@ -210,6 +213,11 @@ class Cluster:
         for name in self.names:
             self.lab.run(["ip", "-batch", "-"], netns=name, input="link set lo up\nlink set eth0 up\n"
                          f"addr add {self.address(name)}/24 dev eth0\n{route}")
+
+
+def _restorer():
+    """etcdctl does it until 3.5."""
+    return next(path for path in (f"{BINARIES}/etcdutl", f"{BINARIES}/etcdctl") if os.path.exists(path))
 
 
 def _healthy(address):
