@@ -27,10 +27,19 @@ static bool read_link(const struct nlmsghdr *h, struct fl_nl_event *ret)
 static bool read_address(const struct nlmsghdr *h, struct fl_nl_event *ret)
 {
 	const struct ifaddrmsg *i = nlmsg_data(h);
+	const struct nlattr *at;
 
 	if (!nlmsg_valid_hdr(h, sizeof(*i)))
 		return false;
 	*ret = (struct fl_nl_event){ .kind = FL_NL_ADDRESS, .index = i->ifa_index };
+	if (h->nlmsg_type == RTM_DELADDR)
+		return true;
+	/* LOCAL is the address itself where both are given (point to point). */
+	at = nlmsg_find_attr((struct nlmsghdr *)h, sizeof(*i), IFA_LOCAL);
+	if (!at)
+		at = nlmsg_find_attr((struct nlmsghdr *)h, sizeof(*i), IFA_ADDRESS);
+	if (at && nla_len(at) == (i->ifa_family == AF_INET ? 4 : 16))
+		ret->addr = fl_addr_make(i->ifa_family, nla_data(at));
 	return true;
 }
 

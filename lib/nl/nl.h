@@ -40,6 +40,7 @@ enum fl_nl_event_kind {
 struct fl_nl_event {
 	enum fl_nl_event_kind kind;
 	uint32_t index, master;
+	struct fl_addr addr; /* of FL_NL_ADDRESS: which one is there; unset: one went */
 };
 /* Hands on every notification that is there, and does not wait. */
 void fl_nl_hear(struct fl_nl *nl, void (*fn)(void *arg, const struct fl_nl_event *), void *arg);

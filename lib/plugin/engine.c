@@ -340,6 +340,8 @@ static int build(struct fl_call *c, struct fl_step *s, struct fl_error *err)
 		pass_through(c);
 	if (!r)
 		r = fl_resolver_open(c, err);
+	if (!r)
+		fl_await_addresses(c);
 	return r ? r : c->emit(c, err);
 }
 
@@ -396,6 +398,8 @@ static int add_stateless(struct fl_call *c, struct fl_error *err)
 		r = c->driver->join(c, err);
 	if (!r)
 		r = set_dns(c, err);
+	if (!r)
+		fl_await_addresses(c);
 	return r ? r : c->emit(c, err);
 }
 

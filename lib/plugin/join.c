@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <linux/if_addr.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 
 #define REQS 32
 #define DAD_TIMEOUT_MS 5000
+#define IN_USE_TIMEOUT_MS 1000
 
 json_t *fl_config_get(const struct fl_call *c, const char *a, const char *b, const char *d)
 {
@@ -148,7 +150,7 @@ static int sysctls_v6(struct fl_call *c, struct fl_error *err)
 		r = set_inside(c, err, "6:ndisc_notify", "1");
 	if (r >= 0)
 		r = set_inside(c, err, "6:accept_dad", "0");
-	return r;
+	return r < 0 ? r : fl_nl_open_groups(RTMGRP_IPV6_IFADDR, &c->addr_watch, err);
 }
 
 /*
@@ -170,7 +172,7 @@ static int sysctls_v6_dad(struct fl_call *c, struct fl_error *err)
 		r = set_inside(c, err, "6:accept_dad", "1");
 	if (r >= 0)
 		r = set_inside(c, err, "6:enhanced_dad", "1");
-	return r < 0 ? r : fl_nl_open_groups(RTMGRP_IPV6_IFADDR, &c->dad_watch, err);
+	return r;
 }
 
 struct dad {
@@ -213,9 +215,11 @@ static int wait_dad(struct fl_call *c, struct fl_error *err)
 					    "%s: another host uses the address %s (duplicate "
 					    "address detection)",
 					    c->req.ifname, fl_prefix_str(&d.failed, FL_PREFIX_BUF));
-		if (!d.tentative)
+		if (!d.tentative) {
+			fl_nl_close(fl_take_ptr(c->addr_watch));
 			return 0;
-		r = left > 0 ? fl_nl_wait(c->dad_watch, (int)left, err) : 0;
+		}
+		r = left > 0 ? fl_nl_wait(c->addr_watch, (int)left, err) : 0;
 		if (r < 0)
 			return r;
 		if (!r)
@@ -388,7 +392,49 @@ int fl_join_interface(struct fl_call *c, const struct fl_join *how, struct fl_er
 				   err);
 	if (r >= 0)
 		r = send_join(&j, err);
-	return !r && c->dad_watch && !how->down ? wait_dad(c, err) : r;
+	/* A link that is down takes none into use. */
+	if (how->down)
+		fl_nl_close(fl_take_ptr(c->addr_watch));
+	return !r && how->dad && c->addr_watch ? wait_dad(c, err) : r;
+}
+
+struct awaiting {
+	const struct fl_call *c;
+	size_t left;
+	bool there[REQS]; /* of c->result.ips */
+};
+
+static void on_address(void *arg, const struct fl_nl_event *e)
+{
+	struct awaiting *a = arg;
+	const struct fl_result *result = &a->c->result;
+
+	if (e->kind == FL_NL_LOST)
+		a->left = 0;
+	for (size_t i = 0; i < result->n_ips && i < REQS && a->left; i++)
+		if (!a->there[i] && e->index == a->c->inside_index &&
+		    fl_addr_eq(&e->addr, &result->ips[i].address.addr)) {
+			a->there[i] = true;
+			a->left--;
+		}
+}
+
+void fl_await_addresses(struct fl_call *c)
+{
+	int64_t end = now_ms() + IN_USE_TIMEOUT_MS;
+	struct awaiting a = { .c = c };
+
+	for (size_t i = 0; c->addr_watch && i < c->result.n_ips; i++)
+		a.left += c->result.ips[i].address.addr.family == AF_INET6;
+	while (a.left) {
+		int64_t left = end - now_ms();
+		struct pollfd p = { fl_nl_fd(c->addr_watch), POLLIN, 0 };
+
+		fl_nl_hear(c->addr_watch, on_address, &a);
+		if (a.left && (left <= 0 || (poll(&p, 1, (int)left) < 0 && errno != EINTR)))
+			break;
+	}
+	fl_nl_close(fl_take_ptr(c->addr_watch));
 }
 
 /* ---- checking ---- */

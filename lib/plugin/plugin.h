@@ -61,7 +61,7 @@ struct fl_call {
 
 	struct fl_netns self, sandbox; /* sandbox.fd < 0: not given or gone */
 	struct fl_nl *host, *inside;   /* route sockets in either; inside only with a sandbox */
-	struct fl_nl *dad_watch; /* hears of addresses inside, while duplicates are looked for */
+	struct fl_nl *addr_watch;      /* hears of addresses inside, until they are in use */
 	struct fl_store *store;
 	struct fl_fw *fw;
 
@@ -205,6 +205,12 @@ struct fl_join {
 	bool via_gateway; /* the subnet too is reached through the gateway: ptp */
 };
 int fl_join_interface(struct fl_call *c, const struct fl_join *how, struct fl_error *err);
+/*
+ * The kernel takes an IPv6 address into use in its own time (a work queue), and drops what comes
+ * for it before that. This waits for it, which costs nothing when other things were done meanwhile;
+ * the engine does so at the end of an ADD.
+ */
+void fl_await_addresses(struct fl_call *c);
 /* The usual check: interface, its MAC, addresses and routes of prevResult inside the sandbox. */
 int fl_check_interface(struct fl_call *c, struct fl_error *err);
 /* The same, and that it is of this IFLA_INFO_KIND; `what` is its name in the sentence. */

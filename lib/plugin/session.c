@@ -240,7 +240,7 @@ void fl_call_clear(struct fl_call *c)
 	fl_resolver_clear(&c->resolver);
 	fl_fw_close(c->fw);
 	fl_store_close(c->store);
-	fl_nl_close(c->dad_watch);
+	fl_nl_close(c->addr_watch);
 	fl_nl_close(c->inside);
 	fl_nl_close(c->host);
 	fl_netns_close(&c->sandbox);

@@ -58,8 +58,10 @@ int overlay_join(struct fl_call *c, struct fl_error *err)
 	/* Without the tunnel as a port, this may be the bridge's first one. */
 	if (!r && conf->routed)
 		r = fl_link_sync(c->host, c->link_index, err);
-	return r || !c->mac_chosen ? r
-				   : fl_link_set_mac(c->inside, c->inside_index, &c->ep.mac, err);
+	if (r || !c->mac_chosen)
+		return r;
+	fl_await_addresses(c);
+	return fl_link_set_mac(c->inside, c->inside_index, &c->ep.mac, err);
 }
 
 /* ---- CHECK ---- */
