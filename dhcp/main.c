@@ -173,6 +173,7 @@ static void serve(struct daemon *d, int listener)
 	for (size_t i = 0; i < FL_ARRAY_SIZE(events); i++)
 		event_add(events[i], NULL);
 	say("ready");
+	fl_notify_ready();
 	event_base_dispatch(d->base);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(events); i++)
 		event_free(events[i]);

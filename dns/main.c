@@ -29,6 +29,7 @@ static const char usage[] =
 	"choose it)\n"
 	"  --background       come back when ready; started again when it is killed; log to "
 	"syslog\n"
+	"  --replace          end the daemon that serves the state now, and take its place\n"
 	"  --linger MS        how long to wait for a sandbox when there is none, 0: for ever "
 	"(10000)\n"
 	"  --cache KIB        for foreign answers, 0: none (" CACHE_DEFAULT ")\n"
@@ -194,9 +195,11 @@ static int open_state(struct broker *b, const char *given, struct fl_error *err)
 	return 0;
 }
 
-static int take_lock(struct broker *b, struct fl_error *err)
+static int take_lock(struct broker *b, bool replace, struct fl_error *err)
 {
-	b->lock = fl_lock_state(b->state, LOCK_FILE, "fairlead-dnsd", err);
+	const struct fl_state_lock lock = { LOCK_FILE, "fairlead-dnsd", FL_DNSD_SOCKET, replace };
+
+	b->lock = fl_lock_state(b->state, &lock, err);
 	return b->lock < 0 ? b->lock : 0;
 }
 
@@ -231,7 +234,7 @@ static int prepare(struct broker *b, const struct start *s, struct fl_error *err
 	if (!r)
 		r = open_state(b, s->state, err);
 	if (!r && s->handover < 0)
-		r = take_lock(b, err);
+		r = take_lock(b, s->replace, err);
 	b->base = event_base_new();
 	if (!b->base)
 		return fl_error_oom(err);
@@ -292,6 +295,8 @@ static void serve(struct broker *b, const struct start *s)
 	/* A child that died before its signal was ours. */
 	worker_reap(b);
 	fl_background_ready(&s->keeper);
+	if (!s->background)
+		fl_notify_ready();
 	event_base_dispatch(b->base);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(events); i++)
 		if (events[i])
@@ -342,6 +347,7 @@ static int parse(int argc, char **argv, struct options *o)
 	const struct fl_option known[] = {
 		{ "state", .text = &o->start.state },
 		{ "background", .given = &o->start.background },
+		{ "replace", .given = &o->start.replace },
 		{ "linger", .number = &o->linger, .max = 1ul << 30 },
 		{ "cache", .text = &o->start.cache, .number = &o->cache, .max = 1ul << 20 },
 		/* By itself only. */

@@ -7,7 +7,7 @@
 
 struct start {
 	const char *state, *cache; /* options */
-	bool background;
+	bool background, replace;
 	struct fl_background keeper;
 	int handover; /* descriptor of what an earlier image left, -1 */
 };

@@ -74,7 +74,7 @@ void client_stream(struct client *c);
 
 struct options {
 	const char *config, *state;
-	bool background;
+	bool background, replace;
 	unsigned long linger_ms;
 };
 

@@ -29,6 +29,7 @@ static const char usage[] =
 	"choose it)\n"
 	"  --background       come back when ready; started again when it is killed; log to "
 	"syslog\n"
+	"  --replace          end the agent that serves the state now, and take its place\n"
 	"  --linger MS        in the background: how long to stay in no network, 0: for ever "
 	"(60000)\n"
 	"  --version, --help\n";
@@ -260,6 +261,7 @@ static int parse(int argc, char **argv, struct options *o)
 		{ "config", .text = &o->config },
 		{ "state", .text = &o->state },
 		{ "background", .given = &o->background },
+		{ "replace", .given = &o->replace },
 		{ "linger", .number = &o->linger_ms, .max = 1ul << 30 },
 	};
 	const struct fl_program program = { FL_OVERLAY_PROGRAM, FAIRLEAD_VERSION, usage, known,
@@ -268,16 +270,18 @@ static int parse(int argc, char **argv, struct options *o)
 	return fl_options_parse(&program, argc, argv);
 }
 
-static int open_state(struct agent *a, const char *given, struct fl_error *err)
+static int open_state(struct agent *a, const struct options *o, struct fl_error *err)
 {
+	const struct fl_state_lock lock = { LOCK_FILE, FL_OVERLAY_PROGRAM, FL_OVERLAY_SOCKET,
+					    o->replace };
 	FL_AUTONETNS struct fl_netns self = FL_NETNS_NONE;
 	struct stat st;
 	int r = fl_netns_self(&self, err);
 
 	if (r)
 		return r;
-	if (given)
-		fl_strcpy(a->state, sizeof(a->state), given);
+	if (o->state)
+		fl_strcpy(a->state, sizeof(a->state), o->state);
 	else
 		r = fl_store_dir(NULL, self.cookie, a->state, sizeof(a->state), err);
 	if (!r)
@@ -288,7 +292,7 @@ static int open_state(struct agent *a, const char *given, struct fl_error *err)
 		return fl_error_errno(err, errno, FL_ECODE_STORE, "state directory %s", a->state);
 	a->state_dev = st.st_dev;
 	a->state_ino = st.st_ino;
-	a->lock = fl_lock_state(a->state, LOCK_FILE, FL_OVERLAY_PROGRAM, err);
+	a->lock = fl_lock_state(a->state, &lock, err);
 	return a->lock < 0 ? a->lock : 0;
 }
 
@@ -346,7 +350,7 @@ static int prepare(struct agent *a, const struct options *o, struct fl_error *er
 	srandom((unsigned)getpid() ^ (unsigned)now_ms());
 	fl_raise_files(0);
 	if (!r)
-		r = open_state(a, o->state, err);
+		r = open_state(a, o, err);
 	if (!r)
 		r = fl_nl_open(&a->nl, err);
 	if (!r)
@@ -409,6 +413,8 @@ static void serve(struct agent *a, const struct fl_background *keeper)
 	member_start(a);
 	say("ready");
 	fl_background_ready(keeper);
+	if (!to_syslog)
+		fl_notify_ready();
 	event_base_dispatch(a->base);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(ends); i++)
 		event_free(ends[i]);

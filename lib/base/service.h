@@ -28,9 +28,20 @@ int fl_listen_at(const char *path, int type, const char *option, struct fl_error
 /*
  * The lock file in a state directory, for as long as the process has the descriptor that is
  * returned: who has it serves the state. Its text is the process id, for people. -EWOULDBLOCK,
- * FL_ECODE_CONFLICT: another `program` has it.
+ * FL_ECODE_CONFLICT: another `program` has it; with `replace` that one, which listens at `socket`
+ * (SOCK_SEQPACKET) in the directory, gets SIGTERM and is waited for.
  */
-int fl_lock_state(const char *dir, const char *file, const char *program, struct fl_error *err);
+struct fl_state_lock {
+	const char *file, *program, *socket;
+	bool replace;
+};
+int fl_lock_state(const char *dir, const struct fl_state_lock *l, struct fl_error *err);
+
+/*
+ * Tells systemd, where it waits for that (sd_notify(3), Type=notify). Not for a daemon in the
+ * background: the environment is that of whoever executed the plugin, and so is the socket in it.
+ */
+void fl_notify_ready(void);
 
 /* As many open files as this process may have; with `more` and the privilege, at least that many.
  */

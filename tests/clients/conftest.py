@@ -14,7 +14,8 @@ from clientlib import host as hosts, plugins, state  # noqa: E402
 
 NEEDS = {"test_podman.py": ("podman", "conmon", "runc"), "test_podman_dns.py": ("podman", "conmon", "runc", "dnsmasq"), "test_containerd.py": ("containerd", "ctr", "runc"),
          "test_containerd_macvlan.py": ("containerd", "ctr", "runc"),
-         "test_dockerd.py": ("dockerd", "docker", "containerd", "runc", "iptables")}
+         "test_dockerd.py": ("dockerd", "docker", "containerd", "runc", "iptables"),
+         "test_systemd.py": ("/lib/systemd/systemd", "systemctl", "journalctl", "etcd", "etcdctl", "openssl", "dnsmasq")}
 EVERYWHERE = ("nft", "ip", "unshare", "nsenter", "busybox", "mdb_dump")
 
 

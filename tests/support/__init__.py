@@ -12,6 +12,7 @@
     upstream  a name server that does as it is told
     etcd      a cluster of etcd, its certificates, and the client under test
     gateway   a fake of etcd's gateway that does as it is told
+    systemd   a private host that systemd booted, with fairlead installed in it
     stub      who asks the resolver, and what its daemon tells
 
 Standard library only (configs skips by pytest; dns, upstream and stub have messages by dnspython). Needs root (CAP_SYS_ADMIN, CAP_NET_ADMIN).

@@ -220,7 +220,7 @@ def check_overview(page, top):
     for folder in ("lib", "plugins"):
         for path in sorted((top / folder).rglob("*.c")):
             for name in re.findall(r'\b(?:getenv|env)\("(\w+)"\)', path.read_text()):
-                if name not in told and not name.startswith("LISTEN_"):
+                if name not in told and not name.startswith(("LISTEN_", "NOTIFY_")):
                     fault(f"{page.path}: ENVIRONMENT: {name} is missing ({path.relative_to(top)})")
 
 
