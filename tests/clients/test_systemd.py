@@ -13,6 +13,7 @@ from support.upstream import Upstream
 UNITS = ("fairlead-dnsd.service", "fairlead-dnsd.socket", "fairlead-dhcpd.service", "fairlead-dhcpd.socket", "fairlead-overlayd.service",
          "fairlead-reload.service")
 DNSD, DHCPD, OVERLAYD, RELOAD = "fairlead-dnsd", "fairlead-dhcpd", "fairlead-overlayd", "fairlead-reload"
+NFTABLES = "nftables.service"
 LEASE = 4       # seconds
 
 pytestmark = pytest.mark.skipif(not systemd.installed(), reason="the plugins under test are not installed with their units")
@@ -319,6 +320,71 @@ def test_overlayd_takes_the_place_of_a_plugins(machine, cluster):
     machine.systemctl("start", OVERLAYD)
     assert in_unit(machine, OVERLAYD) == {machine.main_pid(OVERLAYD)} and talks(machine)
     detach(machine, "overlay", OVERLAY, "o4")
+
+
+# ---- the ruleset ----
+
+@pytest.fixture
+def published(machine):
+    """p1, with a port of the host; nftables.service and what follows it are enabled and active."""
+    config = configs.publish(configs.bridge("pub", subnets=("10.3.0.0/24",)), (8080, 80))
+    machine.systemctl("enable", NFTABLES, RELOAD)
+    machine.systemctl("start", NFTABLES)
+    machine.netns("p1")
+    machine.cni.add("bridge", config, "p1").expect()
+    machine.tcp_server("p1", port=80)
+    machine.wait(lambda: machine.is_active(RELOAD), RELOAD)
+    assert machine.reaches("outside", "192.0.2.1", 8080)
+    yield machine
+    detach(machine, "bridge", config, "p1")
+    machine.systemctl("disable", NFTABLES, RELOAD)
+    stop(machine, NFTABLES, RELOAD)
+
+
+def rules(machine):
+    """Our table as nft tells it, without handles, and elements in an order."""
+    text = machine.run(["nft", "-j", "list", "table", "inet", "fairlead"], check=False).stdout
+    found = []
+    for item in json.loads(text)["nftables"] if text else []:
+        [(kind, body)] = item.items()
+        body.pop("handle", None)
+        body.get("elem", []).sort(key=json.dumps)
+        found.append(json.dumps({kind: body}, sort_keys=True))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("verb", ["restart", "reload"])
+def test_rules_come_back(published, verb):
+    """nftables.service flushes all there is, with both verbs."""
+    before = rules(published)
+    published.nft("add table inet witness")
+    published.systemctl(verb, NFTABLES)
+    published.wait(lambda: rules(published) == before and published.is_active(RELOAD), "our rules")
+    assert "witness" not in published.run(["nft", "list", "tables"]).stdout and before
+    assert published.reaches("outside", "192.0.2.1", 8080)
+
+
+def test_resolver_outlives_the_unit_that_started_it(published):
+    """Without a socket of its own it is started by whoever needs it, and that is this unit after its death."""
+    attach(published, "bridge", NAMED, "c1", "c2")
+    published.run(["kill", "-KILL", *map(str, published.processes(DNSD))])
+    published.systemctl("restart", RELOAD)
+    before = published.processes(DNSD)
+    assert any(cgroup.endswith(f"/{RELOAD}.service") for cgroup in before.values()) and resolves(published)
+    published.systemctl("restart", RELOAD)
+    assert published.processes(DNSD) == before and resolves(published)
+    detach(published, "bridge", NAMED, "c1", "c2")
+
+
+def test_reload_before_there_is_anything(machine):
+    """At boot: no plugin has run, and the unit has to be active to follow what comes."""
+    machine.nft("flush ruleset")
+    machine.run(["mount", "-t", "tmpfs", "tmpfs", "/run/fairlead"])
+    try:
+        machine.systemctl("restart", RELOAD)
+        assert machine.is_active(RELOAD) and not rules(machine)
+    finally:
+        machine.run(["umount", "/run/fairlead"])
 
 
 # ---- the end ----
