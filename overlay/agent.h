@@ -104,6 +104,8 @@ struct agent {
 	struct member member;
 	struct node *nodes;
 	struct follow follow_nodes, follow_alive, follow_nets;
+	struct follow_list telling; /* of follow.c */
+	struct event *tell;
 	struct network *networks;
 	struct fl_txn *mirror; /* of mirror.c, while it is open */
 	bool mirror_failed;

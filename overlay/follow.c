@@ -11,9 +11,8 @@
 #include <string.h>
 
 enum {
-	VERIFY_MS = 500,	 /* after an interruption; when there is little to read */
-	VERIFY_MAX_MS = 300000,	 /* when there is much */
-	VERIFY_KEYS_PER_MS = 50, /* that all nodes together read */
+	PORTION_US = 3000, /* of telling, before the loop turns */
+	PORTION_CHECK = 64 /* keys that are compared between two looks at the clock */
 };
 
 static void read_all(struct follow *f);
@@ -68,9 +67,7 @@ static void on_events(void *arg, const struct fl_etcd_event *events, size_t n)
 /* At a random time, so that etcd has the same to do however many nodes read however much. */
 static void verify_later(struct follow *f)
 {
-	int64_t keys = (int64_t)f->ledger.n, nodes = HASH_COUNT(f->a->nodes);
-	int64_t most = VERIFY_MS + keys * nodes / VERIFY_KEYS_PER_MS;
-	int64_t ms = random() % (most < VERIFY_MAX_MS ? most : VERIFY_MAX_MS);
+	int64_t ms = random() % ledger_spread_ms(f->ledger.n, HASH_COUNT(f->a->nodes));
 	const struct timeval t = { ms / 1000, ms % 1000 * 1000 };
 
 	if (!f->verify && !evtimer_pending(f->doubt, NULL))
@@ -177,46 +174,151 @@ static void on_state(void *arg, const struct fl_error *err)
 		verify_later(f);
 }
 
-static void on_read(void *arg, struct fl_etcd_result *r)
+/* ---- reading ---- */
+
+static int64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* What was read is told for a bounded time in each turn of the loop: what the lease needs, and
+ * whoever asks, comes between. */
+static void turn(struct agent *a)
+{
+	static const struct timeval next = { 0, 0 };
+
+	/* An event that is activated at once would be of the same turn. */
+	if (!TAILQ_EMPTY(&a->telling) && !evtimer_pending(a->tell, NULL))
+		event_add(a->tell, &next);
+}
+
+static void leave_queue(struct follow *f)
+{
+	if (f->step == NOTHING_TO_TELL)
+		return;
+	TAILQ_REMOVE(&f->a->telling, f, link);
+	f->step = NOTHING_TO_TELL;
+	f->again = false;
+	fl_etcd_kvs_clear(&f->read);
+}
+
+static void begin(struct follow *f)
+{
+	ledger_clear(&f->ledger);
+	f->restored = f->restores != f->a->restores;
+	f->restores = f->a->restores;
+	ignored_begin(f->a, f->prefix);
+	f->covered = f->read_at;
+	f->wrote = f->restored || f->wrote <= f->read_at ? 0 : f->wrote;
+	/* As of a revision of another history nothing is known. */
+	if (f->restored)
+		f->revision = 0;
+	f->told = 0;
+	f->step = TELLING;
+	/* What is told by half is not acted on. */
+	f->synced = false;
+	f->ops->begin(f->arg);
+}
+
+static void check_some(struct follow *f)
+{
+	size_t left = f->read.n - f->told, n = left < PORTION_CHECK ? left : PORTION_CHECK;
+
+	if (n && f->restores == f->a->restores) {
+		const struct fl_etcd_kvs some = { .items = &f->read.items[f->told], .n = n };
+
+		f->others += ledger_contradict(&f->ledger, &some, f->covered);
+		f->told += n;
+		return;
+	}
+	f->step = CHECKED;
+	/* What was read is of the new history. */
+	if (f->others)
+		believe_restored(f, f->others, f->covered);
+}
+
+static void tell_one(struct follow *f)
+{
+	struct fl_etcd_kv kv = f->read.items[f->told];
+
+	f->read.items[f->told++].key = NULL;
+	tell(f, kv.key, &kv, kv.mod_revision);
+	free(kv.key);
+}
+
+static void finish(struct follow *f)
 {
 	const struct fl_etcd_watch_ops ops = { .events = on_events,
 					       .ended = on_ended,
 					       .state = on_state,
-					       .arg = arg,
+					       .arg = f,
 					       .reopened = on_reopened };
-	struct follow *f = arg;
 	struct fl_error err = { 0 };
-	unsigned n;
+	bool again = f->again;
+
+	leave_queue(f);
+	if (again) { /* some of it was told before that was asked for */
+		read_all(f);
+	} else if (fl_etcd_watch(f->a->etcd, f->prefix, f->read_at + 1, &ops, &f->watch, &err)) {
+		say("%s", err.text);
+		read_later(f);
+		return;
+	}
+	ignored_end(f->a, f->prefix);
+	f->revision = f->read_at;
+	f->synced = true;
+	f->ops->synced(f->arg);
+	f->restored = false;
+	f->ops->settled(f->arg);
+	agent_wake(f->a);
+}
+
+static void tell_some(struct follow *f, int64_t end)
+{
+	while (f->step == CHECKING && now_us() < end)
+		check_some(f);
+	if (f->step == CHECKED)
+		begin(f);
+	while (f->step == TELLING && f->told < f->read.n && now_us() < end)
+		tell_one(f);
+	if (f->step == TELLING && f->told == f->read.n)
+		finish(f);
+}
+
+static void on_tell(evutil_socket_t fd, short what, void *arg)
+{
+	int64_t end = now_us() + PORTION_US;
+	struct agent *a = arg;
+	struct follow *f;
+
+	(void)fd;
+	(void)what;
+	while (now_us() < end && (f = TAILQ_FIRST(&a->telling)))
+		tell_some(f, end);
+	/* Plugins wait for the node's store as long as it is being written. */
+	mirror_flush(a);
+	turn(a);
+}
+
+static void on_read(void *arg, struct fl_etcd_result *r)
+{
+	struct follow *f = arg;
 
 	f->call = NULL;
 	if (!agent_heard(f->a, r)) {
 		read_later(f);
 		return;
 	}
-	n = f->restores == f->a->restores ? ledger_contradict(&f->ledger, &r->kvs, f->covered) : 0;
-	if (n)
-		believe_restored(f, n, f->covered);
-	if (fl_etcd_watch(f->a->etcd, f->prefix, r->header.revision + 1, &ops, &f->watch, &err)) {
-		say("%s", err.text);
-		read_later(f);
-		return;
-	}
-	f->revision = r->header.revision;
-	ledger_clear(&f->ledger);
-	f->restored = f->restores != f->a->restores;
-	f->restores = f->a->restores;
-	ignored_begin(f->a, f->prefix);
-	f->covered = f->revision;
-	f->wrote = f->restored || f->wrote <= f->revision ? 0 : f->wrote;
-	f->ops->begin(f->arg);
-	for (size_t i = 0; i < r->kvs.n; i++)
-		tell(f, r->kvs.items[i].key, &r->kvs.items[i], r->kvs.items[i].mod_revision);
-	ignored_end(f->a, f->prefix);
-	f->synced = true;
-	f->ops->synced(f->arg);
-	f->restored = false;
-	f->ops->settled(f->arg);
-	agent_wake(f->a);
+	f->read_at = r->header.revision;
+	f->read = r->kvs;
+	r->kvs = (struct fl_etcd_kvs){ 0 };
+	f->told = f->others = 0;
+	f->step = CHECKING;
+	TAILQ_INSERT_TAIL(&f->a->telling, f, link);
+	turn(f->a);
 }
 
 static void read_all(struct follow *f)
@@ -244,6 +346,8 @@ void follow_start(struct follow *f, struct agent *a, const char *prefix,
 
 void follow_again(struct follow *f)
 {
+	/* Some of it may have been told already. */
+	f->again |= f->step != NOTHING_TO_TELL;
 	if (!f->watch)
 		return; /* it is being read */
 	stop_verifying(f);
@@ -252,8 +356,22 @@ void follow_again(struct follow *f)
 	read_all(f);
 }
 
+void follow_restored(struct follow *f)
+{
+	if (!f->ops)
+		return;
+	f->synced = false;
+	/* Maybe of the former one. */
+	if (f->step == CHECKING || f->step == TELLING) {
+		leave_queue(f);
+		read_all(f);
+	}
+}
+
 void follow_stop(struct follow *f)
 {
+	if (f->a)
+		leave_queue(f);
 	if (f->call)
 		fl_etcd_cancel(f->call);
 	if (f->watch)
@@ -265,6 +383,19 @@ void follow_stop(struct follow *f)
 		event_free(f->retry);
 	ledger_clear(&f->ledger);
 	*f = (struct follow){ 0 };
+}
+
+bool follow_tells(const struct follow *f)
+{
+	return f->step == TELLING;
+}
+
+void follow_prepare(struct agent *a)
+{
+	TAILQ_INIT(&a->telling);
+	a->tell = evtimer_new(a->base, on_tell, a);
+	if (!a->tell)
+		die_of_memory();
 }
 
 void follow_wrote(struct follow *f, int64_t revision)

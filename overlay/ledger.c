@@ -9,7 +9,12 @@
 
 #include <sys/random.h>
 
-enum { SLOTS_MIN = 16 };
+enum {
+	SLOTS_MIN = 16,
+	SPREAD_MS = 500,	 /* when there is little to read */
+	SPREAD_MAX_MS = 300000,	 /* when there is much */
+	SPREAD_KEYS_PER_MS = 50, /* that all nodes together read */
+};
 
 struct told {
 	uint64_t key, value; /* hashes; key 0: nothing is here */
@@ -171,4 +176,11 @@ void ledger_clear(struct ledger *l)
 {
 	free(l->slots);
 	*l = (struct ledger){ 0 };
+}
+
+int64_t ledger_spread_ms(size_t keys, size_t nodes)
+{
+	int64_t ms = SPREAD_MS + (int64_t)keys * (int64_t)nodes / SPREAD_KEYS_PER_MS;
+
+	return ms < SPREAD_MAX_MS ? ms : SPREAD_MAX_MS;
 }

@@ -408,6 +408,7 @@ static void serve(struct agent *a, const struct fl_background *keeper)
 		event_add(ends[i], NULL);
 	sweep_start(a);
 	restore_start(a);
+	follow_prepare(a);
 	nodes_start(a);
 	networks_start(a);
 	member_start(a);
@@ -425,7 +426,8 @@ static void serve(struct agent *a, const struct fl_background *keeper)
 /* Everything stays as it is: in the kernel, in both stores. The next agent goes on with it. */
 static void finish(struct agent *a)
 {
-	struct event **events[] = { &a->link_event, &a->look, &a->wake, &a->compare, &a->doubt };
+	struct event **events[] = { &a->link_event, &a->look,  &a->wake,
+				    &a->compare,    &a->doubt, &a->tell };
 
 	if (a->sweep_timer)
 		sweep_stop(a);

@@ -80,8 +80,20 @@ void network_answer(struct network *net, struct fl_overlay_network *ret)
 }
 /* ---- what was told is made so ---- */
 
+/* Some of a prefix has been told, and what else there is has not. */
+static bool is_half_told(const struct network *net)
+{
+	return follow_tells(&net->eps) || follow_tells(&net->joins) ||
+	       follow_tells(&net->ip_keys) || follow_tells(&net->blocks);
+}
+
 void network_settle(struct network *net)
 {
+	/* All of it comes when that is over. */
+	if (is_half_told(net)) {
+		mirror_flush(net->a);
+		return;
+	}
 	if (net->mirror_stale) {
 		net->mirror_stale = false;
 		mirror_all(net);
@@ -100,10 +112,9 @@ void network_settle(struct network *net)
  * have is compared. */
 void network_known(struct network *net)
 {
-	if (!net->member) {
-		sweep_go_on(net->a);
+	sweep_go_on(net->a);
+	if (!net->member)
 		return;
-	}
 	mirror_all(net);
 	program_compare(net, true);
 	net->reconcile = true;

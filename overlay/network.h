@@ -98,6 +98,8 @@ void network_lost_record(struct network *net);
 void network_settle(struct network *net);
 /* All of it is known, maybe not for the first time. */
 void network_known(struct network *net);
+/* The store was: what is known of it is of the former one. */
+void network_restored(struct network *net);
 /* What the store has not, which was restored, has not been written again: it is gone. */
 void network_end_doubt(struct network *net);
 

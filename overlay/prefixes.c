@@ -132,6 +132,14 @@ static void synced_eps(void *arg)
 	synced(net);
 }
 
+void network_restored(struct network *net)
+{
+	follow_restored(&net->eps);
+	follow_restored(&net->joins);
+	follow_restored(&net->ip_keys);
+	follow_restored(&net->blocks);
+}
+
 void network_end_doubt(struct network *net)
 {
 	sweep_unseen(net, false, 0);

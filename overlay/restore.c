@@ -41,8 +41,13 @@ void restore_begin(void *arg)
 	a->doubt_until = now_ms() + ms;
 	event_add(a->doubt, &t);
 	a->quarantine_lease = 0;
-	HASH_ITER (hh, a->networks, net, tmp)
+	follow_restored(&a->follow_nodes);
+	follow_restored(&a->follow_alive);
+	follow_restored(&a->follow_nets);
+	HASH_ITER (hh, a->networks, net, tmp) {
+		network_restored(net);
 		net->reconcile = true;
+	}
 	/* Revisions of before tell nothing any more. */
 	a->member.entered = 0;
 	member_renew(a);

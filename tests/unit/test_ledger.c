@@ -125,11 +125,28 @@ static void test_others(void **state)
 	free(s);
 }
 
+/* Half a second for a small cluster; then 50 keys a millisecond of all nodes together; five
+ * minutes. */
+static void test_spread(void **state)
+{
+	(void)state;
+	assert_int_equal(ledger_spread_ms(0, 0), 500);
+	assert_int_equal(ledger_spread_ms(100, 3), 506);
+	assert_int_equal(ledger_spread_ms(10000, 1), 700);
+	assert_int_equal(ledger_spread_ms(20000, 1), 900);
+	assert_int_equal(ledger_spread_ms(10000, 2), 900);
+	assert_int_equal(ledger_spread_ms(10000, 1000), 200500);
+	assert_int_equal(ledger_spread_ms(14975, 1000), 300000);
+	assert_int_equal(ledger_spread_ms(14974, 1000), 299980);
+	assert_int_equal(ledger_spread_ms(500000, 100000), 300000);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_the_same),
 		cmocka_unit_test(test_others),
+		cmocka_unit_test(test_spread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
