@@ -42,6 +42,7 @@ static void tell(struct follow *f, const char *key, const struct fl_etcd_kv *kv,
 	ledger_note(&f->ledger, key, kv, revision, f->verify);
 	if (revision > f->covered)
 		f->covered = revision;
+	f->untold &= revision != f->wrote;
 	if (fl_rec_key_parse(key, &k)) {
 		if (kv)
 			ignore(f->a, key, revision,
@@ -116,7 +117,7 @@ static void on_verified(void *arg, struct fl_etcd_result *r)
 	if (n)
 		believe_restored(f, n, f->verified);
 	/* Of what we wrote ourselves nothing was told: it was of the former history. */
-	else if (f->watch && f->wrote > fl_etcd_watch_revision(f->watch))
+	else if (f->watch && f->untold)
 		follow_again(f);
 }
 
@@ -140,6 +141,8 @@ static void on_reopened(void *arg)
 	struct follow *f = arg;
 
 	f->doubted = true;
+	/* By the time of the comparison another history may have got beyond it. */
+	f->untold |= f->wrote > f->covered;
 	/* It may be answered by the store that was. */
 	if (f->verify)
 		fl_etcd_cancel(fl_take_ptr(f->verify));
@@ -216,6 +219,7 @@ static void begin(struct follow *f)
 	/* As of a revision of another history nothing is known. */
 	if (f->restored)
 		f->revision = 0;
+	f->untold = false;
 	f->told = 0;
 	f->step = TELLING;
 	/* What is told by half is not acted on. */

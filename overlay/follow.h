@@ -49,6 +49,7 @@ struct follow {
 	struct ledger ledger;
 	int64_t covered;     /* all changes up to this revision were told */
 	int64_t wrote;	     /* the last of this agent's own */
+	bool untold;	     /* that one, before an interruption and since */
 	struct event *doubt; /* whether the store is still the one that was read */
 	bool doubted;
 	struct fl_etcd_call *verify; /* as it was at `verified` */

@@ -70,13 +70,13 @@ class Cluster:
     def url(self, name):
         return f"{self.scheme}://{self.address(name)}:2379"
 
-    def start(self, name, wait=True):
+    def start(self, name, wait=True, state="new"):
         peers = ",".join(f"{n}=http://{self.address(n)}:2380" for n in self.names)
         argv = [f"{BINARIES}/etcd", "--name", name, "--data-dir", self._data(name), "--logger", "zap",
                 "--log-outputs", f"{FOLDER}/{name}.log", "--listen-client-urls", self.url(name),
                 "--advertise-client-urls", self.url(name), "--listen-peer-urls", f"http://{self.address(name)}:2380",
                 "--initial-advertise-peer-urls", f"http://{self.address(name)}:2380", "--initial-cluster", peers,
-                "--initial-cluster-token", self.token, "--initial-cluster-state", "new",
+                "--initial-cluster-token", self.token, "--initial-cluster-state", state,
                 "--listen-metrics-urls", f"http://{self.address(name)}:{METRICS}", *self.args]
         if self.scheme == "https":
             argv += ["--cert-file", f"{FOLDER}/server.pem", "--key-file", f"{FOLDER}/server.key"]
@@ -93,6 +93,19 @@ class Cluster:
 
     def stop(self, name):
         self.lab.stop(self.processes.pop(name))
+
+    def replace(self, name):
+        """Another member takes its place, with nothing in its store; the others go on."""
+        others = [n for n in self.names if n != name]
+        self.kill(name)
+        listed = json.loads(self.ctl("member", "list", "-w", "json", names=others).stdout)["members"]
+        [old] = [member["ID"] for member in listed if member.get("name") == name]
+        self.wait_healthy(others)       # it may have been the leader
+        self.ctl("member", "remove", f"{old:x}", names=others)
+        self.wait_healthy(others)
+        self.ctl("member", "add", name, f"--peer-urls=http://{self.address(name)}:2380", names=others)
+        self.lab.run(["rm", "-r", self._data(name)])
+        self.start(name, state="existing")
 
     def pause(self, name):
         self.processes[name].send_signal(signal.SIGSTOP)

@@ -672,6 +672,41 @@ static void test_own_write_that_is_not_told(void **state)
 	assert_int_equal(heard.syncs, 2);
 }
 
+/* Also when the other history has got beyond it by then. */
+static void test_own_write_that_is_overtaken(void **state)
+{
+	(void)state;
+	sync_first();
+	follow_wrote(&f, store.revision + 2);
+	store.watch->ops.reopened(store.watch->ops.arg);
+	store.revision += LATER;
+	put(14, true);
+	until_asked();
+	assert_true(store.calls->revision > f.wrote);
+	answer(FL_ETCD_OK, store.mod, store.revision);
+	assert_int_equal(store.others, 0);
+	assert_null(store.watch);
+	answer(FL_ETCD_OK, store.mod, store.revision);
+	until_synced();
+	interrupt();
+	answer(FL_ETCD_OK, store.mod, store.revision);
+	assert_non_null(store.watch);
+}
+
+/* It was late, and nothing else. */
+static void test_own_write_that_is_told_afterwards(void **state)
+{
+	(void)state;
+	sync_first();
+	follow_wrote(&f, store.revision + 1);
+	store.watch->ops.reopened(store.watch->ops.arg);
+	put(15, true);
+	until_asked();
+	answer(FL_ETCD_OK, store.mod, store.revision);
+	assert_non_null(store.watch);
+	assert_null(store.calls);
+}
+
 static void test_own_write_that_is_told(void **state)
 {
 	(void)state;
@@ -736,6 +771,8 @@ int main(void)
 		CASE(test_comparison_compacted_of_another),
 		CASE(test_comparison_unanswered),
 		CASE(test_own_write_that_is_not_told),
+		CASE(test_own_write_that_is_overtaken),
+		CASE(test_own_write_that_is_told_afterwards),
 		CASE(test_own_write_that_is_told),
 		CASE(test_own_write_meanwhile),
 	};
