@@ -3,10 +3,9 @@
 import pytest
 
 from support import configs, nodes as bed
-from support.cni import sanitized
 from support.nodes import Nodes, container_address, node_address, vtep
 
-AT_ONCE = 3 if sanitized() else 0.9     # before what was lost is sent again, which the other build is too slow to show
+AT_ONCE = 0.9       # before what was lost is sent again
 BOTH = (4, 6)
 
 
