@@ -424,6 +424,8 @@ static void remove_net(struct network *net)
 	event_del(net->linger);
 	event_del(net->retry);
 	forget(net);
+	/* It may be waiting for what this network was about to tell. */
+	sweep_go_on(net->a);
 }
 
 static void change_net(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,

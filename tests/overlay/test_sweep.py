@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a dead node left is given back by another one: however much it is, and but for what that one does not understand."""
+import contextlib
 import json
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from support.cluster import Cluster
 from support.cni import sanitized
 from support.nodes import vtep
+from support.relay import Relay
 
 SHORT = {"leaseSeconds": 2, "holdDownSeconds": 3}
 DEAD = {"v": 1, "vtep4": vtep(98), "mtu": 1500, "port": 4789, "bootId": "c6f0a5e4-0000-4000-8000-000000000009", "epoch": 1}
@@ -115,3 +117,32 @@ def test_what_is_not_understood(cluster, what):
 
 def told(cluster, node):
     return "\n".join(line for line in cluster[0].log().splitlines() if f"node {node} " in line)
+
+
+@contextlib.contextmanager
+def relayed(cluster):
+    """The agent's requests go through a relay."""
+    node = cluster[0]
+    direct = node.config["endpoints"]
+    node.stop()
+    with Relay(node.lab, direct[0]) as relay:
+        node.configure(endpoints=[relay.url], local=vtep(0))
+        try:
+            yield relay
+        finally:
+            node.stop()
+            node.configure(endpoints=direct, local=None)
+            node.start()
+
+
+def test_the_network_is_removed_meanwhile(cluster):
+    """While what the node has in it is being read: the rest is swept all the same."""
+    node, net = cluster[0], network(cluster, "l2-removed", 90, 90, 24)
+    with relayed(cluster) as relay:
+        relay.hold(f"/ep/{net}/")
+        node.start()
+        die(cluster)
+        relay.wait("range", f"/join/{net}/")
+        cluster.etcd.ctl_txn([f"del {cluster.prefix}{key}" for key in (f"net/{net}", "vni/90", "netname/l2-removed")])
+        cluster.wait(lambda: "l2-removed was removed" in node.log(), what="the network's end")
+        gone(cluster, seconds=20)
