@@ -106,6 +106,9 @@ static void change_record(void *arg, const struct fl_rec_key *key, const struct 
 	} else {
 		n->rec = rec->node;
 		n->known = true;
+		/* It was here again, whether or not its life was told of. */
+		if (n->mod != revision)
+			n->sweep_at = 0;
 		n->mod = revision;
 		look_at_way(a, n);
 		if (n->self && rec->node.epoch > a->member.epoch)
@@ -134,6 +137,7 @@ static void set_alive(struct agent *a, struct node *n, bool alive)
 		return;
 	n->alive = alive;
 	n->since = now_s();
+	n->sweep_at = 0;
 	if (!n->self)
 		say("node %s %s", n->name, alive ? "is alive" : "gives no sign of life");
 	networks_touch_node(a, n);

@@ -2,6 +2,7 @@
 """What a dead node left is given back by another one: however much it is, and but for what that one does not understand."""
 import contextlib
 import json
+import time
 
 import pytest
 
@@ -146,3 +147,22 @@ def test_the_network_is_removed_meanwhile(cluster):
         cluster.etcd.ctl_txn([f"del {cluster.prefix}{key}" for key in (f"net/{net}", "vni/90", "netname/l2-removed")])
         cluster.wait(lambda: "l2-removed was removed" in node.log(), what="the network's end")
         gone(cluster, seconds=20)
+
+
+def test_dead_twice(cluster):
+    """The hold-down begins anew with each death, also when a node's life was told of when it was over."""
+    node = cluster[0]
+    mark = len(node.log())
+    die(cluster)
+    cluster.wait(lambda: "node9" in node.netctl("node", "ls").expect().stdout)
+    began = time.monotonic()
+    node.pause()
+    cluster.etcd.kill("m1")     # what was missed comes at once when a watch goes on
+    cluster.etcd.start("m1")
+    write(cluster, {"alive/node9": {"v": 1, "epoch": 1}})
+    cluster.wait(lambda: time.monotonic() - began > SHORT["holdDownSeconds"] - 1)
+    cluster.etcd.ctl("del", f"{cluster.prefix}alive/node9")
+    died = time.monotonic()
+    node.resume()
+    gone(cluster)
+    assert time.monotonic() - died > SHORT["holdDownSeconds"], node.log()[mark:]
