@@ -143,3 +143,33 @@ int check_ownership(const struct network *net, const struct fl_addr *ip4, const 
 				 fl_mac_str(mac, FL_MAC_BUF));
 	return r;
 }
+
+static bool same_subnets(const struct fl_rec_net *a, const struct fl_rec_net *b)
+{
+	for (size_t i = 0; i < a->n_subnets && a->n_subnets == b->n_subnets; i++)
+		if (a->subnets[i].subnet.len != b->subnets[i].subnet.len ||
+		    !fl_addr_eq(&a->subnets[i].subnet.addr, &b->subnets[i].subnet.addr) ||
+		    !fl_addr_eq(&a->subnets[i].gateway, &b->subnets[i].gateway))
+			return false;
+	return a->n_subnets == b->n_subnets;
+}
+
+static bool same_network(const struct fl_rec_net *a, const struct fl_rec_net *b)
+{
+	return !strcmp(a->name, b->name) && a->mode == b->mode && a->vni == b->vni &&
+	       a->port == b->port && a->internal == b->internal && same_subnets(a, b);
+}
+
+int check_network(const struct network *net, const struct fl_rec_net *rec, struct fl_error *err)
+{
+	if (rec->n_subnets > FL_OVERLAY_SUBNETS ||
+	    (rec->n_subnets == FL_OVERLAY_SUBNETS &&
+	     rec->subnets[0].subnet.addr.family == rec->subnets[1].subnet.addr.family))
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "more than one subnet of a family is of a later version");
+	if (net->joined && !same_network(&net->rec, rec))
+		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
+				    "name, mode, VNI, port, subnets and \"internal\" of a network "
+				    "in use stay as they are; make another network");
+	return 0;
+}

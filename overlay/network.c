@@ -328,6 +328,9 @@ static void on_retired(struct work *w, int r, const struct fl_error *err)
 	else
 		forget(net);
 	mirror_flush(net->a);
+	/* What could not be taken from it as long as it was in use. */
+	if (net->unread)
+		follow_again(&net->a->follow_nets);
 	agent_wake(net->a);
 }
 
@@ -442,16 +445,12 @@ static void change_net(void *arg, const struct fl_rec_key *key, const struct fl_
 	}
 	rec = must_alloc(sizeof(*rec));
 	net->unread = true;
-	if (fl_rec_decode(FL_REC_NET, kv->value, kv->value_len, rec, &err)) {
-		ignore(net->a, kv->key, revision, &err);
-	} else if (rec->net.n_subnets > FL_OVERLAY_SUBNETS) {
-		fl_error_set(&err, EINVAL, FL_ECODE_CONFIG,
-			     "more than %d subnets are of a later version", FL_OVERLAY_SUBNETS);
+	if (fl_rec_decode(FL_REC_NET, kv->value, kv->value_len, rec, &err) ||
+	    check_network(net, &rec->net, &err)) {
 		ignore(net->a, kv->key, revision, &err);
 	} else {
 		net->rec = rec->net;
 		net->gone = net->unread = false;
-		net->mod = revision;
 	}
 	free(rec);
 }

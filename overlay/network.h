@@ -11,7 +11,6 @@ struct network {
 	struct agent *a;
 	char id[FL_OVERLAY_ID];
 	struct fl_rec_net rec;
-	int64_t mod;
 	bool seen, gone;
 	bool unread;	/* there is a record, which this version does not understand */
 	bool joined;	/* follows what is there */

@@ -123,6 +123,9 @@ void ignored_clear(struct agent *a);
 /* May another node have this in the network? -EINVAL */
 int check_ownership(const struct network *net, const struct fl_addr *ip4, const struct fl_addr *ip6,
 		    const struct fl_mac *mac, struct fl_error *err);
+/* Is it one that can be had here, and not another than the one that is in use? Pools, slots and the
+ * node's store are made of what it says. -EINVAL */
+int check_network(const struct network *net, const struct fl_rec_net *rec, struct fl_error *err);
 
 /* ---- mend.c ---- */
 /* What the kernel tells of links and addresses: networks look at what is theirs. */

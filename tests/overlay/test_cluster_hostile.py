@@ -232,6 +232,32 @@ def test_network(cluster, value):
         node.netctl("network", "rm", "bad")
 
 
+CHANGES = {"mode": {"mode": "l3"}, "VNI": {"vni": 4242}, "name": {"name": "bad"}, "port": {"port": 4444}, "internal": {"internal": True},
+           "subnets": {"subnets": [{"subnet": "10.77.0.0/24", "gateway": "10.77.0.1"}]},
+           "two subnets of a family": {"subnets": [{"subnet": "10.5.0.0/24", "gateway": "10.5.0.1"}, {"subnet": "10.78.0.0/24"}]}}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_a_network_in_use_changes(cluster, what):
+    """What bridges, containers and addresses here are made of stays as it is; what comes and goes there is heard of."""
+    key, node = f"net/{cluster.net}", cluster[0]
+    good, before = cluster.records(key)[key], kernel(node)
+    put(cluster, f"ep/{cluster.net}/early", ep(ip4="10.5.0.99", mac="02:00:00:00:00:99"))
+    cluster.wait(lambda: node.leads_to(VNI, "10.5.0.99"))
+    mark = len(node.log())
+    put(cluster, key, {**good, **CHANGES[what]})
+    try:
+        cluster.wait(lambda: f"{key} is ignored" in node.log()[mark:], 5, "what is said")
+        cluster.etcd.ctl("del", f"{cluster.prefix}ep/{cluster.net}/early")
+        Fence.pass_(cluster)
+        assert kernel(node) == before
+        both_reach(cluster)
+    finally:
+        cluster.etcd.ctl("del", f"{cluster.prefix}ep/{cluster.net}/early")
+        put(cluster, key, good)
+        Fence.pass_(cluster)
+
+
 KEYS = ["ep/%s/", "ep/%s/a/b/c", "ep/%s/odd\x1b[2J", "ip/%s/300.1.1.1", "ip/%s/010.5.0.9", "blk/%s/10.5.0.3-26",
         "join/%s/" + "x" * 200, "vni/x", "what/is/this", "alive/"]
 
