@@ -371,17 +371,24 @@ static void failed(struct sending *s, const struct fl_error *why)
 	work_pump(net);
 }
 
-/* Did the transaction happen? Each of its works has its key, and all or none were written. */
-static bool happened(const struct sending *s, const struct fl_etcd_result *r)
+/* Each work has its key, and all or none were written: whose tells most. A key that is gone may
+ * have been deleted by somebody else. */
+static const struct work *witness(const struct sending *s)
 {
 	const struct work *w = s->works;
-	const struct fl_etcd_kv *kv;
-	FL_AUTOSTRBUF struct fl_strbuf value = { 0 };
 
-	/* A key that is gone may have been deleted by somebody else. */
 	while (w->next && w->kind != WORK_TAKE)
 		w = w->next;
-	kv = find(r, w->key);
+	return w;
+}
+
+/* Did the transaction happen? */
+static bool happened(const struct sending *s, const struct fl_etcd_result *r)
+{
+	const struct work *w = witness(s);
+	const struct fl_etcd_kv *kv = find(r, w->key);
+	FL_AUTOSTRBUF struct fl_strbuf value = { 0 };
+
 	/* Of a part of a leaving node nothing tells; it is done again, and finds less. */
 	if (w->kind != WORK_TAKE)
 		return !kv && !w->left;
@@ -393,15 +400,13 @@ static bool happened(const struct sending *s, const struct fl_etcd_result *r)
 static void on_reread(void *arg, struct fl_etcd_result *r)
 {
 	struct sending *s = arg;
+	int64_t revision = mod_of(r, witness(s)->key);
 
 	s->call = NULL;
 	if (!agent_heard(s->net->a, r))
 		failed(s, &r->err);
 	else if (happened(s, r))
-		won(s,
-		    find(r, s->works->key) ? find(r, s->works->key)->mod_revision
-					   : r->header.revision,
-		    r);
+		won(s, revision ? revision : r->header.revision, r);
 	else
 		lost(s, r);
 }

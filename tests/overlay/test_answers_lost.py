@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What an agent asked for was done and it was not told, or it is told late: it knows what it has, all the same."""
+import concurrent.futures
+import json
+
+import pytest
+
+from support import overlays
+from support.agent import layout
+from support.cluster import Cluster
+from support.nodes import vtep
+from support.relay import Relay
+from support.requests import connect, request, result
+from support.truth import network, settled
+
+WEB = overlays.config("web", "10.5.0.0/16")     # of blocks: what comes together is one transaction
+WITHIN = 10
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """One node, whose requests go through a relay, with the container c1."""
+    with Cluster(nodes=1, config={"leaseSeconds": 30}, start=False) as cluster:
+        node = cluster[0]
+        with Relay(node.lab, node.config["endpoints"][0]) as relay:
+            cluster.relay = relay
+            node.configure(endpoints=[relay.url], local=vtep(0))
+            node.start()
+            overlays.add(node, WEB, "c1").expect()
+            cluster.net, _ = network(cluster.records(), "web")
+            yield cluster
+
+
+@pytest.fixture(autouse=True)
+def calm(cluster):
+    yield
+    cluster.relay.release()
+    settled(cluster)
+
+
+def stats(node):
+    with connect(node) as sock:
+        sock.send(request(node, op=layout()["SHOW"]))
+        assert result(sock.recv(65536)) == 0
+        text = b"".join(iter(lambda: sock.recv(65536), b"")).decode()
+    [agent] = [shown for shown in map(json.loads, text.splitlines()) if shown["kind"] == "agent"]
+    return agent["stats"]
+
+
+def of(cluster, container):
+    """Its endpoint's key."""
+    return next((key for key, record in cluster.records("ep/").items() if record["container"] == container), None)
+
+
+def pairs(node):
+    return len(node.lab.ip("link", "show", "type", "veth"))
+
+
+def test_given_back_and_taken_at_once(cluster):
+    """c1 goes and c3 comes by one transaction, whose answer is lost; c3 can go, however many wrote meanwhile."""
+    node, relay = cluster[0], cluster.relay
+    for container in ("c2", "c3"):
+        node.lab.netns(container)
+    [block] = cluster.keys("blk/")
+    relay.hold(f"/{block}")
+    with concurrent.futures.ThreadPoolExecutor(3) as beside:
+        first = beside.submit(overlays.add, node, WEB, "c2")
+        relay.wait_held()
+        given = stats(node)["releases"]
+        gone = beside.submit(overlays.delete, node, WEB, "c1")
+        cluster.wait(lambda: stats(node)["releases"] > given, what="the DEL's request")
+        there = pairs(node)
+        second = beside.submit(overlays.add, node, WEB, "c3")
+        cluster.wait(lambda: pairs(node) > there, what="the ADD's pair")    # made after it has asked
+        stats(node)
+        relay.lose(f"/{of(cluster, 'c1')}")
+        relay.release()
+        assert relay.lost.wait(WITHIN)
+        assert of(cluster, "c3") and not of(cluster, "c1")
+        cluster.etcd.ctl("put", "/elsewhere", "one more revision")
+        relay.release()
+        for done in (first, gone, second):
+            done.result().expect()
+    overlays.delete(node, WEB, "c3").expect()
+    cluster.wait(lambda: not of(cluster, "c3"), WITHIN, "the end of c3")
+    overlays.delete(node, WEB, "c2").expect()
+    overlays.add(node, WEB, "c1").expect()
