@@ -103,6 +103,10 @@ static void change_ep(void *arg, const struct fl_rec_key *key, const struct fl_e
 	struct fl_rec *rec;
 
 	if (!kv) {
+		/* One of ours that went and came: its new record may be known before the old one's
+		 * end is told. */
+		if (old && revision < old->mod)
+			return;
 		net->reconcile |= old && old->node->self;
 		table_del(net, key->id);
 		return;

@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from support import overlays
+from support import configs, overlays
 from support.agent import layout
 from support.cluster import Cluster
 from support.nodes import vtep
+from support.overlays import VNI
 from support.relay import Relay
 from support.requests import connect, request, result
 from support.truth import network, settled
@@ -85,3 +86,23 @@ def test_given_back_and_taken_at_once(cluster):
     cluster.wait(lambda: not of(cluster, "c3"), WITHIN, "the end of c3")
     overlays.delete(node, WEB, "c2").expect()
     overlays.add(node, WEB, "c1").expect()
+
+
+def test_told_late_of_its_end(cluster):
+    """c1 went and came; that it went is told when it is back."""
+    node, relay = cluster[0], cluster.relay
+    cluster.etcd.ctl("put", f"{cluster.prefix}ep/{cluster.net}/none", "{}")
+    cluster.wait(lambda: "/none is ignored" in node.log(), what="the watch")
+    events = stats(node)["events"]
+    relay.mute(f"/ep/{cluster.net}/")
+    overlays.delete(node, WEB, "c1").expect()
+    overlays.add(node, WEB, "c1").expect()
+    address = configs.addresses(node.lab, "eth0", "c1")[0].split("/")[0]
+    cluster.wait(lambda: stats(node)["events"] >= events + 2, what="the blocks' events")
+    before, events = node.neighbours(VNI), stats(node)["events"]
+    assert address in before
+    relay.tell()
+    cluster.wait(lambda: stats(node)["events"] > events, what="the endpoint's end")
+    assert node.neighbours(VNI) == before
+    relay.release()
+    cluster.etcd.ctl("del", f"{cluster.prefix}ep/{cluster.net}/none")
