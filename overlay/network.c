@@ -154,14 +154,25 @@ void network_lost_record(struct network *net)
 	announce_later(net);
 }
 
+void network_adopt_later(struct network *net)
+{
+	static const struct timeval pause = { 1, 0 };
+
+	event_add(net->retry, &pause);
+}
+
 static void on_retry(evutil_socket_t fd, short what, void *arg)
 {
 	struct network *net = arg;
 
 	(void)fd;
 	(void)what;
-	if (net->member && network_synced(net) && !net->announced)
+	if (!net->member || !network_synced(net))
+		return;
+	if (!net->announced)
 		announce(net);
+	else if (net->unwritten)
+		own_adopt(net);
 }
 
 static void on_announced(struct work *w, int r, const struct fl_error *err)
@@ -277,7 +288,7 @@ static void forget(struct network *net)
 	endpoint_forget_conflicts(net);
 	net->joined = net->member = net->announced = net->retiring = net->self_seen = false;
 	net->announcing = net->mirrored = net->mirror_stale = net->others = false;
-	net->has_ip_keys = net->has_blocks = false;
+	net->has_ip_keys = net->has_blocks = net->unwritten = false;
 	net->self = (struct fl_rec_join){ 0 };
 	net->bridge = net->tunnel = 0;
 }
@@ -287,6 +298,7 @@ static void part(struct network *net)
 {
 	mirror_forget(net->a, net->rec.name);
 	net->member = net->announced = net->self_seen = net->mirrored = net->mirror_stale = false;
+	net->unwritten = false;
 	net->self = (struct fl_rec_join){ 0 };
 	net->bridge = net->tunnel = 0;
 }

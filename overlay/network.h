@@ -19,6 +19,7 @@ struct network {
 	struct fl_rec_join self;
 	int64_t self_mod;
 	bool self_seen; /* our join/ is in the store */
+	bool unwritten; /* but has not the MAC of `self` */
 	bool announcing, retiring, tidying;
 	bool keeps;		 /* asks for the addresses that it has had */
 	bool others;		 /* cannot have them again */
@@ -93,6 +94,8 @@ void network_read_address(const struct network *net, const struct fl_rec_key *ke
 void network_if_exists(const struct network *net, struct fl_etcd_txn *t);
 /* Our join/ was deleted: somebody took us for dead. It is written again. */
 void network_lost_record(struct network *net);
+/* It could not be made what it ought to be: that is tried again. */
+void network_adopt_later(struct network *net);
 /* Some changes were told: kernel and node's store follow. */
 void network_settle(struct network *net);
 /* All of it is known, maybe not for the first time. */

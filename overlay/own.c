@@ -111,8 +111,14 @@ static void on_written(void *arg, struct fl_etcd_result *r)
 	struct network *net = arg;
 
 	agent_heard(net->a, r);
-	if (net->joined && r->outcome == FL_ETCD_OK)
+	if (!net->joined)
+		return;
+	if (r->outcome == FL_ETCD_OK) {
+		net->unwritten = false;
 		follow_again(&net->joins);
+	} else {
+		network_adopt_later(net);
+	}
 }
 
 static void write_record(struct network *net)
@@ -145,8 +151,9 @@ void own_adopt(struct network *net)
 
 	if (!own_device(net) || fl_link_get_index(net->a->nl, own_device(net), &l, NULL))
 		return;
-	if (memcmp(&l.mac, &net->self.mac, sizeof(l.mac)) != 0) {
+	if (net->unwritten || memcmp(&l.mac, &net->self.mac, sizeof(l.mac)) != 0) {
 		net->self.mac = l.mac;
+		net->unwritten = true;
 		write_record(net);
 	}
 	if (own_put(net))

@@ -196,6 +196,7 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 		net->self = rec.join;
 		net->self_mod = revision;
 		net->self_seen = true;
+		net->unwritten = false;
 		return;
 	}
 	e.mac = rec.join.mac;

@@ -106,3 +106,16 @@ def test_told_late_of_its_end(cluster):
     assert node.neighbours(VNI) == before
     relay.release()
     cluster.etcd.ctl("del", f"{cluster.prefix}ep/{cluster.net}/none")
+
+
+def test_its_own_record_is_not_written(cluster):
+    """The bridge got another MAC while no agent was there; that the record says so is tried until it does."""
+    node, relay = cluster[0], cluster.relay
+    node.stop()
+    node.lab.run(["ip", "link", "set", overlays.bridge_of(node), "address", "02:00:00:00:00:77"])
+    relay.lose(f"/join/{cluster.net}/node1", done=False)
+    node.start()
+    assert relay.lost.wait(WITHIN)
+    relay.release()
+    key = f"join/{cluster.net}/node1"
+    cluster.wait(lambda: cluster.records(key)[key]["mac"] == "02:00:00:00:00:77", WITHIN, "the record")
