@@ -135,3 +135,5 @@ struct agent {
 bool agent_heard(struct agent *a, const struct fl_etcd_result *r);
 /* Requests look again whether they can be answered, when this event is over. */
 void agent_wake(struct agent *a);
+/* Soon looks whether bridges and tunnels are what they ought to be. */
+void agent_look(struct agent *a);

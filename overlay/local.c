@@ -191,6 +191,7 @@ static int rejoin(void *arg, const struct fl_network *rec)
 		return 0;
 	net->bridge = index_named(a, rec->link);
 	net->tunnel = index_named(a, rec->tunnel);
+	net->touched = net->port_left = true;
 	recall(net);
 	network_join(net);
 	return 0;

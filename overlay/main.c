@@ -151,7 +151,7 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 	HASH_ITER (hh, a->networks, net, tmp) {
 		bool there = net->bridge && net->tunnel, whole = there && program_look(net);
 
-		if (!there || (whole && !net->touched && !net->port_left))
+		if (there ? whole && !net->touched && !net->port_left : !net->touched)
 			continue;
 		network_mend(net);
 		program_compare(net, true);
@@ -159,16 +159,20 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Bridges tell of each port that comes: they are looked at once for many. */
-static void on_link(evutil_socket_t fd, short what, void *arg)
+void agent_look(struct agent *a)
 {
 	static const struct timeval soon = { 0, LOOK_MS * 1000 };
-	struct agent *a = arg;
 
-	(void)fd;
-	(void)what;
-	mend_hear(a);
 	if (!evtimer_pending(a->look, NULL))
 		event_add(a->look, &soon);
+}
+
+static void on_link(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	mend_hear(arg);
+	agent_look(arg);
 }
 
 static void on_alarms(void *arg, struct fl_etcd_result *r)

@@ -231,8 +231,14 @@ void network_mend(struct network *net)
 {
 	struct fl_error err = { 0 };
 	struct mending m = { .a = net->a, .err = &err };
-	int r = net->announced ? mend(net, &m, &err) : 0;
+	int r;
 
+	/* What this node has there is not known. */
+	if (!net->announced) {
+		net->touched = net->port_left = true;
+		return;
+	}
+	r = mend(net, &m, &err);
 	net->touched = net->port_left = false;
 	/* Without a record of the network there are no containers either. */
 	if (r && r != -ENOENT)

@@ -200,6 +200,7 @@ static void on_announced(struct work *w, int r, const struct fl_error *err)
 	net->others = false;
 	if (own_put(net))
 		program_compare(net, true);
+	agent_look(net->a);
 	say("network %s: joined, VNI %u", net->rec.name, net->rec.vni);
 	network_settle(net);
 	network_used(net);
@@ -240,6 +241,7 @@ static bool adopt(struct network *net)
 		return false;
 	net->announced = true;
 	own_adopt(net);
+	agent_look(net->a);
 	network_used(net);
 	network_settle(net);
 	agent_wake(net->a);
@@ -289,6 +291,7 @@ static void forget(struct network *net)
 	net->joined = net->member = net->announced = net->retiring = net->self_seen = false;
 	net->announcing = net->mirrored = net->mirror_stale = net->others = false;
 	net->has_ip_keys = net->has_blocks = net->unwritten = false;
+	net->touched = net->port_left = false;
 	net->self = (struct fl_rec_join){ 0 };
 	net->bridge = net->tunnel = 0;
 }

@@ -40,7 +40,7 @@ struct network {
 	bool reconcile;	    /* is to be done */
 	bool flood_changed; /* who gets broadcasts */
 	bool doubtful;	    /* the kernel refused something */
-	bool touched;	    /* something happened to bridge or tunnel */
+	bool touched;	    /* something may have happened to bridge or tunnel */
 	bool port_left;	    /* of the bridge, and is still there */
 	bool ways_changed;  /* L3: where nodes can be reached */
 	bool mirrored;	    /* the node's store has all of it */

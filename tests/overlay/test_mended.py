@@ -151,6 +151,25 @@ def test_it_is_as_it_was(pair, mode, damage):
     unseen = mode == "l2" and damage is tunnels_mac
     assert unseen or look(node, mode) != before
     node.resume()
+    comes_back(pair, mode, seen, before)
+
+
+@pytest.mark.parametrize("damage", [delete_tunnel, delete_both, tunnels_place, take_a_port, take_addresses], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("mode", MODES)
+def test_without_an_agent(pair, mode, damage):
+    """What was deleted or changed then is mended by the one that starts."""
+    node = pair[0]
+    seen = Seen(node, mode)
+    before = seen.all()
+    node.stop()
+    damage(seen)
+    assert look(node, mode) != before
+    node.start()
+    comes_back(pair, mode, seen, before)
+
+
+def comes_back(pair, mode, seen, before):
+    node = pair[0]
     try:
         pair.wait(lambda: not difference(before, look(node, mode)), what="all as it was")
     except AssertionError as error:
