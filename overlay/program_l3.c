@@ -24,7 +24,7 @@
 static struct fl_addr address_of(struct network *net, const struct node *n, int family)
 {
 	struct fl_addr vtep = node_vtep(net->a, n);
-	char id[FL_OVERLAY_ID];
+	char id[TABLE_ID];
 	const struct ep *e;
 
 	table_node_id(n->name, id);

@@ -109,7 +109,7 @@ static void show_agent(struct client *c)
 
 static bool takes_part(struct network *net, const struct node *n)
 {
-	char id[FL_OVERLAY_ID];
+	char id[TABLE_ID];
 
 	table_node_id(n->name, id);
 	return n->self ? net->announced : table_find(net, id) != NULL;
@@ -214,7 +214,7 @@ static void show_own(struct client *c, struct network *net)
 	const struct ep own = { .node = node_get(c->a, c->a->conf.node),
 				.mac = net->self.mac,
 				.ip = { net->self.ip4, net->self.ip6 } };
-	char id[FL_OVERLAY_ID];
+	char id[TABLE_ID];
 
 	table_node_id(c->a->conf.node, id);
 	if (net->announced && !table_find(net, id))

@@ -314,7 +314,7 @@ static void give_endpoints(struct sweep *s)
 
 static void give_node(struct sweep *s)
 {
-	char id[FL_OVERLAY_ID];
+	char id[TABLE_ID];
 	const struct ep *e;
 	struct work *w;
 

@@ -10,7 +10,7 @@
 void table_node_id(const char *node, char *buf)
 {
 	/* No endpoint's id begins so. */
-	snprintf(buf, FL_OVERLAY_ID, "=%.63s", node);
+	snprintf(buf, TABLE_ID, "=%s", node);
 }
 
 struct ep *table_find(struct network *net, const char *id)

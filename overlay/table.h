@@ -7,9 +7,11 @@
 
 /* ---- table.c: what bridge and tunnel of a network ought to have ---- */
 
+enum { TABLE_ID = FL_OVERLAY_ID + 1 }; /* also of a node's name behind a mark */
+
 /* An endpoint, or a node's own address in a network (`of_node`). */
 struct ep {
-	char id[FL_OVERLAY_ID];
+	char id[TABLE_ID];
 	struct network *net;
 	struct node *node;
 	struct fl_mac mac;
@@ -77,7 +79,7 @@ const struct ep *table_owner(struct network *net, const struct fl_addr *a);
 /* All of a node: its VTEP, or whether it gives signs of life, changed. */
 void table_touch_node(struct network *net, const struct node *n);
 void table_clear(struct network *net);
-/* Id of a node's own entry. */
+/* Id of a node's own entry, of TABLE_ID bytes. */
 void table_node_id(const char *node, char *buf);
 
 /* In mode L3 alone; what is older than what is known is ignored. `node` "" or NULL: nobody's. */

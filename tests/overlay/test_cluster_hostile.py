@@ -199,6 +199,24 @@ def test_nodes(cluster):
     assert kernel(cluster[0]) == before
 
 
+def test_names_that_differ_in_their_last_letter(cluster):
+    """Of the longest that a record may have: each is a node of its own."""
+    node, taken = cluster[0], str(cluster.records())
+    ips = [ip for ip in (f"10.5.0.{n}" for n in range(2, 99)) if f"{ip}'" not in taken]
+    names = ["n" * 63 + letter for letter in "ab"]
+    for n, name in enumerate(names):
+        put(cluster, f"node/{name}", {"v": 1, "vtep4": f"192.0.2.{80 + n}", "mtu": 1500, "port": 4789, "epoch": 1})
+        put(cluster, f"join/{cluster.net}/{name}", {"v": 1, "epoch": 1, "ip4": ips[n], "mac": f"02:00:00:00:04:{n:02x}"})
+    try:
+        for n in range(2):
+            cluster.wait(lambda n=n: node.leads_to(VNI, ips[n]) == f"192.0.2.{80 + n}", 5, f"node {names[n]}")
+    finally:
+        for name in names:
+            cluster.etcd.ctl("del", f"{cluster.prefix}join/{cluster.net}/{name}")
+            cluster.etcd.ctl("del", f"{cluster.prefix}node/{name}")
+        Fence.pass_(cluster)
+
+
 @pytest.mark.parametrize("value", [
     "{", {"v": 1}, {"v": 9, "name": "later", "vni": 5}, {"v": 1, "name": "bad", "vni": 0}, {"v": 1, "name": "bad", "vni": 1 << 24},
     {"v": 1, "name": "../x", "vni": 7}, {"v": 1, "name": "bad\n", "vni": 7},
