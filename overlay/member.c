@@ -203,6 +203,14 @@ static bool read_records(struct agent *a, const struct fl_etcd_result *r, struct
 	       is_other(a, &rec->node);
 }
 
+/* The last one there is may be somebody's joke. */
+static int64_t epoch_after(int64_t a, int64_t b)
+{
+	int64_t newest = a > b ? a : b;
+
+	return newest < INT64_MAX ? newest + 1 : 1;
+}
+
 static void on_read(void *arg, struct fl_etcd_result *r)
 {
 	struct fl_rec *rec = must_alloc(sizeof(*rec));
@@ -216,8 +224,7 @@ static void on_read(void *arg, struct fl_etcd_result *r)
 		refuse(a, &rec->node);
 	} else {
 		a->member.taken = false;
-		a->member.epoch =
-			(rec->node.epoch > a->member.epoch ? rec->node.epoch : a->member.epoch) + 1;
+		a->member.epoch = epoch_after(rec->node.epoch, a->member.epoch);
 		if (fl_etcd_lease_grant(a->etcd, a->conf.lease_s, on_granted, a, &a->member.call,
 					&err)) {
 			say("%s", err.text);

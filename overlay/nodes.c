@@ -111,10 +111,10 @@ static void change_record(void *arg, const struct fl_rec_key *key, const struct 
 			n->sweep_at = 0;
 		n->mod = revision;
 		look_at_way(a, n);
-		if (n->self && rec->node.epoch > a->member.epoch)
-			member_doubt(a, revision);
 		networks_touch_node(a, n);
 	}
+	if (n->self)
+		member_doubt(a, revision);
 	free(rec);
 }
 
@@ -160,7 +160,7 @@ static void change_alive(void *arg, const struct fl_rec_key *key, const struct f
 	n->seen_alive = true;
 	n->alive_mod = kv ? revision : 0;
 	set_alive(arg, n, kv);
-	if (n->self && !kv)
+	if (n->self)
 		member_doubt(arg, revision);
 }
 

@@ -217,6 +217,22 @@ def test_names_that_differ_in_their_last_letter(cluster):
         Fence.pass_(cluster)
 
 
+@pytest.mark.parametrize("kind, value", [("node", {"epoch": 0}), ("node", {"epoch": 2 ** 63 - 1}), ("node", {"mtu": 5}), ("alive", {})])
+def test_the_record_of_a_node_is_written(cluster, kind, value):
+    """By somebody else: it is claimed again, others go on to know the node, and it to get addresses."""
+    node, mark = cluster[1], len(cluster[1].log())
+    put(cluster, f"{kind}/{node.name}", {"v": 1, "vtep4": "192.0.2.79", "mtu": 1500, "port": 4789, "epoch": 1, **value} if kind == "node" else ALIVE)
+    cluster.wait(lambda: " is in cluster " in node.log()[mark:], 10, "that it is claimed")
+    assert cluster.records("node/")[f"node/{node.name}"]["vtep4"] == vtep(node.index)
+    cluster.kept.add(node, WEB, "c9").expect()
+    cluster.kept.delete(node, WEB, "c9").expect()
+    mark = len(cluster[0].log())
+    Fence.pass_(cluster)
+    assert 0 < cluster.records("node/")[f"node/{node.name}"]["epoch"] < 2 ** 63 - 1
+    assert f"node/{node.name} is ignored" not in cluster[0].log()[mark:]
+    both_reach(cluster)
+
+
 @pytest.mark.parametrize("value", [
     "{", {"v": 1}, {"v": 9, "name": "later", "vni": 5}, {"v": 1, "name": "bad", "vni": 0}, {"v": 1, "name": "bad", "vni": 1 << 24},
     {"v": 1, "name": "../x", "vni": 7}, {"v": 1, "name": "bad\n", "vni": 7},
