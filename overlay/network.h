@@ -19,7 +19,7 @@ struct network {
 	struct fl_rec_join self;
 	int64_t self_mod;
 	bool self_seen; /* our join/ is in the store */
-	bool unwritten; /* but has not the MAC of `self` */
+	bool unwritten; /* but is not what `self` is */
 	bool announcing, retiring, tidying;
 	bool keeps;		 /* asks for the addresses that it has had */
 	bool others;		 /* cannot have them again */

@@ -164,6 +164,62 @@ static void begin_joins(void *arg)
 	net->self_seen = false;
 }
 
+static bool is_same(const struct fl_rec_join *a, const struct fl_rec_join *b)
+{
+	return fl_addr_eq(&a->ip4, &b->ip4) && fl_addr_eq(&a->ip6, &b->ip6) &&
+	       !memcmp(&a->mac, &b->mac, sizeof(a->mac));
+}
+
+/* Our own record. `rec` NULL: it cannot be read. What somebody else has written there who cannot
+ * know better is written over; of a backup it counts: addresses may be others' now. */
+static void change_self(struct network *net, const struct fl_rec_join *rec, int64_t revision)
+{
+	bool knows = net->announced && !net->joins.restored;
+	bool keeps = knows && !(rec && is_same(rec, &net->self));
+
+	if ((knows && revision < net->self_mod) || (!keeps && !rec))
+		return;
+	net->self_mod = revision;
+	net->self_seen = true;
+	net->unwritten = keeps;
+	if (keeps)
+		network_adopt_later(net);
+	else
+		net->self = *rec;
+}
+
+static void change_other(struct network *net, struct ep *e, const struct fl_rec_join *rec)
+{
+	e->mac = rec->mac;
+	e->ip[0] = rec->ip4;
+	e->ip[1] = rec->ip6;
+	table_put(net, e);
+	net->ways_changed = true;
+	net->flood_changed |= net->rec.broadcast;
+}
+
+static void lose_join(struct network *net, const struct ep *e, int64_t revision)
+{
+	/* While we delete it ourselves, the end of that tells. */
+	if (e->node->self && revision > net->self_mod) {
+		net->self_seen = false;
+		if (!net->retiring)
+			network_lost_record(net);
+	}
+	table_del(net, e->id);
+	net->ways_changed = true;
+	net->flood_changed |= net->rec.broadcast;
+}
+
+static int decode_join(const struct network *net, const struct node *n, const struct fl_etcd_kv *kv,
+		       struct fl_rec *rec, struct fl_error *err)
+{
+	const struct fl_rec_join *j = &rec->join;
+	int r = fl_rec_decode(FL_REC_JOIN, kv->value, kv->value_len, rec, err);
+
+	return r || n->self ? r : check_ownership(net, &j->ip4, &j->ip6, &j->mac, err);
+}
+
 static void change_join(void *arg, const struct fl_rec_key *key, const struct fl_etcd_kv *kv,
 			int64_t revision)
 {
@@ -171,40 +227,23 @@ static void change_join(void *arg, const struct fl_rec_key *key, const struct fl
 	struct ep e = { .of_node = true, .mod = revision, .node = node_get(net->a, key->id) };
 	struct fl_error err = { 0 };
 	struct fl_rec rec;
+	int r;
 
 	table_node_id(key->id, e.id);
-	if (!kv) { /* While we delete it ourselves, the end of that tells. */
-		if (e.node->self && revision > net->self_mod) {
-			net->self_seen = false;
-			if (!net->retiring)
-				network_lost_record(net);
-		}
-		table_del(net, e.id);
-		net->ways_changed = true;
-		net->flood_changed |= net->rec.broadcast;
+	if (!kv) {
+		lose_join(net, &e, revision);
 		return;
 	}
-	if (fl_rec_decode(FL_REC_JOIN, kv->value, kv->value_len, &rec, &err) ||
-	    (!e.node->self &&
-	     check_ownership(net, &rec.join.ip4, &rec.join.ip6, &rec.join.mac, &err))) {
+	r = decode_join(net, e.node, kv, &rec, &err);
+	if (r) {
 		ignore(net->a, kv->key, revision, &err);
 		table_del(net, e.id);
 		net->flood_changed |= net->rec.broadcast;
-		return;
 	}
-	if (e.node->self) {
-		net->self = rec.join;
-		net->self_mod = revision;
-		net->self_seen = true;
-		net->unwritten = false;
-		return;
-	}
-	e.mac = rec.join.mac;
-	e.ip[0] = rec.join.ip4;
-	e.ip[1] = rec.join.ip6;
-	table_put(net, &e);
-	net->ways_changed = true;
-	net->flood_changed |= net->rec.broadcast;
+	if (e.node->self)
+		change_self(net, r ? NULL : &rec.join, revision);
+	else if (!r)
+		change_other(net, &e, &rec.join);
 }
 
 static void synced_joins(void *arg)

@@ -233,6 +233,19 @@ def test_the_record_of_a_node_is_written(cluster, kind, value):
     both_reach(cluster)
 
 
+def test_the_part_of_a_node_is_written(cluster):
+    """By somebody else: its bridge keeps MAC and address, and the record has them again."""
+    node, key = cluster[1], f"join/{cluster.net}/{cluster[1].name}"
+    record, bridge = cluster.records(key)[key], overlays.bridge_of(node)
+    before = configs.link(node.lab, bridge)["address"], configs.addresses(node.lab, bridge)
+    for value in ({**record, "ip4": "198.51.100.7", "mac": "02:00:00:00:00:78"}, "{"):
+        put(cluster, key, value)
+        cluster.wait(lambda: cluster.records(key)[key] == record, 10, "the record")
+        Fence.pass_(cluster)
+        assert (configs.link(node.lab, bridge)["address"], configs.addresses(node.lab, bridge)) == before
+        both_reach(cluster)
+
+
 @pytest.mark.parametrize("value", [
     "{", {"v": 1}, {"v": 9, "name": "later", "vni": 5}, {"v": 1, "name": "bad", "vni": 0}, {"v": 1, "name": "bad", "vni": 1 << 24},
     {"v": 1, "name": "../x", "vni": 7}, {"v": 1, "name": "bad\n", "vni": 7},
