@@ -290,6 +290,7 @@ static void forget(struct network *net)
 	endpoint_forget_conflicts(net);
 	net->joined = net->member = net->announced = net->retiring = net->self_seen = false;
 	net->announcing = net->mirrored = net->mirror_stale = net->others = false;
+	own_forget(net);
 	net->has_ip_keys = net->has_blocks = net->unwritten = false;
 	net->touched = net->port_left = false;
 	net->self = (struct fl_rec_join){ 0 };
@@ -481,9 +482,25 @@ static void synced_nets(void *arg)
 	local_rejoin(a);
 }
 
+static void network_free(struct network *net)
+{
+	own_forget(net);
+	event_free(net->linger);
+	event_free(net->retry);
+	HASH_DEL(net->a->networks, net);
+	free(net);
+}
+
+/* A sweep goes from one to the next; it keeps them until another one is over. */
 static void settled_nets(void *arg)
 {
-	mirror_flush(arg);
+	struct agent *a = arg;
+	struct network *net, *tmp;
+
+	mirror_flush(a);
+	HASH_ITER (hh, a->networks, net, tmp)
+		if (net->gone && !net->unread && !net->joined && !a->sweep)
+			network_free(net);
 }
 
 void networks_start(struct agent *a)
@@ -508,10 +525,7 @@ void networks_stop(struct agent *a)
 		for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
 			fl_ippool_free(net->pools[i]);
 		endpoint_forget_conflicts(net);
-		event_free(net->linger);
-		event_free(net->retry);
-		HASH_DEL(a->networks, net);
-		free(net);
+		network_free(net);
 	}
 }
 

@@ -31,6 +31,7 @@ struct network {
 	struct sending *sendings;
 	struct conflict *conflicts;
 	struct event *linger, *retry;
+	struct fl_etcd_call *writing; /* of own.c */
 	uint32_t bridge, tunnel; /* ifindex, 0: not there */
 	struct ep *table;
 	struct ip_slot *ips, *dirty_ips;

@@ -110,15 +110,20 @@ static void on_written(void *arg, struct fl_etcd_result *r)
 {
 	struct network *net = arg;
 
+	net->writing = NULL;
 	agent_heard(net->a, r);
-	if (!net->joined)
-		return;
 	if (r->outcome == FL_ETCD_OK) {
 		net->unwritten = false;
 		follow_again(&net->joins);
 	} else {
 		network_adopt_later(net);
 	}
+}
+
+void own_forget(struct network *net)
+{
+	if (net->writing)
+		fl_etcd_cancel(fl_take_ptr(net->writing));
 }
 
 static void write_record(struct network *net)
@@ -130,6 +135,7 @@ static void write_record(struct network *net)
 	struct fl_error err = { 0 };
 	char key[FL_REC_KEY_STR];
 
+	own_forget(net);
 	fl_strcpy(k.net, sizeof(k.net), net->id);
 	fl_strcpy(k.id, sizeof(k.id), net->a->conf.node);
 	fl_rec_key(&k, key);
@@ -140,8 +146,10 @@ static void write_record(struct network *net)
 	fl_etcd_txn_init(&t, fl_etcd_prefix(net->a->etcd));
 	fl_etcd_txn_if(&t, key, FL_ETCD_T_MOD, FL_ETCD_EQ, net->self_mod);
 	fl_etcd_txn_put(&t, FL_ETCD_SUCCESS, key, value.s, value.len, 0);
-	if (fl_etcd_txn(net->a->etcd, &t, on_written, net, NULL, &err))
+	if (fl_etcd_txn(net->a->etcd, &t, on_written, net, &net->writing, &err)) {
 		say("network %s: %s", net->rec.name, err.text);
+		network_adopt_later(net);
+	}
 	free(rec);
 }
 

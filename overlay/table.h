@@ -160,3 +160,5 @@ bool own_put(struct network *net);
  * and the record the device's MAC, which containers know as their gateway's.
  */
 void own_adopt(struct network *net);
+/* Writing that, which is under way, is nobody's any more. */
+void own_forget(struct network *net);

@@ -287,3 +287,22 @@ def test_a_member_that_restarts_is_the_same_store(cluster):
     delete(cluster[0], WEB, "after").expect()
     settled(cluster)
     assert [node.log().count("another history") for node in cluster] == said
+
+
+@pytest.mark.skipif(sanitized(), reason="what is freed is not used again at once")
+def test_networks_that_come_and_go(cluster):
+    """A thousand that this node has nothing to do with: nothing of them stays in memory."""
+    node = cluster[0]
+
+    def come_and_go(n):
+        for at in range(0, 1000, 100):
+            cluster.etcd.ctl_txn([f"put {cluster.prefix}net/many{n}-{i} " + json.dumps(json.dumps({"v": 1, "name": f"many{n}-{i}", "vni": 70000 + i}))
+                                  for i in range(at, at + 100)])
+        cluster.etcd.ctl("del", "--prefix", f"{cluster.prefix}net/many{n}-")
+        cluster.etcd.ctl("put", f"{cluster.prefix}net/none{n}", "{}")
+        cluster.wait(lambda: f"net/none{n} is ignored" in node.log(), what="that it has heard")
+        cluster.etcd.ctl("del", f"{cluster.prefix}net/none{n}")
+        with open(f"/proc/{node.process.pid}/status", encoding="ascii") as file:
+            return int(next(line.split()[1] for line in file if line.startswith("VmRSS")))
+    before = [come_and_go(n) for n in range(3)][-1]
+    assert come_and_go(3) - before < 3000
