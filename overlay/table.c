@@ -103,6 +103,19 @@ static bool has_mac(const struct network *net, const struct ep *e, const struct 
 	return counts_mac(net, e) && !memcmp(&e->mac, m, sizeof(*m));
 }
 
+bool table_is_anothers(const struct network *net, const struct fl_addr *a, const char *id)
+{
+	const struct ip_slot *s;
+
+	HASH_FIND(hh, net->ips, a, sizeof(*a), s);
+	if (!s || (s->n == 1 && s->owner && !strcmp(s->owner->id, id)))
+		return false;
+	for (const struct ep *e = net->table; e; e = e->hh.next)
+		if (e->seen && has_ip(e, a) && strcmp(e->id, id) != 0)
+			return true;
+	return false;
+}
+
 static struct ep *newest(struct network *net, const struct fl_addr *a, const struct fl_mac *m)
 {
 	struct ep *best = NULL, *e, *tmp;

@@ -76,6 +76,8 @@ void table_del(struct network *net, const char *id);
 struct ep *table_find(struct network *net, const char *id);
 /* Whose the address is, or NULL. */
 const struct ep *table_owner(struct network *net, const struct fl_addr *a);
+/* Does the store say that somebody else has it? */
+bool table_is_anothers(const struct network *net, const struct fl_addr *a, const char *id);
 /* All of a node: its VTEP, or whether it gives signs of life, changed. */
 void table_touch_node(struct network *net, const struct node *n);
 void table_clear(struct network *net);

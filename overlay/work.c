@@ -137,6 +137,21 @@ static int stage_take(struct work *w, struct fl_error *err)
 	return r;
 }
 
+/* A bit of a block does not tell whose it is. Where two endpoints say the same, who stays may have
+ * it; when it is nobody's after all, tidying tells. */
+static bool is_anothers(const struct work *w, const struct fl_ippool *pool, const struct fl_addr *a)
+{
+	char id[TABLE_ID];
+
+	if (!fl_ippool_has_blocks(pool))
+		return false;
+	if (w->kind == WORK_LEAVE)
+		table_node_id(*w->guard ? w->guard : w->net->a->conf.node, id);
+	else
+		fl_strcpy(id, sizeof(id), w->id);
+	return table_is_anothers(w->net, a, id);
+}
+
 /* What is not there, or somebody else's, needs no giving back. */
 static int stage_give(struct work *w)
 {
@@ -146,7 +161,8 @@ static int stage_give(struct work *w)
 		const struct fl_addr *a = &w->wanted[i];
 		struct fl_ippool *pool = fl_addr_is_set(a) ? network_pool(w->net, a) : NULL;
 
-		r = pool ? fl_ippool_release(pool, a, &w->who, now_s()) : -ENOENT;
+		r = pool && !is_anothers(w, pool, a) ? fl_ippool_release(pool, a, &w->who, now_s())
+						     : -ENOENT;
 		if (!r)
 			w->ips[w->n_ips++] = *a;
 	}
@@ -185,7 +201,7 @@ static bool give_own(struct sending *s, struct work *w)
 
 		if (fl_addr_is_set(&at.addr))
 			at.pool = network_pool(w->net, &at.addr);
-		if (!at.pool || !fl_ippool_has_blocks(at.pool))
+		if (!at.pool || !fl_ippool_has_blocks(at.pool) || is_anothers(w, at.pool, &at.addr))
 			continue;
 		r = fl_ippool_release(at.pool, &at.addr, &w->who, now_s());
 		if (r == -ENOENT)

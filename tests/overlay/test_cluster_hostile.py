@@ -334,6 +334,24 @@ def test_an_address_of_nobody(cluster):
     cluster.kept.delete(cluster[0], WEB, "c9").expect()
 
 
+def test_an_address_of_two(cluster):
+    """A record says that a container of this node has another one's address: it is given back without that."""
+    wide = overlays.config("wide", "10.7.0.0/16")
+    for node in cluster:
+        cluster.kept.add(node, wide, f"w{node.index}").expect()
+    try:
+        theirs = address(cluster[1], "w1")
+        net, _ = network(cluster.records(), "wide")
+        put(cluster, f"ep/{net}/bad", ep(node="node1", ip4=theirs))
+        cluster.wait(lambda: f"ep/{net}/bad" not in cluster.keys("ep/"), what="its end")
+        cluster.kept.add(cluster[0], wide, "w2", ips=[theirs]).refused(102, theirs)
+        cluster.kept.delete(cluster[1], wide, "w1").expect()
+        cluster.kept.add(cluster[0], wide, "w2", ips=[theirs]).expect()
+    finally:
+        for node, name in ((0, "w0"), (1, "w1"), (0, "w2")):
+            cluster.kept.delete(cluster[node], wide, name).expect()
+
+
 def test_a_thousand_nodes(cluster):
     """Each with a container there; and gone again."""
     def batch(word, n):
