@@ -158,14 +158,15 @@ def test_endpoints(cluster):
 def test_a_good_record_becomes_bad(cluster):
     """What it said before is no longer so; and it may become good again."""
     key = f"ep/{cluster.net}/turning"
-    put(cluster, key, ep(ip4="10.5.0.67", mac="02:00:00:00:00:67", name="turning"))
+    first, second = next(Fence.unused), next(Fence.unused)
+    put(cluster, key, ep(ip4=first, mac="02:00:00:00:00:67", name="turning"))
     node = cluster[0]
-    cluster.wait(lambda: node.leads_to(VNI, "10.5.0.67") and dns.knows(node.lab, "c0", "turning"))
+    cluster.wait(lambda: node.leads_to(VNI, first) and dns.knows(node.lab, "c0", "turning"))
     put(cluster, key, ep(ip4=GATEWAY, mac="02:00:00:00:00:67", name="turning"))
-    cluster.wait(lambda: "10.5.0.67" not in node.neighbours(VNI))
+    cluster.wait(lambda: first not in node.neighbours(VNI))
     assert GATEWAY not in node.neighbours(VNI) and not dns.knows(node.lab, "c0", "turning")
-    put(cluster, key, ep(ip4="10.5.0.68", mac="02:00:00:00:00:67", name="turning"))
-    cluster.wait(lambda: node.leads_to(VNI, "10.5.0.68"))
+    put(cluster, key, ep(ip4=second, mac="02:00:00:00:00:67", name="turning"))
+    cluster.wait(lambda: node.leads_to(VNI, second))
     cluster.etcd.ctl("del", cluster.prefix + key)
     Fence.pass_(cluster)
 
@@ -289,8 +290,9 @@ def test_a_network_in_use_changes(cluster, what):
     """What bridges, containers and addresses here are made of stays as it is; what comes and goes there is heard of."""
     key, node = f"net/{cluster.net}", cluster[0]
     good, before = cluster.records(key)[key], kernel(node)
-    put(cluster, f"ep/{cluster.net}/early", ep(ip4="10.5.0.99", mac="02:00:00:00:00:99"))
-    cluster.wait(lambda: node.leads_to(VNI, "10.5.0.99"))
+    early = next(Fence.unused)
+    put(cluster, f"ep/{cluster.net}/early", ep(ip4=early, mac="02:00:00:00:00:99"))
+    cluster.wait(lambda: node.leads_to(VNI, early))
     mark = len(node.log())
     put(cluster, key, {**good, **CHANGES[what]})
     try:
@@ -350,6 +352,7 @@ def test_an_address_of_two(cluster):
     finally:
         for node, name in ((0, "w0"), (1, "w1"), (0, "w2")):
             cluster.kept.delete(cluster[node], wide, name).expect()
+        cluster[0].netctl("network", "rm", "wide").expect()
 
 
 def test_a_thousand_nodes(cluster):
