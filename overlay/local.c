@@ -148,30 +148,15 @@ static uint32_t index_named(struct agent *a, const char *name)
 	return *name && fl_link_find(a->nl, name, &l, NULL) == 1 ? l.index : 0;
 }
 
-static int see_own(void *arg, const struct fl_ifaddr *x)
-{
-	const struct fl_addr *addr = &x->prefix.addr;
-	struct network *net = arg;
-
-	for (size_t i = 0; i < net->rec.n_subnets; i++)
-		if (fl_prefix_contains(&net->rec.subnets[i].subnet, addr) &&
-		    !fl_addr_eq(&net->rec.subnets[i].gateway, addr))
-			*(addr->family == AF_INET6 ? &net->self.ip6 : &net->self.ip4) = *addr;
-	return 0;
-}
-
-/* While nobody was here the others may have taken the node for dead: what it had, it claims again.
- */
+/* Until the store tells, or when it has nothing: others may have taken the node for dead. */
 static void recall(struct network *net)
 {
-	struct fl_link bridge;
-	struct fl_error err = { 0 };
+	struct fl_addr had[FL_OVERLAY_SUBNETS] = { 0 };
 
-	if (!net->bridge || fl_link_get_index(net->a->nl, net->bridge, &bridge, NULL))
-		return;
-	net->self.mac = bridge.mac;
-	if (fl_ifaddrs_each(net->a->nl, net->bridge, see_own, net, &err))
-		say("%s", err.text);
+	own_keep(net, &net->self.mac, had);
+	for (int i = 0; i < FL_OVERLAY_SUBNETS; i++)
+		if (fl_addr_is_set(&had[i]))
+			*(had[i].family == AF_INET6 ? &net->self.ip6 : &net->self.ip4) = had[i];
 }
 
 static int rejoin(void *arg, const struct fl_network *rec)
