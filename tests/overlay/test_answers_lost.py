@@ -57,6 +57,29 @@ def pairs(node):
     return len(node.lab.ip("link", "show", "type", "veth"))
 
 
+def test_told_late_of_its_end(cluster):     # first: a watch that was interrupted is read again some time later
+    """c1 went and came; that it went is told when it is back."""
+    node, relay = cluster[0], cluster.relay
+    fence = f"ep/{cluster.net}/none"
+    cluster.etcd.ctl("put", cluster.prefix + fence, "{}")
+    cluster.wait(lambda: f"{fence} is ignored" in node.log(), what="the watch")
+    events = stats(node)["events"]
+    relay.mute(f"/ep/{cluster.net}/")
+    try:
+        overlays.delete(node, WEB, "c1").expect()
+        overlays.add(node, WEB, "c1").expect()
+        address = configs.addresses(node.lab, "eth0", "c1")[0].split("/")[0]
+        cluster.wait(lambda: stats(node)["events"] >= events + 2, what="the blocks' events")
+        before, events = node.neighbours(VNI), stats(node)["events"]
+        assert address in before
+        relay.tell()
+        cluster.wait(lambda: stats(node)["events"] > events, what="the endpoint's end")
+        assert node.neighbours(VNI) == before
+    finally:
+        relay.release()
+        cluster.etcd.ctl("del", cluster.prefix + fence)
+
+
 def test_given_back_and_taken_at_once(cluster):
     """c1 goes and c3 comes by one transaction, whose answer is lost; c3 can go, however many wrote meanwhile."""
     node, relay = cluster[0], cluster.relay
@@ -86,26 +109,6 @@ def test_given_back_and_taken_at_once(cluster):
     cluster.wait(lambda: not of(cluster, "c3"), WITHIN, "the end of c3")
     overlays.delete(node, WEB, "c2").expect()
     overlays.add(node, WEB, "c1").expect()
-
-
-def test_told_late_of_its_end(cluster):
-    """c1 went and came; that it went is told when it is back."""
-    node, relay = cluster[0], cluster.relay
-    cluster.etcd.ctl("put", f"{cluster.prefix}ep/{cluster.net}/none", "{}")
-    cluster.wait(lambda: "/none is ignored" in node.log(), what="the watch")
-    events = stats(node)["events"]
-    relay.mute(f"/ep/{cluster.net}/")
-    overlays.delete(node, WEB, "c1").expect()
-    overlays.add(node, WEB, "c1").expect()
-    address = configs.addresses(node.lab, "eth0", "c1")[0].split("/")[0]
-    cluster.wait(lambda: stats(node)["events"] >= events + 2, what="the blocks' events")
-    before, events = node.neighbours(VNI), stats(node)["events"]
-    assert address in before
-    relay.tell()
-    cluster.wait(lambda: stats(node)["events"] > events, what="the endpoint's end")
-    assert node.neighbours(VNI) == before
-    relay.release()
-    cluster.etcd.ctl("del", f"{cluster.prefix}ep/{cluster.net}/none")
 
 
 def test_its_own_record_is_not_written(cluster):

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from support import overlays, truth
+from support import overlays
 from support.cluster import Cluster
 from support.cni import sanitized
 from support.nodes import vtep
@@ -172,8 +172,8 @@ def test_dead_twice(cluster):
 def test_an_address_of_a_living_one(cluster):
     """Who is dead said that it had it, as an endpoint's and as its own: it stays the container's."""
     node, conf = cluster[0], overlays.config("l2-kept", "10.94.0.0/16")
+    net = network(cluster, "l2-kept", 94, 94)
     address = overlays.add(node, conf, "k1").expect().address
-    net, _ = truth.network(cluster.records(), "l2-kept")
     write(cluster, {f"ep/{net}/{'e' * 32}": {"v": 1, "node": "node9", "epoch": 1, "container": "x", "ifname": "eth0", "ip4": address,
                                              "mac": "02:09:00:00:00:01", "created": 1},
                     f"join/{net}/node9": {"v": 1, "epoch": 1, "ip4": address, "mac": "02:09:00:00:00:02"}})
