@@ -32,7 +32,7 @@ struct network {
 	struct conflict *conflicts;
 	struct event *linger, *retry;
 	struct fl_etcd_call *writing; /* of own.c */
-	uint32_t bridge, tunnel; /* ifindex, 0: not there */
+	uint32_t bridge, tunnel;      /* ifindex, 0: not there */
 	struct ep *table;
 	struct ip_slot *ips, *dirty_ips;
 	struct mac_slot *macs, *dirty_macs;
