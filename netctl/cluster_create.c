@@ -2,6 +2,7 @@
 /* network create -d overlay */
 #include "netctl/cluster_network.h"
 #include "netctl/create.h"
+#include "netctl/keys.h"
 #include "netctl/netfile.h"
 #include "netctl/out.h"
 #include "netctl/subnets.h"
@@ -133,6 +134,16 @@ static void print(const struct fl_overlay_network *net, bool joined)
 	printf("  VNI %u\n", net->vni);
 }
 
+/* Before the cluster has the network. */
+static int check_values(const struct ctl *c, const char *network, json_t *options,
+			struct fl_error *err)
+{
+	FL_AUTOJSON json_t *list = cluster_file(c, network, options, option_given(c, "internal"));
+	json_t *plugin = json_array_get(json_object_get(list, "plugins"), 0);
+
+	return plugin ? keys_check_values("overlay", network, plugin, err) : fl_error_oom(err);
+}
+
 int cluster_create(struct ctl *c, const char *network, struct fl_error *err)
 {
 	FL_AUTOFREE struct fl_overlay_request *q = calloc(1, sizeof(*q));
@@ -143,11 +154,13 @@ int cluster_create(struct ctl *c, const char *network, struct fl_error *err)
 	int r = q && options ? check(c, network, err) : fl_error_oom(err);
 
 	if (!r)
-		r = create_options(c, options, err);
+		r = create_options(c, "overlay", options, err);
 	if (!r)
 		r = take_options(options, &q->settings, err);
 	if (!r)
 		r = take_subnets(c, &q->settings, err);
+	if (!r)
+		r = check_values(c, network, options, err);
 	if (r)
 		return r;
 	fl_strcpy(q->network, sizeof(q->network), network);

@@ -3,11 +3,11 @@
 #include "netctl/create.h"
 
 #include "netctl/cluster_network.h"
+#include "netctl/keys.h"
 #include "netctl/netfile.h"
 #include "netctl/subnets.h"
 
 #include "base/strbuf.h"
-#include "ipam/ipam.h"
 #include "netctl/out.h"
 
 #include <errno.h>
@@ -58,8 +58,12 @@ static int put_path(json_t *to, char *key, json_t *value)
 	return json_object_set_new(to, key, value);
 }
 
-/* mtu=1400, dns.enabled=false, snatAddress=["192.0.2.9"]: JSON where it is some, else a string. */
-static int put_option(json_t *plugin, const char *text, struct fl_error *err)
+/*
+ * mtu=1400, dns.enabled=false, snatAddress=["192.0.2.9"]: JSON where it is some, else a string.
+ * The key is the caller's to free.
+ */
+static int read_option(const char *option, const char *text, char **ret_key, json_t **ret,
+		       struct fl_error *err)
 {
 	FL_AUTOFREE char *copy = strdup(text);
 	char *eq = copy ? strchr(copy, '=') : NULL;
@@ -68,26 +72,57 @@ static int put_option(json_t *plugin, const char *text, struct fl_error *err)
 	if (!copy)
 		return fl_error_oom(err);
 	if (!eq || eq == copy)
-		return usage_error(err, "--opt %s: expected KEY=VALUE", text);
+		return usage_error(err, "--%s %s: expected KEY=VALUE", option, text);
 	*eq = '\0';
 	value = json_loads(eq + 1, JSON_DECODE_ANY, NULL);
 	if (!value)
 		value = json_string(eq + 1);
-	if (!value || put_path(plugin, copy, value))
-		return usage_error(err,
-				   "--opt %s: expected KEY=VALUE, with a path of keys as in "
-				   "dns.enabled=false",
-				   text);
+	if (!value)
+		return usage_error(err, "--%s %s: expected a value of UTF-8", option, copy);
+	*ret_key = fl_take_ptr(copy);
+	*ret = value;
 	return 0;
 }
 
-int create_options(const struct ctl *c, json_t *plugin, struct fl_error *err)
+static int put_option(const char *option, json_t *plugin, const char *text, struct fl_error *err)
 {
+	FL_AUTOFREE char *key = NULL;
+	json_t *value;
+	int r = read_option(option, text, &key, &value, err);
+
+	if (r)
+		return r;
+	if (put_path(plugin, key, value))
+		return usage_error(err,
+				   "--%s %s: expected KEY=VALUE, with a path of keys as in "
+				   "dns.enabled=false",
+				   option, text);
+	return 0;
+}
+
+static int check_key(const char *driver, const json_t *plugin, const char *text,
+		     struct fl_error *err)
+{
+	const char *ipam = json_string_value(fl_json_get(fl_json_get(plugin, "ipam"), "type"));
+	FL_AUTOFREE char *key = NULL;
+	FL_AUTOJSON json_t *value = NULL;
+	int r = read_option("opt", text, &key, &value, err);
+
+	return r ? r : keys_check(driver, ipam, key, value, err);
+}
+
+int create_options(const struct ctl *c, const char *driver, json_t *plugin, struct fl_error *err)
+{
+	static const char *const kinds[] = { "opt", "foreign-opt" };
 	const char *text;
 	int r = 0;
 
+	for (size_t k = 0; k < FL_ARRAY_SIZE(kinds); k++)
+		for (size_t i = 0; !r && (text = option_nth(c, kinds[k], i)); i++)
+			r = put_option(kinds[k], plugin, text, err);
+	/* Behind them all: which keys of `ipam` there are is said by one of them. */
 	for (size_t i = 0; !r && (text = option_nth(c, "opt", i)); i++)
-		r = put_option(plugin, text, err);
+		r = check_key(driver, plugin, text, err);
 	return r;
 }
 
@@ -203,21 +238,6 @@ static int check_interface(const json_t *plugin, const char *key, struct fl_erro
 			   key, name ? name : fl_json_kind(v));
 }
 
-/* With all the -o, by the reader that the plugin will use. */
-static int check_ipam(json_t *plugin, const char *network, struct fl_error *err)
-{
-	const json_t *type = fl_json_get(fl_json_get(plugin, "ipam"), "type");
-	struct fl_ipam_conf conf = { 0 };
-	struct fl_error why = { 0 };
-	int r;
-
-	if (!json_is_string(type) || strcmp(json_string_value(type), "host-local") != 0)
-		return 0;
-	r = fl_ipam_parse(plugin, network, CNI_VERSION, NULL, &conf, &why);
-	fl_ipam_conf_clear(&conf);
-	return r ? usage_error(err, "%s", why.text) : 0;
-}
-
 static int check_vlan(const json_t *plugin, const char *driver, struct fl_error *err)
 {
 	const json_t *id = fl_json_get(plugin, "vlanId");
@@ -237,7 +257,7 @@ static int check_plugin(json_t *plugin, const char *network, const char *driver,
 		r = check_interface(plugin, "master", err);
 	if (!r)
 		r = check_vlan(plugin, driver, err);
-	return r ? r : check_ipam(plugin, network, err);
+	return r ? r : keys_check_values(driver, network, plugin, err);
 }
 
 static int build(const struct ctl *c, const char *network, const char *driver,
@@ -250,7 +270,7 @@ static int build(const struct ctl *c, const char *network, const char *driver,
 		return r;
 	json_object_set_new(p, "ipam", ipam_of(s));
 	create_common(p, find_driver(driver)->routed);
-	r = create_options(c, p, err);
+	r = create_options(c, driver, p, err);
 	if (!r)
 		r = check_plugin(p, network, driver, err);
 	if (!r)
@@ -383,6 +403,7 @@ static const struct option_spec options[] = {
 	  "the host's interface of a macvlan, ipvlan or vlan (default route's)", NULL },
 	{ "opt", 'o', "KEY=VALUE", "a key of the plugin's configuration: mtu=1400, icc=false",
 	  NULL },
+	{ "foreign-opt", 0, "KEY=VALUE", "a key that only other programs read, as it is", NULL },
 	{ "default", 0, NULL, "even if runtimes then use it for what names no network", NULL },
 	{ 0 },
 };
@@ -413,7 +434,11 @@ const struct command network_create_command = {
 		"another node has made one of the name, this node joins it. -o vni=, port=, mtu=, "
 		"broadcast= and mode= (l2, l3) are the network's, on all nodes; -o mode=static, "
 		"with "
-		"peers=, needs no agent.\n\nRuntimes "
+		"peers=, needs no agent.\n\nKeys of -o are those of the plugin's manual page, and "
+		"of "
+		"the IPAM that ipam.type names; their values are judged before anything is "
+		"written. What other programs read in the file is written by --foreign-opt, as it "
+		"is.\n\nRuntimes "
 		"use the first file of the folder for containers that name no network. A new "
 		"network does not become that in front of somebody else's file, nor on a machine "
 		"with a kubelet, unless --default is given.",

@@ -78,6 +78,10 @@ int fl_announce(struct fl_call *c, struct fl_error *err);
 int fl_claim(struct fl_call *c, struct fl_step *s, struct fl_error *err);
 int fl_conclude(struct fl_call *c, struct fl_error *err);
 
+/* config.c: an ADD of nobody, to be decoded. */
+void fl_call_of_config(const struct fl_driver *d, const char *network, json_t *config,
+		       struct fl_call *ret);
+
 /* engine.c: what every verb starts with. */
 int fl_engine_decode(struct fl_call *c, struct fl_error *err);
 int fl_engine_open(struct fl_call *c, struct fl_error *err);

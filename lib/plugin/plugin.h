@@ -188,6 +188,12 @@ struct fl_driver {
 
 /* The main of every plugin. */
 int fl_plugin_main(const struct fl_driver *driver);
+/*
+ * Would an ADD take this configuration of one plugin? All that is known without the host: types,
+ * values, what excludes each other.
+ */
+int fl_config_check(const struct fl_driver *d, const char *network, json_t *config,
+		    struct fl_error *err);
 
 /* ---- for drivers ---- */
 

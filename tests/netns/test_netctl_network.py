@@ -35,7 +35,7 @@ def test_create_writes_what_a_runtime_reads(netctl):
 def test_options(netctl):
     netctl("network", "create", "db", "--internal", "--isolate", "--subnet", "10.50.0.0/24", "--gateway", "10.50.0.254",
            "--ip-range", "10.50.0.128/26", "--subnet", "fd00:9::/64", "-o", "mtu=1400", "-o", "dns.cache=false",
-           "-o", 'snatAddress=["192.0.2.9"]', "-o", "comment=a=b").expect()
+           "-o", 'snatAddress=["192.0.2.9"]', "--foreign-opt", "comment=a=b").expect()
     main = read(netctl, "db")["plugins"][0]
     assert main["ipam"]["ranges"] == [
         [{"subnet": "10.50.0.0/24", "gateway": "10.50.0.254", "rangeStart": "10.50.0.128", "rangeEnd": "10.50.0.191"}],
@@ -78,6 +78,54 @@ def test_options(netctl):
 def test_wrong_usage(netctl, argv, words):
     netctl("network", "create", *argv).expect(USAGE, words)
     assert netctl.lab.files(DIR) == []
+
+
+BRIDGE = "bridge has no such key"
+KEYS = [
+    # what is no key, and which one was meant
+    (["-o", "mtuu=1400"], f"--opt mtuu: {BRIDGE}, did you mean mtu;"),
+    (["-o", "dns.enabld=false"], f"--opt dns.enabld: {BRIDGE}, did you mean dns.enabled;"),
+    (["-o", "cache=false"], f"--opt cache: {BRIDGE}, did you mean dns.cache;"),
+    (["-o", 'dns={"cash": false}'], f"--opt dns.cash: {BRIDGE}"), (["-o", "mtu.x=1"], f"--opt mtu.x: {BRIDGE}, did you mean mtu;"),
+    (["-o", 'vlanTrunk=[{"id": 5}, {"idd": 5}]'], f"--opt vlanTrunk[].idd: {BRIDGE}"),
+    (["-o", 'ipam.ranges=[[{"subnet": "10.1.0.0/24", "gatway": "10.1.0.9"}]]'], f"--opt ipam.ranges[][].gatway: {BRIDGE}"),
+    (["-o", "zzzzzzzzz=1"], f"{BRIDGE}; one that"), (["-o", "type=macvlan"], BRIDGE), (["-o", "name=b"], BRIDGE),
+    (["-o", "master=up0"], BRIDGE), (["-d", "ptp", "-o", "vlan=5"], "ptp has no such key"),
+    (["-o", "ipam.type=dhcp", "-o", "ipam.ranges=[]"], BRIDGE), (["-o", "x" * 200 + "=1"], "expected a path"),
+    # types and values
+    (["-o", "mtu=big"], "mtu: expected an integer from 0 to 65535, not a string"), (["-o", "MTU=67"], "mtu: expected 0 or"),
+    (["-o", "mtu=70000"], "mtu: expected an integer"), (["-o", "icc=no"], "icc: expected true or false"),
+    (["-o", "dns.enabled=1"], "dns.enabled: expected true or false"), (["-o", "gatewayMode=nta"], 'one of "nat", "routed"'),
+    (["-o", "snatAddress=x"], "snatAddress: expected an IP address"), (["-o", "promiscMode=true"], "hairpinMode, promiscMode"),
+    (["-o", "ipam=5"], "ipam: expected an object"), (["-o", "ipam.routes=x"], "ipam.routes"), (["-o", "dns.hosts=x"], "dns.hosts"),
+    (["-d", "macvlan", "--subnet", "10.1.0.0/24", "-o", "mode=brige"], "mode"), (["--foreign-opt", "mtu=big"], "mtu: expected"),
+    (["-o", "ipam.type=static", "-o", "ipam.subnet=10.1.0.0/24"], BRIDGE), (["-o", "ingressRate=-1"], "ingressRate"),
+]
+
+
+@pytest.mark.parametrize("argv, words", KEYS, ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "")
+def test_keys_and_values_are_judged_before_anything_is_written(netctl, argv, words):
+    netctl("network", "create", "x", *argv).expect(USAGE, words)
+    assert netctl.lab.files(DIR) == []
+
+
+def test_keys_of_every_kind(lab, netctl):
+    """Also those that are no plugin's: the runtime's capabilities, of somebody else's IPAM, and any that is foreign."""
+    given = {"mtu": 1400, "icc": False, "vlanTrunk": [{"id": 5}, {"minID": 7, "maxID": 9}], "dns.hosts": ["printer:192.0.2.7"],
+             "ipam.routes": [{"dst": "192.0.2.0/24"}], "snatAddress": ["192.0.2.9"], "capabilities.bandwidth": True, "args.cni.mac": "02:00:00:00:00:09"}
+    netctl("network", "create", "a", *[word for key, value in given.items() for word in ("-o", f"{key}={json.dumps(value)}")],
+           "--foreign-opt", "labels.owner=me", "--foreign-opt", "args.labels=[1]").expect()
+    main = read(netctl, "a")["plugins"][0]
+    for path, value in given.items():
+        found = main
+        for key in path.split("."):
+            found = found[key]
+        assert found == value, path
+    assert main["labels"] == {"owner": "me"} and main["args"]["labels"] == [1]
+    netctl("network", "create", "b", "-o", 'ipam={"type": "whereabouts", "range": "10.9.0.0/24"}', "-o", "ipam.network_name=b").expect()
+    assert read(netctl, "b")["plugins"][0]["ipam"] == {"type": "whereabouts", "range": "10.9.0.0/24", "network_name": "b"}
+    netctl("network", "create", "c", "-o", 'ipam={"type": "dhcp"}', "-o", 'ipam.request=[{"option": "routers"}]').expect()
+    assert lab.ip("link", "show", "type", "bridge") == []
 
 
 def test_automatic_subnets_avoid_what_is_used(lab, netctl):

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Which keys of a configuration the code looks at, for the test of the man pages (man_keys.py): one
- * JSON object a line with "plugin", "ipam", "path", and for rows of field tables "type", "min",
- * "max" and "names".
+ * Which keys of a configuration the code looks at: one JSON object a line with "plugin", "ipam",
+ * "path", and for rows of field tables "type", "min", "max" and "names", for the test of the man
+ * pages (man_keys.py). With --table the rows of a table in C, each once, for netctl.
  *
  * Each plugin decodes a configuration that has all the objects there are. The linker puts this
  * file's functions in front of those that look up a key (--wrap), so that what is told is what
@@ -93,12 +93,30 @@ static const char *path_of(const json_t *obj)
 
 /* ---- telling ---- */
 
+static json_t *rows; /* of the table: told already; NULL: all is told */
+
+static void tell_row(const char *path)
+{
+	char row[4 * PATH_TEXT];
+
+	snprintf(row, sizeof(row), "{ \"%s\", \"%s\", \"%s\" },", plugin, ipam, path);
+	if (json_object_get(rows, row))
+		return;
+	json_object_set_new(rows, row, json_true());
+	puts(row);
+}
+
 static void tell(const char *path, const char *key, const struct fl_field *f)
 {
 	char full[2 * PATH_TEXT];
-	json_t *o, *names = json_array();
+	json_t *o, *names;
 
 	snprintf(full, sizeof(full), "%s%s%s", path, *path ? "." : "", key);
+	if (rows) {
+		tell_row(full);
+		return;
+	}
+	names = json_array();
 	o = json_pack("{s:s, s:s, s:s}", "plugin", plugin, "ipam", ipam, "path", full);
 	for (const char *const *n = f ? f->names : NULL; n && *n; n++)
 		json_array_append_new(names, json_string(*n));
@@ -168,22 +186,11 @@ static bool opens_store(const struct fl_call *c)
 /* An error where none was expected ends it: keys behind it would not be told. */
 static int decode(const struct fl_driver *d, json_t *config)
 {
-	struct fl_call c = { .driver = d,
-			     .self = FL_NETNS_NONE,
-			     .sandbox = FL_NETNS_NONE,
-			     .has_prev = d->flags & (FL_DRIVER_CHAINED),
-			     .req = { .verb = FL_VERB_ADD,
-				      .version = FL_V110,
-				      .container = "c",
-				      .netns = "",
-				      .ifname = "eth0",
-				      .network = "n",
-				      .args = "",
-				      .path = "",
-				      .config = json_incref(config) } };
+	struct fl_call c;
 	struct fl_error err = { 0 };
 	int r;
 
+	fl_call_of_config(d, "n", config, &c);
 	if (c.has_prev) {
 		fl_result_add_interface(&c.prev, "br0", &(struct fl_mac){ { 2 } }, NULL, 1500);
 		c.prev.ips[c.prev.n_ips++] =
@@ -250,8 +257,11 @@ static int ask_all(const struct fl_driver *d)
 	return r;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+	FL_AUTOJSON json_t *told = argc > 1 && !strcmp(argv[1], "--table") ? json_object() : NULL;
+
+	rows = told;
 	setenv("FAIRLEAD_STATE_DIR", "/dev/null/none", 1);
 	for (size_t i = 0; i < FL_ARRAY_SIZE(drivers); i++)
 		if (ask_all(drivers[i]))
