@@ -103,6 +103,24 @@ static void check_alarms(struct doctor *d, const json_t *agent)
 
 /* ---- the nodes ---- */
 
+/* The kind is what a key begins with: "ep/". */
+static void find_kept(struct doctor *d, const char *name, const char *key)
+{
+	char object[256];
+	struct finding *f;
+
+	snprintf(object, sizeof(object), "node %.64s", name);
+	f = find(d, "overlay-node-kept", SEVERITY_WARNING, object,
+		 "it is dead, and its record stays in the cluster: what a later version wrote in "
+		 "etcd under %s is its, and this version does not understand it; what it "
+		 "understands was given back",
+		 key);
+	remedy(f,
+	       "update fairlead on a node, whose agent gives it back (netctl node rm %s); or, if "
+	       "it is nobody's: etcdctl del %s; netctl node rm %s",
+	       name, key, name);
+}
+
 static void check_node(struct doctor *d, const json_t *node)
 {
 	const char *name = text_of(node, "name"), *state = text_of(node, "state");
@@ -111,6 +129,10 @@ static void check_node(struct doctor *d, const json_t *node)
 
 	if (is_true(node, "self") || !strcmp(state, "alive"))
 		return;
+	if (*text_of(node, "kept")) {
+		find_kept(d, name, text_of(node, "kept"));
+		return;
+	}
 	snprintf(object, sizeof(object), "node %s", name);
 	f = find(d, !strcmp(state, "suspect") ? "overlay-node-suspect" : "overlay-node-dead",
 		 SEVERITY_WARNING, object,

@@ -41,6 +41,8 @@ static void add_words(json_t *row)
 	json_object_set_new(row, "vteps", node_vteps(row));
 	json_object_set_new(row, "for",
 			    json_string(age(number_of(row, "since"), buf, sizeof(buf))));
+	if (!*text_of(row, "kept"))
+		json_object_del(row, "kept");
 }
 
 static json_t *row_of(const struct ctl *c, const json_t *node)
@@ -61,6 +63,7 @@ static const struct column columns[] = {
 	{ "MTU", "mtu", COLUMN_RIGHT, NULL },
 	{ "NETWORKS", "networks", COLUMN_WRAP, NULL },
 	{ "THIS", "self", 0, NULL },
+	{ "KEPT FOR", "kept", COLUMN_TRUNC | COLUMN_ANY, NULL },
 	{ 0 },
 };
 
@@ -124,6 +127,7 @@ static const struct field fields[] = {
 	{ "Name", "name", NULL },
 	{ "State", "state", NULL },
 	{ "For", "for", NULL },
+	{ "Kept for", "kept", NULL },
 	{ "VTEP", "vteps", NULL },
 	{ "MTU", "mtu", NULL },
 	{ "Epoch", "epoch", NULL },
@@ -302,11 +306,17 @@ static const struct example rm_examples[] = {
 	{ 0 },
 };
 
-#define NODE_JSON "name, state, since, vtep4, vtep6, mtu, epoch, self, networks (list)"
+#define NODE_JSON                                                               \
+	"name, state, since, vtep4, vtep6, mtu, epoch, self, networks (list), " \
+	"kept (the key in etcd by which a dead node has what is not understood here)"
 #define STATES                                                                                   \
 	"State: alive; suspect when it gives no sign of life (its endpoints are still reached, " \
 	"its "                                                                                   \
-	"names are not answered); dead when that has lasted for the hold-down time of the agents."
+	"names are not answered); dead when that has lasted for the hold-down time of the "      \
+	"agents. "                                                                               \
+	"Then another node's agent takes it out of the cluster, with all that it has there; a "  \
+	"node whose record is kept has what a later version wrote, which this one does not "     \
+	"understand."
 
 const struct command node_ls_command = {
 	.name = "node ls",

@@ -14,8 +14,9 @@ struct node {
 	int64_t mod, alive_mod; /* revisions of its records, 0: there is none */
 	int64_t since;		/* of `alive` as it is */
 	int64_t sweep_at;	/* ms; 0: not to be swept */
-	bool kept;		/* said: it has what this version cannot give back */
-	uint32_t route_mtu;	/* of the way there; 0: not known */
+	/* The key by which it has what this version cannot give back, which keeps its record. */
+	char kept[FL_REC_KEY_STR];
+	uint32_t route_mtu; /* of the way there; 0: not known */
 	UT_hash_handle hh;
 };
 /* Made if need be: an endpoint may be told of before its node. */

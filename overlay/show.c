@@ -133,6 +133,13 @@ static const char *state_of(const struct node *n)
 	return n->sweep_at && now_ms() >= n->sweep_at ? "dead" : "suspect";
 }
 
+static void put_kept(json_t *to, const struct agent *a, const struct node *n)
+{
+	json_t *key = *n->kept ? json_sprintf("%s%s", fl_etcd_prefix(a->etcd), n->kept) : NULL;
+
+	json_object_set_new(to, "kept", key ? key : json_null());
+}
+
 static void show_node(struct client *c, const struct node *n)
 {
 	json_t *j = json_pack("{ss ss ss sI si sI sb so}", "kind", "node", "name", n->name, "state",
@@ -142,6 +149,7 @@ static void show_node(struct client *c, const struct node *n)
 
 	put_addr(j, "vtep4", &n->rec.vtep4);
 	put_addr(j, "vtep6", &n->rec.vtep6);
+	put_kept(j, c->a, n);
 	line(c, j);
 }
 

@@ -51,6 +51,15 @@ static void on_unlocked(void *arg, struct fl_etcd_result *r)
 	agent_heard(arg, r);
 }
 
+/* Whoever wrote it chose its bytes. */
+static void leave_key(struct sweep *s, const char *key)
+{
+	fl_strcpy(s->left, sizeof(s->left), key);
+	for (char *c = s->left; *c; c++)
+		if (*c <= ' ' || *c > '~')
+			*c = '?';
+}
+
 static void finish(struct sweep *s, int r)
 {
 	struct agent *a = s->a;
@@ -61,12 +70,14 @@ static void finish(struct sweep *s, int r)
 		network_unobserve(s->net);
 	if (!r)
 		say("node %s: %u endpoints were given back", s->node->name, s->n);
-	else if (r != -EBUSY && !(*s->left && s->node->kept))
+	else if (r != -EBUSY && !(*s->left && !strcmp(s->left, s->node->kept)))
 		say("node %s cannot be swept now: %s", s->node->name, err.text);
 	/* Not before everybody else has had the time to see it. */
 	s->node->sweep_at =
 		!r || s->node->alive ? 0 : now_ms() + (*s->left ? KEPT_MS : 5 * RETRY_MS);
-	s->node->kept = *s->left;
+	/* What ended before it came to look leaves what is known. */
+	if (!r || *s->left)
+		fl_strcpy(s->node->kept, sizeof(s->node->kept), s->left);
 	a->n.swept += !r;
 	if (s->locked)
 		fl_etcd_delete(a->etcd, LOCK, on_unlocked, a, NULL, NULL);
@@ -172,7 +183,7 @@ static void on_looked(void *arg, struct fl_etcd_result *r)
 
 		if ((kind == FL_REC_JOIN || names(kv, s->node->name)) &&
 		    !is_understood(s->look, kind, kv))
-			fl_strcpy(s->left, sizeof(s->left), kv->key);
+			leave_key(s, kv->key);
 	}
 	look_on(s);
 }
@@ -243,7 +254,7 @@ static void on_given(struct work *w, int r, const struct fl_error *err)
 	s->works--;
 	/* Its key is there, and could not be read. */
 	if (r == -ESTALE && w->kind == WORK_LEAVE && !w->expected)
-		fl_strcpy(s->left, sizeof(s->left), w->key);
+		leave_key(s, w->key);
 	else if (r && !s->err.err)
 		s->err = *err;
 	if (!r && w->kind == WORK_GIVE) {
@@ -499,7 +510,7 @@ void sweep_check(struct agent *a)
 	HASH_ITER (hh, a->nodes, n, tmp) {
 		if (n->alive || n->self || !n->known) {
 			n->sweep_at = 0;
-			n->kept = false;
+			*n->kept = 0;
 			continue;
 		}
 		if (!n->sweep_at)

@@ -112,9 +112,28 @@ def test_what_is_not_understood(cluster, what):
     refused = cluster[0].netctl("node", "rm", node)
     assert not refused.ok and "its record stays" in refused.stderr
     assert told(cluster, node).count("its record stays") == 1
+    shown = {row["name"]: row["kept"] for row in cluster[0].netctl.json("node", "ls")}
+    assert shown == {"node1": None, node: cluster.prefix + key} and cluster[0].netctl.json("node", "inspect", node)["kept"] == cluster.prefix + key
+    assert cluster.prefix + key in cluster[0].netctl("node", "inspect", node).expect().stdout
+    assert "KEPT FOR" in cluster[0].netctl("node", "ls").expect().stdout
+    [finding] = [row for row in cluster[0].netctl("doctor", "--json").json["findings"] if row["object"] == f"node {node}"]
+    assert finding["code"] == "overlay-node-kept" and cluster.prefix + key in finding["text"]
+    assert f"etcdctl del {cluster.prefix}{key}" in finding["remedy"]
     cluster.etcd.ctl("del", f"{cluster.prefix}{key}")
     cluster[0].netctl("node", "rm", node).expect()
     assert f"node/{node}" not in cluster.keys("node/")
+    assert "KEPT FOR" not in cluster[0].netctl("node", "ls").expect().stdout
+
+
+def test_a_key_of_any_bytes(cluster):
+    """It is shown, as what can do no harm."""
+    write(cluster, {f"net/{'6' * 32}": LATER})
+    key = f"{cluster.prefix}ep/{'6' * 32}/"
+    cluster.etcd.ctl("put", f"{key}a\x1b[31m \xe4", json.dumps({"v": 1, "node": "dead60"}))
+    die(cluster, "dead60")
+    cluster.wait(lambda: [row for row in cluster[0].netctl.json("node", "ls") if row["kept"] == f"{key}a?[31m???"], 20, "the key")
+    cluster.etcd.ctl("del", "--prefix", key)
+    cluster[0].netctl("node", "rm", "dead60").expect()
 
 
 def told(cluster, node):
