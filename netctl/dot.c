@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The topology for graphviz. */
+#include "netctl/shares.h"
 #include "netctl/text.h"
 #include "netctl/topology.h"
 
@@ -106,7 +107,7 @@ static void add_box(const struct topology *t, size_t i, struct fl_strbuf *b)
 
 		fl_strbuf_addf(b, "\tn%td -> e%zu [dir=none, label=\"",
 			       topology_net(t, box->members[k]) - t->nets, i);
-		add_dot(b, ep->id.ifname);
+		add_dot(b, SHARES_INTERFACE(box->members[k]));
 		add_prefixes(b, ep->addrs, ep->n_addrs);
 		fl_strbuf_add(b, "\"];\n");
 		add_ports(box->members[k], i, b);

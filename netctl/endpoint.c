@@ -63,7 +63,7 @@ static int run_ls(struct ctl *c, struct fl_error *err)
 		/* It made no interface: its own name of one is the runtime's alone. */
 		if (!c->json)
 			json_object_set_new(row, "interface",
-					    json_string(SHARES_INTERFACE(&m, found[i]->main)));
+					    json_string(SHARES_INTERFACE(found[i])));
 		json_array_append_new(rows, row);
 	}
 	return show_list(c, rows, columns, err);
@@ -84,8 +84,7 @@ const struct command endpoint_ls_command = {
 	.name = "endpoint ls",
 	.args = "[NETWORK|CONTAINER]",
 	.about = "who is attached, with which interface and addresses",
-	.json = "a list of objects: " ATTACHMENT_JSON
-		", sharesSandboxOf (id of the container whose interfaces it has; \"\": none).",
+	.json = "a list of objects: " ATTACHMENT_JSON ", " SHARES_JSON ".",
 	.options = options,
 	.examples = examples,
 	.flags = COMMAND_READS,

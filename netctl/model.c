@@ -109,7 +109,50 @@ static int group(struct model *m)
 		}
 		if (array_grow((void **)&m->attachments, m->n_attachments, sizeof(*m->attachments)))
 			return -ENOMEM;
-		m->attachments[m->n_attachments++] = (struct attachment){ ep, ep, 1 };
+		m->attachments[m->n_attachments++] = (struct attachment){ ep, ep, 1, NULL };
+	}
+	return 0;
+}
+
+/* ---- whose sandbox ---- */
+
+static const char *owner_id(const struct attachment *a)
+{
+	return *a->main->shares ? a->main->shares : a->main->id.container;
+}
+
+/* Those of one sandbox together, its owner's in front. */
+static int compare_owners(const void *x, const void *y)
+{
+	const struct attachment *a = *(struct attachment *const *)x,
+				*b = *(struct attachment *const *)y;
+	int r = strcmp(owner_id(a), owner_id(b));
+
+	if (!r)
+		r = (*a->main->shares != '\0') - (*b->main->shares != '\0');
+	return r ? r : a < b ? -1 : a > b;
+}
+
+static int find_owners(struct model *m)
+{
+	FL_AUTOFREE struct attachment **all = NULL;
+	const struct attachment *owner = NULL;
+	bool any = false;
+
+	for (size_t i = 0; i < m->n_attachments && !any; i++)
+		any = *m->attachments[i].main->shares;
+	if (!any)
+		return 0;
+	all = calloc(m->n_attachments, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->n_attachments; i++)
+		all[i] = &m->attachments[i];
+	qsort(all, m->n_attachments, sizeof(*all), compare_owners);
+	for (size_t i = 0; i < m->n_attachments; i++) {
+		if (!i || strcmp(owner_id(all[i]), owner_id(all[i - 1])) != 0)
+			owner = *all[i]->main->shares ? NULL : all[i];
+		all[i]->owner = owner;
 	}
 	return 0;
 }
@@ -137,6 +180,8 @@ int model_read(struct ctl *c, struct model *ret, struct fl_error *err)
 			qsort(m.endpoints, m.n_endpoints, sizeof(*m.endpoints), compare_endpoints);
 		r = group(&m);
 	}
+	if (!r)
+		r = find_owners(&m);
 	if (r)
 		return r == -ENOMEM ? fl_error_oom(err) : r;
 	*ret = m;

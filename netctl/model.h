@@ -12,6 +12,11 @@ struct attachment {
 	const struct fl_endpoint *main;
 	const struct fl_endpoint *first; /* the records of the chain lie together */
 	size_t n;
+	/*
+	 * Where containers share sandboxes: the first attachment of the one whose sandbox it is in.
+	 * NULL: that one is attached to nothing, or nobody shares any.
+	 */
+	const struct attachment *owner;
 };
 
 struct model {

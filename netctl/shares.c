@@ -3,70 +3,60 @@
 
 #include <string.h>
 
-static bool is_owner(const struct attachment *a, const struct fl_endpoint *sharer)
+/* Chosen with it, or instead of it; false: the owner is attached to nothing. */
+static bool choose(const struct model *m, const struct attachment *a, bool *chosen, bool *owners)
 {
-	return !*a->main->shares && !strcmp(a->main->id.container, sharer->shares);
+	if (!*a->main->shares)
+		chosen[a - m->attachments] = true;
+	else if (a->owner)
+		owners[a->owner - m->attachments] = true;
+	return !*a->main->shares || a->owner;
 }
 
-/* Chosen with it, or instead of it; false: the owner is attached to nothing. */
-static bool choose(const struct model *m, const struct attachment *a, bool *chosen)
+static int no_owner(const struct attachment *a, struct fl_error *err)
 {
-	bool any = false;
-
-	if (!*a->main->shares) {
-		chosen[a - m->attachments] = true;
-		return true;
-	}
-	for (size_t i = 0; i < m->n_attachments; i++)
-		if (is_owner(&m->attachments[i], a->main))
-			any = chosen[i] = true;
-	return any;
+	return not_found(err,
+			 "container %s shares the sandbox of %s, which is attached to no network "
+			 "any more",
+			 CONTAINER_LABEL(a->main), a->main->shares);
 }
 
 int shares_resolve(const struct model *m, const struct attachment ***found, size_t *n,
 		   struct fl_error *err)
 {
-	FL_AUTOFREE bool *chosen = calloc(m->n_attachments + 1, sizeof(*chosen));
-	const struct attachment **all;
-	size_t used = 0, sharers = 0;
+	size_t all = m->n_attachments, used = 0, sharers = 0;
+	FL_AUTOFREE bool *chosen = calloc(all + 1, sizeof(*chosen));
+	FL_AUTOFREE bool *owners = calloc(all + 1, sizeof(*owners));
+	FL_AUTOFREE const struct attachment **kept = NULL;
 
 	for (size_t i = 0; i < *n; i++)
 		sharers += *(*found)[i]->main->shares != '\0';
 	if (!sharers)
 		return 0;
-	all = calloc(m->n_attachments + 1, sizeof(*all));
-	if (!chosen || !all) {
-		free(all);
+	kept = calloc(all + 1, sizeof(*kept));
+	if (!chosen || !owners || !kept)
 		return fl_error_oom(err);
-	}
 	for (size_t i = 0; i < *n; i++)
-		if (!choose(m, (*found)[i], chosen)) {
-			free(all);
-			return not_found(err,
-					 "container %s shares the sandbox of %s, which is attached "
-					 "to no network any more",
-					 CONTAINER_LABEL((*found)[i]->main),
-					 (*found)[i]->main->shares);
-		}
-	for (size_t i = 0; i < m->n_attachments; i++)
-		if (chosen[i])
-			all[used++] = &m->attachments[i];
+		if (!choose(m, (*found)[i], chosen, owners))
+			return no_owner((*found)[i], err);
+	for (size_t i = 0; i < all; i++) {
+		const struct attachment *a = &m->attachments[i];
+
+		if (chosen[i] || (!*a->main->shares && owners[a->owner - m->attachments]))
+			kept[used++] = a;
+	}
 	free(*found);
-	*found = all;
+	*found = fl_take_ptr(kept);
 	*n = used;
 	return 0;
 }
 
-const char *shares_interface(const struct model *m, const struct fl_endpoint *ep, char *buf,
-			     size_t size)
+const char *shares_interface(const struct attachment *a, char *buf, size_t size)
 {
+	const struct fl_endpoint *ep = a->main;
+
 	if (!*ep->shares)
 		return ep->id.ifname;
-	snprintf(buf, size, "(%s's)", ep->shares);
-	for (size_t i = 0; i < m->n_attachments; i++)
-		if (is_owner(&m->attachments[i], ep)) {
-			snprintf(buf, size, "(%s's)", CONTAINER_LABEL(m->attachments[i].main));
-			break;
-		}
+	snprintf(buf, size, "(%s's)", a->owner ? CONTAINER_LABEL(a->owner->main) : ep->shares);
 	return buf;
 }

@@ -10,7 +10,8 @@
  */
 int shares_resolve(const struct model *m, const struct attachment ***found, size_t *n,
 		   struct fl_error *err);
+/* The key of a row that tells it, in words. */
+#define SHARES_JSON "sharesSandboxOf (id of the container whose interfaces it has; \"\": none)"
 /* "(web's)" for the interface of one that shares web's sandbox; else the interface's name. */
-const char *shares_interface(const struct model *m, const struct fl_endpoint *ep, char *buf,
-			     size_t size);
-#define SHARES_INTERFACE(m, ep) shares_interface(m, ep, (char[300]){ 0 }, 300)
+const char *shares_interface(const struct attachment *a, char *buf, size_t size);
+#define SHARES_INTERFACE(a) shares_interface(a, (char[300]){ 0 }, 300)

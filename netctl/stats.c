@@ -36,8 +36,7 @@ static void add_words(json_t *row, const struct traffic *t)
 				    json_string(t->from ? SHORT_NUMBER(words[i].v) : "-"));
 }
 
-static json_t *row_of(const struct ctl *c, const struct model *m, const struct attachment *a,
-		      const struct traffic *t)
+static json_t *row_of(const struct ctl *c, const struct attachment *a, const struct traffic *t)
 {
 	const struct fl_endpoint *ep = a->main;
 	json_t *row = traffic_json(t);
@@ -47,8 +46,9 @@ static json_t *row_of(const struct ctl *c, const struct model *m, const struct a
 	json_object_set_new(row, "network", json_string(ep->id.network));
 	json_object_set_new(row, "interface", json_string(ep->id.ifname));
 	json_object_set_new(row, "hostInterface", json_string(ep->link));
+	json_object_set_new(row, "sharesSandboxOf", json_string(ep->shares));
 	if (!c->json) {
-		json_object_set_new(row, "interface", json_string(SHARES_INTERFACE(m, ep)));
+		json_object_set_new(row, "interface", json_string(SHARES_INTERFACE(a)));
 		add_words(row, t);
 	}
 	return row;
@@ -78,7 +78,7 @@ static int run(struct ctl *c, struct fl_error *err)
 		return r;
 	rows = json_array();
 	for (size_t i = 0; i < n; i++)
-		json_array_append_new(rows, row_of(c, &m, found[i], &traffic[i]));
+		json_array_append_new(rows, row_of(c, found[i], &traffic[i]));
 	return show_list(c, rows, columns, err);
 }
 
@@ -97,7 +97,7 @@ const struct command stats_command = {
 		"cannot be entered. Of a container that shares another one's sandbox, that "
 		"one's are shown.",
 	.json = "a list of objects: container (id), label, network, interface, "
-		"hostInterface, " TRAFFIC_JSON ".",
+		"hostInterface, " SHARES_JSON ", " TRAFFIC_JSON ".",
 	.examples = examples,
 	.flags = COMMAND_READS,
 	.max = -1,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The topology as a picture. */
 #include "netctl/svg.h"
+#include "netctl/shares.h"
 
 #include "netctl/text.h"
 
@@ -250,11 +251,12 @@ static size_t draw_attachment(const struct svg_layout *l, const struct svg_box *
 {
 	const struct fl_endpoint *ep = box->box->members[k]->main;
 	size_t net = svg_net_of(l, box, k);
-	double x = box->x + 24, name = text_width(FONT_MONO, 11, ep->id.ifname) + 10;
+	const char *interface = SHARES_INTERFACE(box->box->members[k]);
+	double x = box->x + 24, name = text_width(FONT_MONO, 11, interface) + 10;
 
 	if (line < LINES_MAX - 1 || box->lines <= LINES_MAX) {
 		put_dot(b, colour_of(net), box->x + 14, y + (double)line * LINE_H - 4);
-		put_text(b, MONO, x, y + (double)line * LINE_H, l->box_w - 34, ep->id.ifname);
+		put_text(b, MONO, x, y + (double)line * LINE_H, l->box_w - 34, interface);
 	}
 	for (uint32_t i = 0; i < ep->n_addrs; i++) {
 		size_t at = line + i;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "netctl/shares.h"
 #include "netctl/svg.h"
 
 #include "netctl/text.h"
@@ -83,7 +84,8 @@ static void measure_box(struct svg_box *box, double *width)
 			smaller(text_width(FONT_SANS_BOLD, TITLE_SIZE, label) + 24, TITLE_MAX));
 	for (size_t k = 0; k < box->box->n; k++) {
 		const struct fl_endpoint *ep = box->box->members[k]->main;
-		double name = text_width(FONT_MONO, SMALL_SIZE, ep->id.ifname) + 10;
+		const char *interface = SHARES_INTERFACE(box->box->members[k]);
+		double name = text_width(FONT_MONO, SMALL_SIZE, interface) + 10;
 
 		box->lines += ep->n_addrs ? ep->n_addrs : 1;
 		for (uint32_t i = 0; i < ep->n_addrs; i++) {

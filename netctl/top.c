@@ -3,6 +3,7 @@
 #include "netctl/links.h"
 #include "netctl/out.h"
 #include "netctl/select.h"
+#include "netctl/shares.h"
 #include "netctl/text.h"
 
 #include <errno.h>
@@ -153,11 +154,13 @@ static json_t *rate_json(const struct ctl *c, const struct rates *r, double v)
 static json_t *row_of(const struct ctl *c, const struct rates *r)
 {
 	const struct fl_endpoint *ep = r->a->main;
+	const char *interface = c->json ? ep->id.ifname : SHARES_INTERFACE(r->a);
 
-	return json_pack("{ss ss ss ss so so so so}", "label", CONTAINER_LABEL(ep), "container",
-			 ep->id.container, "network", ep->id.network, "interface", ep->id.ifname,
-			 "in", rate_json(c, r, r->in), "out", rate_json(c, r, r->out), "pin",
-			 rate_json(c, r, r->pin), "pout", rate_json(c, r, r->pout));
+	return json_pack("{ss ss ss ss ss so so so so}", "label", CONTAINER_LABEL(ep), "container",
+			 ep->id.container, "network", ep->id.network, "interface", interface,
+			 "sharesSandboxOf", ep->shares, "in", rate_json(c, r, r->in), "out",
+			 rate_json(c, r, r->out), "pin", rate_json(c, r, r->pin), "pout",
+			 rate_json(c, r, r->pout));
 }
 
 static json_t *rows_of(const struct ctl *c, const struct rates *rates, size_t n)
@@ -231,6 +234,11 @@ static int look(struct top *t, bool draw, struct fl_error *err)
 		/* Who is named has to be there in the beginning, and may go and come later. */
 		r = select_attachments(&t->m, t->c->argv, (size_t)t->c->argc, !draw, &found, &n,
 				       err);
+	/* Unasked, every interface is there already. An owner may go and come like anybody. */
+	if (!r && t->c->argc) {
+		r = shares_resolve(&t->m, &found, &n, err);
+		r = r == -ENOENT && draw ? 0 : r;
+	}
 	if (r)
 		return r;
 	now = calloc(n + 1, sizeof(*now));
@@ -428,10 +436,11 @@ const struct command top_command = {
 		"With "
 		"--json each reading is a line. In and out are as the container sees it. What is "
 		"attached while it runs is there in the next reading, with rates from the one "
-		"after "
-		"it.",
+		"after it. Of a container that shares another one's sandbox, that one's are "
+		"shown.",
 	.json = "each reading is a line with a list of objects: label, container (id), network, "
-		"interface, in and out (bytes a second), pin and pout (packets a second); null "
+		"interface, " SHARES_JSON
+		", in and out (bytes a second), pin and pout (packets a second); null "
 		"where there was no reading before.",
 	.options = options,
 	.examples = examples,

@@ -2,6 +2,7 @@
 /* topology: which form, and the tree and the JSON. */
 #include "netctl/atomic.h"
 #include "netctl/out.h"
+#include "netctl/shares.h"
 #include "netctl/topology.h"
 
 #include <string.h>
@@ -62,6 +63,8 @@ static json_t *net_json(const struct topology *t, const struct topo_net *net)
 
 		json_object_set_new(one, "label",
 				    json_string(CONTAINER_LABEL(net->members[i]->main)));
+		json_object_set_new(one, "sharesSandboxOf",
+				    json_string(net->members[i]->main->shares));
 		json_object_set_new(one, "alsoOn", also_json(t, net->members[i]));
 		json_array_append_new(endpoints, one);
 	}
@@ -118,8 +121,8 @@ static json_t *endpoint_row(const struct topology *t, const struct attachment *a
 	return json_pack(
 		"{so ss so so}", "name",
 		json_sprintf("%s%s", CONTAINER_LABEL(ep), topology_box(t, a)->n > 1 ? " *" : ""),
-		"interface", ep->id.ifname, "addresses", prefixes_json(ep->addrs, ep->n_addrs),
-		"more", ports);
+		"interface", SHARES_INTERFACE(a), "addresses",
+		prefixes_json(ep->addrs, ep->n_addrs), "more", ports);
 }
 
 /* "10.1.0.0/24", and below it "gateway 10.1.0.1". */
@@ -292,7 +295,7 @@ const struct command topology_command = {
 		"driver, "
 		"link, parent, subnets (list), gateways (list), flags (list of internal, isolated, "
 		"no-icc, guarded, routed, masquerade, snat, direct, l3), endpoints, a list "
-		"of: " ATTACHMENT_JSON
+		"of: " ATTACHMENT_JSON ", " SHARES_JSON
 		", alsoOn (list of networks); nodes, a list of: node, tunnel "
 		"(the way there), count (of its containers), suspect (how many of them), peers "
 		"(eight of them at most), a list of: " PEER_JSON ".",

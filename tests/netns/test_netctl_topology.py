@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """netctl topology: tree, JSON, DOT, SVG."""
 import concurrent.futures
+import json
 import os
 import re
 import shutil
@@ -56,6 +57,39 @@ def test_tree(drawn):
     assert re.search(r"\n  └─web \* +eth1 +10\.2\.0\.2/24", text)
     assert lines[-1] == "* is on several networks"
     assert drawn("topology", "-q").expect().stdout == "net\nother\n"
+
+
+def test_sharers(lab, cni, netctl):
+    """Each has the interfaces of the one whose sandbox it is in, and says whose; never the name that is in its own record."""
+    for owner in ("c1", "c2"):
+        cni.add("bridge", net.bridge(), owner, args=f"IgnoreUnknown=1;K8S_POD_NAME=web{owner}").expect()
+    cni.add("bridge", net.second(), "c2", ifname="eth1", args="IgnoreUnknown=1;K8S_POD_NAME=webc2").expect()
+    sharers = {"a1": "c1", "a2": "c1", "b1": "c2"}
+    for number, (sharer, owner) in enumerate(sharers.items()):
+        share = {"cniVersion": net.VERSION, "name": "shared", "type": "container", "container": owner}
+        cni.add("container", share, sharer, netns=owner, ifname=f"eth{7 + number}").expect()
+    owners = {sharer: f"(web{owner}'s)" for sharer, owner in sharers.items()}
+    tree = netctl("topology").expect().stdout
+    dot, svg = netctl("topology", "--dot").expect().stdout, netctl("topology", "--svg").expect().stdout
+    top = {words[0]: words[2] for words in netctl("top", "--count", "1").expect().rows[1:] if words}
+    for sharer, owner in owners.items():
+        assert re.search(rf"─{sharer} +{re.escape(owner)}", tree), tree
+        assert top[sharer] == owner
+        box = re.search(rf'(e\d+) \[label="{sharer}"', dot).group(1)
+        assert re.search(rf'-> {box} \[dir=none, label="{re.escape(owner)}', dot), dot
+    assert svg.count("(webc1&#39;s)") + svg.count("(webc1's)") + svg.count("(webc1&apos;s)") == 2 and not re.search("eth[789]", tree + dot + svg)
+    [shared] = [n for n in netctl.json("topology")["networks"] if n["name"] == "shared"]
+    assert {e["container"]: e["sharesSandboxOf"] for e in shared["endpoints"]} == sharers
+    # Who asks for a sharer is shown what it has.
+    [reading] = map(json.loads, netctl("top", "--json", "--count", "1", "b1", "a2").expect().stdout.splitlines())
+    assert sorted((e["container"], e["interface"], e["sharesSandboxOf"]) for e in reading) == [
+        ("c1", "eth0", ""), ("c2", "eth0", ""), ("c2", "eth1", "")]
+    assert all(isinstance(e["in"], float) for e in reading)
+    # An owner outside of what is drawn is named all the same.
+    assert owners["a1"] in netctl("topology", "shared").expect().stdout
+    cni.delete("bridge", net.bridge(), "c1").expect()
+    assert re.search(r"─a1 +\(c1's\)", netctl("topology").expect().stdout)
+    netctl("top", "--count", "1", "a1").expect(NOT_FOUND, "shares the sandbox of c1, which is attached to no network any more")
 
 
 def test_tree_in_ascii(drawn):
