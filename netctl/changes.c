@@ -11,101 +11,8 @@ void view_clear(struct view *v)
 {
 	model_clear(&v->m);
 	free(v->known);
-	free(v->links);
-	free(v->addresses);
+	host_view_clear(&v->host);
 	*v = (struct view){ 0 };
-}
-
-/* ---- the host's links ---- */
-
-static int room_for(void **items, size_t n, size_t *room, size_t size)
-{
-	size_t wanted = *room ? 2 * *room : 64;
-	void *grown;
-
-	if (n < *room)
-		return 0;
-	grown = realloc(*items, wanted * size);
-	if (!grown)
-		return -ENOMEM;
-	*items = grown;
-	*room = wanted;
-	return 0;
-}
-
-static int take_link(void *arg, const struct fl_link *l)
-{
-	struct view *v = arg;
-	struct host_link *one;
-
-	if (room_for((void **)&v->links, v->n_links, &v->room_links, sizeof(*v->links)))
-		return -ENOMEM;
-	one = &v->links[v->n_links++];
-	*one = (struct host_link){ .index = l->index, .operstate = l->operstate };
-	memcpy(one->name, l->name, sizeof(one->name));
-	return 0;
-}
-
-static int take_address(void *arg, const struct fl_ifaddr *a)
-{
-	struct view *v = arg;
-
-	if (fl_addr_is_linklocal(&a->prefix.addr))
-		return 0;
-	if (room_for((void **)&v->addresses, v->n_addresses, &v->room_addresses,
-		     sizeof(*v->addresses)))
-		return -ENOMEM;
-	v->addresses[v->n_addresses++] = (struct host_address){ a->index, a->prefix };
-	return 0;
-}
-
-static int compare_links(const void *x, const void *y)
-{
-	const struct host_link *a = x, *b = y;
-
-	return a->index < b->index ? -1 : a->index > b->index;
-}
-
-static int compare_addresses(const void *x, const void *y)
-{
-	const struct host_address *a = x, *b = y;
-	int r;
-
-	if (a->index != b->index)
-		return a->index < b->index ? -1 : 1;
-	r = fl_addr_cmp(&a->prefix.addr, &b->prefix.addr);
-	return r ? r : (int)a->prefix.len - (int)b->prefix.len;
-}
-
-int view_links(struct ctl *c, struct view *v, struct fl_error *err)
-{
-	int r = ctl_host(c, err);
-	int tries = 0;
-
-	while (!r) {
-		v->n_links = v->n_addresses = 0;
-		r = fl_links_each(c->host, take_link, v, err);
-		if (!r)
-			r = fl_ifaddrs_each(c->host, 0, take_address, v, err);
-		if (r != -EINTR || ++tries == DUMP_TRIES)
-			break;
-		r = 0;
-	}
-	if (r)
-		return r == -ENOMEM ? fl_error_oom(err) : r;
-	if (v->n_links)
-		qsort(v->links, v->n_links, sizeof(*v->links), compare_links);
-	if (v->n_addresses)
-		qsort(v->addresses, v->n_addresses, sizeof(*v->addresses), compare_addresses);
-	return 0;
-}
-
-static const struct host_link *find_link(const struct view *v, uint32_t index)
-{
-	struct host_link key = { .index = index };
-
-	return v->n_links && index ? bsearch(&key, v->links, v->n_links, sizeof(key), compare_links)
-				   : NULL;
 }
 
 /* ---- telling ---- */
@@ -280,8 +187,8 @@ static bool is_same(const struct attachment *a, const struct attachment *b)
 static void compare_host_end(const struct changes *c, const struct view *old,
 			     const struct view *now, const struct attachment *a)
 {
-	const struct host_link *before = find_link(old, a->main->ifindex),
-			       *after = find_link(now, a->main->ifindex);
+	const struct host_link *before = host_link_find(&old->host, a->main->ifindex),
+			       *after = host_link_find(&now->host, a->main->ifindex);
 
 	if (!*a->main->link || !before || a->main->state != FL_STATE_READY)
 		return;
@@ -396,7 +303,7 @@ static void address_changed(const struct changes *c, const struct view *old, con
 {
 	const char *address = fl_prefix_str(&a->prefix, FL_PREFIX_BUF);
 	const char *change = added ? "added" : "removed";
-	const struct host_link *link = find_link(added ? now : old, a->index);
+	const struct host_link *link = host_link_find(added ? &now->host : &old->host, a->index);
 	char words[96];
 
 	if (!link)
@@ -411,16 +318,17 @@ static void compare_host_addresses(const struct changes *c, const struct view *o
 {
 	size_t i = 0, k = 0;
 
-	while (i < old->n_addresses || k < now->n_addresses) {
-		int order = i == old->n_addresses ? 1
-			    : k == now->n_addresses
+	while (i < old->host.n_addresses || k < now->host.n_addresses) {
+		int order = i == old->host.n_addresses ? 1
+			    : k == now->host.n_addresses
 				    ? -1
-				    : compare_addresses(&old->addresses[i], &now->addresses[k]);
+				    : host_address_compare(&old->host.addresses[i],
+							   &now->host.addresses[k]);
 
 		if (order < 0)
-			address_changed(c, old, now, &old->addresses[i], false);
+			address_changed(c, old, now, &old->host.addresses[i], false);
 		if (order > 0)
-			address_changed(c, old, now, &now->addresses[k], true);
+			address_changed(c, old, now, &now->host.addresses[k], true);
 		i += order <= 0;
 		k += order >= 0;
 	}
@@ -429,9 +337,9 @@ static void compare_host_addresses(const struct changes *c, const struct view *o
 /* Of what carries macvlans and the like. A bridge goes up and down with its first and last port. */
 static void compare_parents(const struct changes *c, const struct view *old, const struct view *now)
 {
-	for (size_t i = 0; i < old->n_links; i++) {
-		const struct host_link *before = &old->links[i],
-				       *after = find_link(now, before->index);
+	for (size_t i = 0; i < old->host.n_links; i++) {
+		const struct host_link *before = &old->host.links[i],
+				       *after = host_link_find(&now->host, before->index);
 		const char *state = after ? operstate_str(after->operstate) : "gone";
 
 		if (!after || after->operstate != before->operstate)

@@ -2,32 +2,17 @@
 /* What two looks at a host differ in, as events. */
 #pragma once
 
+#include "netctl/hostview.h"
 #include "netctl/model.h"
-
-struct host_link {
-	uint32_t index;
-	uint8_t operstate;
-	char name[IFNAMSIZ];
-};
-
-struct host_address {
-	uint32_t index;
-	struct fl_prefix prefix;
-};
 
 /* One look. */
 struct view {
 	struct model m;
 	bool *known; /* for each attachment of m: it has been attached, as far as was told */
-	struct host_link *links; /* by index */
-	size_t n_links, room_links;
-	struct host_address *addresses; /* by index, then address; without link-local ones */
-	size_t n_addresses, room_addresses;
+	struct host_view host;
 };
 
 void view_clear(struct view *v);
-/* The host's links and addresses anew. */
-int view_links(struct ctl *c, struct view *v, struct fl_error *err);
 
 struct event {
 	const char *event; /* "attach", "detach", "publish", "unpublish", "address", "state" */

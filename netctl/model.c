@@ -189,22 +189,21 @@ int model_read(struct ctl *c, struct model *ret, struct fl_error *err)
 	return 0;
 }
 
+int model_is_current(struct ctl *c, const struct model *m, struct fl_error *err)
+{
+	FL_AUTOTXN struct fl_txn *t = NULL;
+	int r = c->store && m->txn ? fl_txn_begin(c->store, false, &t, err) : 0;
+
+	return r ? r : t && fl_txn_id(t) == m->txn;
+}
+
 int model_update(struct ctl *c, struct model *m, struct fl_error *err)
 {
 	struct model now = { 0 };
-	struct fl_txn *t = NULL;
-	bool same = false;
-	int r;
+	int r = model_is_current(c, m, err);
 
-	if (c->store) {
-		r = fl_txn_begin(c->store, false, &t, err);
-		if (r)
-			return r;
-		same = m->txn && fl_txn_id(t) == m->txn;
-		fl_txn_abort(t);
-	}
-	if (same)
-		return 0;
+	if (r)
+		return r < 0 ? r : 0;
 	r = model_read(c, &now, err);
 	if (r)
 		return r;

@@ -31,6 +31,8 @@ struct model {
 
 /* Empty when no plugin has run on this host yet. */
 int model_read(struct ctl *c, struct model *ret, struct fl_error *err);
+/* Has the store not changed since it was read? 1 or 0. */
+int model_is_current(struct ctl *c, const struct model *m, struct fl_error *err);
 /* Reads it again if the store has changed since: 1, else 0. */
 int model_update(struct ctl *c, struct model *m, struct fl_error *err);
 void model_clear(struct model *m);

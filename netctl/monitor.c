@@ -27,6 +27,7 @@ struct monitor {
 	struct view last;
 	bool looked;
 	struct fl_nl *events;
+	struct host_heard heard;
 	int signals, files;
 	long next; /* not to look before */
 };
@@ -98,18 +99,46 @@ static long milliseconds(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* By what was heard: a dump of 1,000 links takes the kernel some ten milliseconds. */
+static int take_host(struct monitor *m, struct host_view *ret, struct fl_error *err)
+{
+	int r;
+
+	fl_nl_hear(m->events, host_hear, &m->heard);
+	if (m->looked && !m->heard.lost)
+		return host_view_after(&m->last.host, &m->heard, ret, err);
+	m->heard.lost = false;
+	r = host_view_read(m->c, ret, err);
+	if (!r)
+		host_heard_forget(&m->heard);
+	return r;
+}
+
 /*
  * Links first: what the store says is then newer, so that an interface that a deletion has taken is
- * never called lost.
+ * never called lost. The records are those of before where the store has not changed.
  */
-static int take_view(struct monitor *m, struct view *now, struct fl_error *err)
+static int take_view(struct monitor *m, struct view *now, bool *same, struct fl_error *err)
 {
-	int r = view_links(m->c, now, err);
+	int r = take_host(m, &now->host, err);
 
+	if (!r)
+		r = m->looked ? model_is_current(m->c, &m->last.m, err) : 0;
+	*same = r > 0;
+	if (*same)
+		now->m = m->last.m;
 	if (!r)
 		r = model_read(m->c, &now->m, err);
 	/* Somebody is making it right now, and will have written its file. */
-	return r == -ENOENT && !m->c->store ? 0 : r;
+	return r > 0 || (r == -ENOENT && !m->c->store) ? 0 : r;
+}
+
+/* Without what `now` has taken over. */
+static void drop_view(struct view *v, bool same)
+{
+	if (same)
+		v->m = (struct model){ 0 };
+	view_clear(v);
 }
 
 static int look(struct monitor *m, struct fl_error *err)
@@ -117,15 +146,16 @@ static int look(struct monitor *m, struct fl_error *err)
 	const struct changes changes = { print_event, m };
 	long began = milliseconds(), took;
 	struct view now = { 0 };
-	int r = take_view(m, &now, err);
+	bool same = false;
+	int r = take_view(m, &now, &same, err);
 
 	if (!r)
 		r = changes_tell(&changes, &m->last, &now, !m->looked, err);
 	if (r) {
-		view_clear(&now);
+		drop_view(&now, same);
 		return r;
 	}
-	view_clear(&m->last);
+	drop_view(&m->last, same);
 	m->last = now;
 	m->looked = true;
 	took = milliseconds() - began;
@@ -218,8 +248,10 @@ static int wait_for(struct monitor *m, bool *due, struct fl_error *err)
 	/* A pipe says POLLERR, a socket or a terminal POLLHUP, a closed descriptor POLLNVAL. */
 	if (p[0].revents || p[3].revents)
 		return 1;
-	if (p[2].revents && fl_nl_drain(m->events))
+	if (p[2].revents) {
+		fl_nl_hear(m->events, host_hear, &m->heard);
 		*due = true;
+	}
 	return p[1].revents ? drain_files(m, due, err) : 0;
 }
 
@@ -268,6 +300,7 @@ static int run(struct ctl *c, struct fl_error *err)
 	if (!r)
 		r = loop(&m, err);
 	view_clear(&m.last);
+	host_view_clear(&m.heard.news);
 	fl_nl_close(m.events);
 	close(m.signals);
 	close(m.files);

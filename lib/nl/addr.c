@@ -83,10 +83,9 @@ struct each {
 	void *arg;
 };
 
-static int each_addr(void *arg, const struct nlmsghdr *h)
+static bool parse_addr(const struct nlmsghdr *h, struct fl_ifaddr *ret)
 {
 	const struct ifaddrmsg *ifa = NLMSG_DATA(h);
-	const struct each *e = arg;
 	struct fl_ifaddr a = { .index = ifa->ifa_index,
 			       .flags = ifa->ifa_flags,
 			       .scope = ifa->ifa_scope };
@@ -95,8 +94,6 @@ static int each_addr(void *arg, const struct nlmsghdr *h)
 	int rest = (int)(h->nlmsg_len - NLMSG_SPACE(sizeof(*ifa)));
 	size_t want = ifa->ifa_family == AF_INET ? 4 : 16;
 
-	if (h->nlmsg_type != RTM_NEWADDR || (e->index && e->index != a.index))
-		return 0;
 	a.prefix.len = ifa->ifa_prefixlen;
 	for (; nla_ok(at, rest); at = nla_next(at, &rest)) {
 		bool local = nla_type(at) == IFA_LOCAL;
@@ -108,7 +105,24 @@ static int each_addr(void *arg, const struct nlmsghdr *h)
 		    (size_t)nla_len(at) == want)
 			a.prefix.addr = fl_addr_make(ifa->ifa_family, nla_data(at));
 	}
-	return a.prefix.addr.family ? e->fn(e->arg, &a) : 0;
+	*ret = a;
+	return a.prefix.addr.family;
+}
+
+bool fl_nl_event_address(const struct fl_nl_event *e, struct fl_ifaddr *ret)
+{
+	return e->msg && e->kind == FL_NL_ADDRESS && parse_addr(e->msg, ret);
+}
+
+static int each_addr(void *arg, const struct nlmsghdr *h)
+{
+	const struct ifaddrmsg *ifa = NLMSG_DATA(h);
+	const struct each *e = arg;
+	struct fl_ifaddr a;
+
+	if (h->nlmsg_type != RTM_NEWADDR || (e->index && e->index != ifa->ifa_index))
+		return 0;
+	return parse_addr(h, &a) ? e->fn(e->arg, &a) : 0;
 }
 
 int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index,

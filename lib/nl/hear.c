@@ -17,6 +17,7 @@ static bool read_link(const struct nlmsghdr *h, struct fl_nl_event *ret)
 		return false;
 	master = nlmsg_find_attr((struct nlmsghdr *)h, sizeof(*i), IFLA_MASTER);
 	ret->index = (uint32_t)i->ifi_index;
+	ret->gone = h->nlmsg_type == RTM_DELLINK && i->ifi_family != AF_BRIDGE;
 	ret->master = master && nla_len(master) >= 4 ? nla_get_u32(master) : 0;
 	/* The bridge's own word, which comes before the link's. */
 	ret->kind = i->ifi_family == AF_BRIDGE && h->nlmsg_type == RTM_DELLINK ? FL_NL_PORT_LEFT
@@ -31,7 +32,9 @@ static bool read_address(const struct nlmsghdr *h, struct fl_nl_event *ret)
 
 	if (!nlmsg_valid_hdr(h, sizeof(*i)))
 		return false;
-	*ret = (struct fl_nl_event){ .kind = FL_NL_ADDRESS, .index = i->ifa_index };
+	*ret = (struct fl_nl_event){ .kind = FL_NL_ADDRESS,
+				     .index = i->ifa_index,
+				     .gone = h->nlmsg_type == RTM_DELADDR };
 	if (h->nlmsg_type == RTM_DELADDR)
 		return true;
 	/* LOCAL is the address itself where both are given (point to point). */
@@ -72,8 +75,10 @@ void fl_nl_hear(struct fl_nl *nl, void (*fn)(void *arg, const struct fl_nl_event
 			int left = (int)n;
 
 			e = (struct fl_nl_event){ 0 };
-			if (read_event(h, &e))
+			if (read_event(h, &e)) {
+				e.msg = h;
 				fn(arg, &e);
+			}
 			h = nlmsg_next(h, &left);
 			n = left;
 		}

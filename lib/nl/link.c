@@ -202,7 +202,7 @@ static bool parse_link(const struct nlmsghdr *h, struct fl_link *l)
 	const struct nlattr *a;
 	int rest;
 
-	if (h->nlmsg_type != RTM_NEWLINK)
+	if (h->nlmsg_type != RTM_NEWLINK && h->nlmsg_type != RTM_DELLINK)
 		return false;
 	*l = (struct fl_link){ .index = (uint32_t)ifi->ifi_index,
 			       .flags = ifi->ifi_flags,
@@ -212,6 +212,13 @@ static bool parse_link(const struct nlmsghdr *h, struct fl_link *l)
 	for (; nla_ok(a, rest); a = nla_next(a, &rest))
 		take_attr(a, l);
 	return true;
+}
+
+bool fl_nl_event_link(const struct fl_nl_event *e, struct fl_link *ret)
+{
+	const struct ifinfomsg *i = e->msg ? NLMSG_DATA(e->msg) : NULL;
+
+	return i && e->kind == FL_NL_LINK && i->ifi_family == AF_UNSPEC && parse_link(e->msg, ret);
 }
 
 static int take_link(void *arg, const struct nlmsghdr *h)

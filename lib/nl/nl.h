@@ -41,6 +41,9 @@ struct fl_nl_event {
 	enum fl_nl_event_kind kind;
 	uint32_t index, master;
 	struct fl_addr addr; /* of FL_NL_ADDRESS: which one is there; unset: one went */
+	bool gone; /* the link, or the address, is not there any more */
+	/* For fl_nl_event_link() and fl_nl_event_address(), as long as it is handed on. */
+	const struct nlmsghdr *msg;
 };
 /* Hands on every notification that is there, and does not wait. */
 void fl_nl_hear(struct fl_nl *nl, void (*fn)(void *arg, const struct fl_nl_event *), void *arg);
@@ -131,6 +134,8 @@ int fl_link_find(struct fl_nl *nl, const char *name, struct fl_link *ret, struct
 /* -ENODEV when there is none. */
 int fl_link_get(struct fl_nl *nl, const char *name, struct fl_link *ret, struct fl_error *err);
 int fl_link_get_index(struct fl_nl *nl, uint32_t index, struct fl_link *ret, struct fl_error *err);
+/* As the event tells it: false when that is not of a link itself, but of a port of a bridge. */
+bool fl_nl_event_link(const struct fl_nl_event *e, struct fl_link *ret);
 int fl_links_each(struct fl_nl *nl, int (*fn)(void *arg, const struct fl_link *), void *arg,
 		  struct fl_error *err);
 
@@ -249,6 +254,7 @@ int fl_ifaddr_del(struct fl_nl *nl, uint32_t index, const struct fl_prefix *p,
 		  struct fl_error *err);
 void fl_ifaddr_build(struct fl_req *q, uint32_t index, const struct fl_prefix *p, uint32_t flags);
 /* Of one link, or of all when index is 0. */
+bool fl_nl_event_address(const struct fl_nl_event *e, struct fl_ifaddr *ret);
 int fl_ifaddrs_each(struct fl_nl *nl, uint32_t index,
 		    int (*fn)(void *arg, const struct fl_ifaddr *), void *arg,
 		    struct fl_error *err);
