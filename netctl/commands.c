@@ -41,6 +41,7 @@
 	X(reload)             \
 	X(ipam_ls)            \
 	X(ipam_show)          \
+	X(ipam_who)           \
 	X(ipam_free)          \
 	X(ipam_import)        \
 	X(dns_ls)             \

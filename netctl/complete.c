@@ -65,6 +65,20 @@ static void offer_containers(const struct completion *k)
 	}
 }
 
+static void offer_addresses(const struct completion *k)
+{
+	AUTOMODEL struct model m = { 0 };
+
+	if (model_read(k->c, &m, NULL))
+		return;
+	for (size_t i = 0; i < m.n_attachments; i++) {
+		const struct fl_endpoint *ep = m.attachments[i].main;
+
+		for (uint32_t a = 0; a < ep->n_addrs; a++)
+			offer(k, fl_addr_str(&ep->addrs[a].addr, FL_ADDR_BUF), CONTAINER_LABEL(ep));
+	}
+}
+
 static void offer_nodes(const struct completion *k)
 {
 	AUTOCLUSTER struct cluster all = { 0 };
@@ -145,6 +159,8 @@ static void offer_kind(const struct completion *k, const char *kind)
 		offer_networks(k);
 	else if (!strcmp(kind, "@endpoint"))
 		offer_containers(k);
+	else if (!strcmp(kind, "@address"))
+		offer_addresses(k);
 	else if (!strcmp(kind, "@node"))
 		offer_nodes(k);
 	else if (!strcmp(kind, "@sandbox") || !strcmp(kind, "@netns")) {

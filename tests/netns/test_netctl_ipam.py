@@ -3,7 +3,7 @@
 import pytest
 
 from support import configs as net
-from support.netctl import FAILED, NO, NOT_FOUND, USAGE
+from support.netctl import FAILED, NO, NOT_FOUND, OK, USAGE
 
 RANGE = {"subnet": "10.1.0.0/24", "rangeStart": "10.1.0.10", "rangeEnd": "10.1.0.19", "gateway": "10.1.0.1"}
 
@@ -57,6 +57,53 @@ def test_show(used, lab):
     assert [e["state"] for e in used.json("ipam", "show", "net")["leases"][:2]] == ["live", "stale"]
     text = used("ipam", "show", "net").expect().stdout
     assert "Gateways 10.1.0.1, fd00:1::1" in text and "Network  net\n" in text and "10.1.0.11" in text
+
+
+def who(netctl, address, status=OK):
+    """(kind, network, what tells more) of each row."""
+    outcome = netctl("ipam", "who", address, "--json").expect(status)
+    netctl.check_documented(["ipam", "who"], outcome.json)
+    return [(row["kind"], row["network"], row["label"] or row["hostInterface"] or row["detail"]) for row in outcome.json]
+
+
+def test_who(used, lab, cni):
+    for address, state in (("10.1.0.10", "live"), ("fd00:1::2", "live")):
+        assert who(used, address) == [("container", "net", "c1")]
+        [row] = used("ipam", "who", address, "--json").json
+        assert (row["container"], row["interface"], row["driver"], row["state"], row["address"]) == ("c1", "eth0", "bridge", state, address)
+        assert row["hostInterface"] in net.bridge_ports(lab, "net0")
+    assert who(used, "10.1.0.1") == [("gateway", "net", "net0")] and who(used, "192.0.2.1") == [("host", "", "up0")]
+    assert who(used, "10.1.0.15", NO) == [("free", "net", "")]
+    assert who(used, "10.1.0.0", NO) == [("reserved", "net", "the network's own address")]
+    assert who(used, "10.1.0.255", NO) == [("reserved", "net", "the network's broadcast address")]
+    assert who(used, "10.1.0.20", NO) == [("reserved", "net", "outside of the ranges that containers get")]
+    assert who(used, "10.9.9.9", NO) == []
+    assert "10.9.9.9 lies outside of every network" in used("ipam", "who", "10.9.9.9").stdout
+    used("ipam", "who", "web").expect(USAGE, "expected an IP address")
+    table = used("ipam", "who", "10.1.0.10").expect().rows
+    assert table[0][:2] == ["ADDRESS", "KIND"] and table[1][:5] == ["10.1.0.10", "container", "net", "c1", "eth0"]
+    offered = used("complete", "--", "ipam", "who", "10.1").expect().stdout
+    assert offered.splitlines() == ["10.1.0.10\tc1", "10.1.0.11\tc2"]
+    lab.remove_netns("c2")
+    net.eventually(lambda: len(net.bridge_ports(lab, "net0")) == 1)
+    assert used("ipam", "who", "10.1.0.11", "--json").json[0]["state"] == "stale"
+
+
+def test_who_of_several_networks_and_of_none_that_is_used(used):
+    """What the configuration alone tells; and one that two networks have."""
+    exclude = {"subnet": "10.7.0.0/24", "gateway": "10.7.0.9", "exclude": ["10.7.0.8/30"]}
+    used.write(net.conflist({"type": "bridge", "ipam": net.host_local(exclude)}, name="new"))
+    used.write(net.conflist({"type": "macvlan", "ipam": net.host_local({**RANGE, "gateway": "10.1.0.254"})}, name="same"), "99-same.conflist")
+    assert who(used, "10.7.0.9") == [("gateway", "new", "")]
+    assert who(used, "10.7.0.10", NO) == [("reserved", "new", "excluded by the configuration")]
+    assert who(used, "10.1.0.10") == [("container", "net", "c1"), ("free", "same", "")]
+    assert sorted(who(used, "10.1.0.254")) == [("gateway", "same", ""), ("reserved", "net", "outside of the ranges that containers get")]
+    used.lab.run(["mkdir", "-p", "/run/old/net"])
+    used.lab.write("/run/old/net/10.1.0.12", "pod\x1b[31m\r\neth0")
+    used("ipam", "import", "/run/old/net").expect()
+    [row, _] = used("ipam", "who", "10.1.0.12", "--json").json
+    assert (row["kind"], row["state"], row["driver"], row["detail"]) == ("container", "imported", "", "by its lease alone")
+    assert "\x1b" not in used("ipam", "who", "10.1.0.12").expect().stdout
 
 
 def test_free(used, lab, cni):

@@ -24,9 +24,16 @@ def test_inspect(host_netctl, peers):
     host_netctl.check_documented(["network", "inspect"], one["peers"])
 
 
+def test_ipam_who(host_netctl, peers):
+    peers.put(peer("web", FAR, FAR6), peer("db", "10.5.3.10", node="node-a", suspect=True))
+    [web], [db] = (host_netctl.json("ipam", "who", address) for address in (FAR6, "10.5.3.10"))
+    assert (web["kind"], web["network"], web["label"], web["node"], web["state"]) == ("container", "ov", "web", "node-b", "live")
+    assert (db["label"], db["node"], db["state"]) == ("db", "node-a", "suspect")
+
+
 def test_hostile_names_are_shown_and_not_obeyed(host_netctl, peers):
     peers.put(peer("web\x1b[31m<b>\"", FAR, node="node\n\x1b]0;x"))
-    for argv in (("network", "inspect", "ov"), ("topology",), ("dns", "ls"), ("why", "near", FAR), ("topology", "--dot"),
+    for argv in (("network", "inspect", "ov"), ("topology",), ("dns", "ls"), ("why", "near", FAR), ("ipam", "who", FAR), ("topology", "--dot"),
                  ("topology", "--svg"), ("network", "inspect", "ov", "--json"), ("topology", "--json")):
         assert "\x1b" not in host_netctl(*argv).stdout, argv
 
