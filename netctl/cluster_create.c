@@ -69,7 +69,11 @@ static int take_subnets(const struct ctl *c, struct fl_overlay_settings *s, stru
 
 		if (i == FL_OVERLAY_SUBNETS ||
 		    (i && sub->prefix.addr.family == given.v[0].prefix.addr.family))
-			return usage_error(err, "--subnet: expected at most one of each family");
+			return usage_error(err,
+					   "--subnet %s: an overlay of a cluster has at most one "
+					   "subnet of each family; take a larger one, or make a "
+					   "second network",
+					   fl_prefix_str(&sub->prefix, FL_PREFIX_BUF));
 		s->subnets[i].subnet = sub->prefix;
 		s->subnets[i].gateway = sub->gateway;
 		s->n_subnets++;

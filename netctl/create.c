@@ -393,7 +393,8 @@ static const struct option_spec options[] = {
 	{ "driver", 'd', "DRIVER",
 	  "bridge (the default), overlay, macvlan, ipvlan, ptp, vlan, dummy or tap",
 	  "bridge|overlay|macvlan|ipvlan|ptp|vlan|dummy|tap" },
-	{ "subnet", 0, "CIDR", "addresses; again for the other family (one that is free)", NULL },
+	{ "subnet", 0, "CIDR",
+	  "again for more: a container has an address of each (one that is free)", NULL },
 	{ "gateway", 0, "ADDRESS", "of a subnet (its first address)", NULL },
 	{ "ip-range", 0, "CIDR", "the part of a subnet that containers get (all)", NULL },
 	{ "ipv6", 0, NULL, "an IPv6 subnet too, a random unique local one", NULL },
@@ -427,6 +428,8 @@ const struct command network_create_command = {
 		"container is attached.\n\nWithout --subnet a free one is taken from the default "
 		"pools: what routes, name servers and other networks of the host use is avoided. A "
 		"macvlan, ipvlan or vlan is on a network of others, and needs its --subnet. "
+		"Several --subnet, also of one family, each have their --gateway and --ip-range; "
+		"an overlay of a cluster has one of each family. "
 		"/etc/fairlead/netctl.json sets the pools: "
 		"{\"defaultAddressPools\": [{\"base\": \"10.89.0.0/16\", \"size\": "
 		"24}]}.\n\nAn overlay spans the nodes of a cluster: its agent on this node, "

@@ -269,6 +269,10 @@ static int take_gateways(const struct ctl *c, struct subnets *s, struct fl_error
 					   "--gateway %s: the first and the last address of %s "
 					   "are no host's",
 					   text, fl_prefix_str(&sub->prefix, FL_PREFIX_BUF));
+		if (fl_addr_is_set(&sub->gateway))
+			return usage_error(err,
+					   "--gateway %s: --subnet %s has one --gateway already",
+					   text, fl_prefix_str(&sub->prefix, FL_PREFIX_BUF));
 		sub->gateway = a;
 	}
 	return 0;
@@ -308,6 +312,13 @@ static int take_ranges(const struct ctl *c, struct subnets *s, struct fl_error *
 		sub = containing(s, &p.addr);
 		if (!sub || p.len < sub->prefix.len)
 			return usage_error(err, "--ip-range %s lies in no --subnet", text);
+		if (fl_addr_is_set(&sub->first))
+			return usage_error(
+				err,
+				"--ip-range %s: --subnet %s has one --ip-range already; several "
+				"ranges of a subnet are said by -o ipam.ranges=[[{\"subnet\": ..., "
+				"\"rangeStart\": ..., \"rangeEnd\": ...}, ...]]",
+				text, fl_prefix_str(&sub->prefix, FL_PREFIX_BUF));
 		set_range(sub, &p);
 		if (!has_addresses(sub))
 			return usage_error(err,

@@ -62,6 +62,9 @@ def test_options(netctl):
     (["x", "--subnet", "10.1.0.0/24", "--gateway", "10.1.0.0"], "no host's"),
     (["x", "--subnet", "10.1.0.0/24", "--gateway", "10.1.0.255"], "no host's"),
     (["x", "--subnet", "fd00:9::/64", "--gateway", "fd00:9::"], "no host's"),
+    (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.0/26", "--ip-range", "10.1.0.128/26"], "has one --ip-range already"),
+    (["x", "--subnet", "10.1.0.0/24", "--gateway", "10.1.0.1", "--gateway", "10.1.0.2"], "has one --gateway already"),
+    (["x", *[word for n in range(17) for word in ("--subnet", f"10.{n}.0.0/24")]], "at most 16"),
     (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.0/32"], "no address for a container"),
     (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.1/32"], "no address for a container"),
     (["x", "--subnet", "10.1.0.0/24", "--ip-range", "10.1.0.255/32"], "no address for a container"),
@@ -126,6 +129,31 @@ def test_keys_of_every_kind(lab, netctl):
     assert read(netctl, "b")["plugins"][0]["ipam"] == {"type": "whereabouts", "range": "10.9.0.0/24", "network_name": "b"}
     netctl("network", "create", "c", "-o", 'ipam={"type": "dhcp"}', "-o", 'ipam.request=[{"option": "routers"}]').expect()
     assert lab.ip("link", "show", "type", "bridge") == []
+
+
+SEVERAL = ["--subnet", "10.50.0.0/24", "--subnet", "fd00:50::/64", "--subnet", "10.60.0.0/24", "--ip-range", "10.60.0.128/25"]
+
+
+@pytest.mark.parametrize("driver, more", [("bridge", []), ("ptp", []), ("macvlan", ["--parent", "up0"]), ("tap", [])])
+def test_several_subnets_of_one_family(lab, netctl, driver, more):
+    """A container has an address of each of them; where the host is their gateway, it has that of each."""
+    netctl("network", "create", "two", "-d", driver, *SEVERAL, *more).expect()
+    for name in ("a", "b"):
+        lab.netns(name)
+        netctl("attach", "two", name).expect()
+    found = {e["container"]: e["addresses"] for e in netctl.json("endpoint", "ls", "two")}
+    assert found == {"a": ["10.50.0.2/24", "fd00:50::2/64", "10.60.0.128/24"], "b": ["10.50.0.3/24", "fd00:50::3/64", "10.60.0.129/24"]}
+    inside = {a["local"] for link in lab.ip("addr", netns="a") for a in link["addr_info"]}
+    assert {"10.50.0.2", "10.60.0.128", "fd00:50::2"} <= inside
+    if driver != "bridge":
+        return
+    [link] = lab.ip("addr", "show", "dev", "fl-two")
+    assert {a["local"] for a in link["addr_info"] if a["scope"] == "global"} == {"10.50.0.1", "10.60.0.1", "fd00:50::1"}
+    lab.tcp_server("b", port=80, name="second")
+    lab.tcp_server("outside", port=80, name="far")
+    for address, name in (("10.50.0.3", "second"), ("10.60.0.129", "second"), ("192.0.2.2", "far")):
+        assert lab.probe("a", address, 80).server == name
+    assert [row["subnets"] for row in netctl.json("network", "inspect", "two")] == [["10.50.0.0/24", "fd00:50::/64", "10.60.0.0/24"]]
 
 
 def test_automatic_subnets_avoid_what_is_used(lab, netctl):

@@ -58,7 +58,7 @@ def test_create_with_a_gateway(netctl, agent):
     (["-o", "vni=0"], "vni"), (["-o", "vni=16777216"], "vni"), (["-o", "port=x"], "port"), (["-o", "mode=l4"], "l3"),
     (["-o", "garded=true"], "did you mean guarded"), (["-o", "guarded=maybe"], "guarded: expected true or false"),
     (["--ip-range", "10.5.0.0/24", "--subnet", "10.5.0.0/16"], "ip-range"), (["--parent", "up0"], "parent"),
-    (["--subnet", "10.5.0.0/16", "--subnet", "10.6.0.0/16"], "each family"), (["--subnet", "10.5.0.1/16"], "host bits"),
+    (["--subnet", "10.5.0.0/16", "--subnet", "10.6.0.0/16"], "--subnet 10.6.0.0/16: an overlay of a cluster has at most one"), (["--subnet", "10.5.0.1/16"], "host bits"),
     (["--internal", "--subnet", "10.5.0.0/16", "--gateway", "10.5.0.9"], "--gateway"), (["-o", "mode=static"], "--subnet"),
 ])
 def test_create_refused(lab, netctl, agent, options, word):
