@@ -208,3 +208,25 @@ int host_view_after(const struct host_view *old, struct host_heard *heard, struc
 	*ret = v;
 	return 0;
 }
+
+int host_view_changed(const struct host_view *old, const struct host_view *now, uint32_t **ret,
+		      size_t *n, struct fl_error *err)
+{
+	uint32_t *list = calloc(old->n_links + 1, sizeof(*list));
+	size_t k = 0;
+
+	*n = 0;
+	if (!list)
+		return fl_error_oom(err);
+	for (size_t i = 0; i < old->n_links; i++) {
+		const struct host_link *l = &old->links[i];
+
+		while (k < now->n_links && now->links[k].index < l->index)
+			k++;
+		if (k == now->n_links || now->links[k].index != l->index ||
+		    now->links[k].operstate != l->operstate)
+			list[(*n)++] = l->index;
+	}
+	*ret = list;
+	return 0;
+}

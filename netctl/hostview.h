@@ -46,6 +46,9 @@ void host_hear(void *heard, const struct fl_nl_event *e);
 int host_view_after(const struct host_view *old, struct host_heard *heard, struct host_view *ret,
 		    struct fl_error *err);
 
+/* Indexes of those that are gone or in another state, in their order; *ret is owned. */
+int host_view_changed(const struct host_view *old, const struct host_view *now, uint32_t **ret,
+		      size_t *n, struct fl_error *err);
 /* NULL: there is none of this index. */
 const struct host_link *host_link_find(const struct host_view *v, uint32_t index);
 /* By index, then address. */

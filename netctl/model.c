@@ -38,9 +38,8 @@ static int take_network(void *arg, const struct fl_network *net)
 	return 0;
 }
 
-static int take_endpoint(void *arg, const struct fl_endpoint *ep)
+int model_add(struct model *m, const struct fl_endpoint *ep)
 {
-	struct model *m = arg;
 	struct fl_endpoint *copy;
 
 	if (array_grow((void **)&m->endpoints, m->n_endpoints, sizeof(*ep)))
@@ -56,6 +55,11 @@ static int take_endpoint(void *arg, const struct fl_endpoint *ep)
 	}
 	m->n_endpoints++;
 	return 0;
+}
+
+static int take_endpoint(void *arg, const struct fl_endpoint *ep)
+{
+	return model_add(arg, ep);
 }
 
 static int compare_networks(const void *x, const void *y)
@@ -157,6 +161,16 @@ static int find_owners(struct model *m)
 	return 0;
 }
 
+int model_group(struct model *m)
+{
+	int r;
+
+	if (m->n_endpoints)
+		qsort(m->endpoints, m->n_endpoints, sizeof(*m->endpoints), compare_endpoints);
+	r = group(m);
+	return r ? r : find_owners(m);
+}
+
 int model_read(struct ctl *c, struct model *ret, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
@@ -176,12 +190,8 @@ int model_read(struct ctl *c, struct model *ret, struct fl_error *err)
 		 */
 		if (m.n_networks)
 			qsort(m.networks, m.n_networks, sizeof(*m.networks), compare_networks);
-		if (m.n_endpoints)
-			qsort(m.endpoints, m.n_endpoints, sizeof(*m.endpoints), compare_endpoints);
-		r = group(&m);
+		r = model_group(&m);
 	}
-	if (!r)
-		r = find_owners(&m);
 	if (r)
 		return r == -ENOMEM ? fl_error_oom(err) : r;
 	*ret = m;
@@ -189,7 +199,8 @@ int model_read(struct ctl *c, struct model *ret, struct fl_error *err)
 	return 0;
 }
 
-int model_is_current(struct ctl *c, const struct model *m, struct fl_error *err)
+/* Has the store not changed since it was read? 1 or 0. */
+static int is_current(struct ctl *c, const struct model *m, struct fl_error *err)
 {
 	FL_AUTOTXN struct fl_txn *t = NULL;
 	int r = c->store && m->txn ? fl_txn_begin(c->store, false, &t, err) : 0;
@@ -200,7 +211,7 @@ int model_is_current(struct ctl *c, const struct model *m, struct fl_error *err)
 int model_update(struct ctl *c, struct model *m, struct fl_error *err)
 {
 	struct model now = { 0 };
-	int r = model_is_current(c, m, err);
+	int r = is_current(c, m, err);
 
 	if (r)
 		return r < 0 ? r : 0;

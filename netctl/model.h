@@ -31,12 +31,14 @@ struct model {
 
 /* Empty when no plugin has run on this host yet. */
 int model_read(struct ctl *c, struct model *ret, struct fl_error *err);
-/* Has the store not changed since it was read? 1 or 0. */
-int model_is_current(struct ctl *c, const struct model *m, struct fl_error *err);
 /* Reads it again if the store has changed since: 1, else 0. */
 int model_update(struct ctl *c, struct model *m, struct fl_error *err);
 void model_clear(struct model *m);
 #define AUTOMODEL FL_CLEANUP(model_clear)
+
+/* One of endpoints that are had otherwise: a copy of each, then their attachments. -ENOMEM. */
+int model_add(struct model *m, const struct fl_endpoint *ep);
+int model_group(struct model *m);
 
 /* Room for one more than n: doubles at powers of two. -ENOMEM. */
 int array_grow(void **items, size_t n, size_t size);

@@ -2,10 +2,13 @@
 /*
  * monitor: what happens, as it happens. The store tells nobody of its changes: writing its file
  * does (LMDB writes it by pwrite(2), the page that makes a commit valid last). A wake-up says only
- * that it is time to look; what has happened is the difference to the look before.
+ * that it is time to look; what has happened is the difference to the look before. That costs by
+ * what is different: links and addresses are kept by what is heard of them, records as texts, of
+ * which only those are read that have changed.
  */
 #include "netctl/changes.h"
 #include "netctl/out.h"
+#include "netctl/recorded.h"
 #include "netctl/text.h"
 
 #include <errno.h>
@@ -23,8 +26,9 @@ enum { PAUSE = 20, SHARE = 2 };
 
 struct monitor {
 	struct ctl *c;
-	const char *network; /* NULL: all */
-	struct view last;
+	const char *network;   /* NULL: all */
+	struct host_view host; /* of the last look, as the records */
+	struct recorded records;
 	bool looked;
 	struct fl_nl *events;
 	struct host_heard heard;
@@ -106,7 +110,7 @@ static int take_host(struct monitor *m, struct host_view *ret, struct fl_error *
 
 	fl_nl_hear(m->events, host_hear, &m->heard);
 	if (m->looked && !m->heard.lost)
-		return host_view_after(&m->last.host, &m->heard, ret, err);
+		return host_view_after(&m->host, &m->heard, ret, err);
 	m->heard.lost = false;
 	r = host_view_read(m->c, ret, err);
 	if (!r)
@@ -114,49 +118,59 @@ static int take_host(struct monitor *m, struct host_view *ret, struct fl_error *
 	return r;
 }
 
-/*
- * Links first: what the store says is then newer, so that an interface that a deletion has taken is
- * never called lost. The records are those of before where the store has not changed.
- */
-static int take_view(struct monitor *m, struct view *now, bool *same, struct fl_error *err)
+/* What the attachments that differ were and are. */
+static int take_records(struct monitor *m, struct view *old, struct view *now, struct fl_error *err)
 {
-	int r = take_host(m, &now->host, err);
+	FL_AUTOFREE uint32_t *links = NULL;
+	size_t n;
+	int r = host_view_changed(&old->host, &now->host, &links, &n, err);
 
 	if (!r)
-		r = m->looked ? model_is_current(m->c, &m->last.m, err) : 0;
-	*same = r > 0;
-	if (*same)
-		now->m = m->last.m;
-	if (!r)
-		r = model_read(m->c, &now->m, err);
+		r = recorded_look(m->c, &m->records, links, n, &old->m, &now->m, err);
 	/* Somebody is making it right now, and will have written its file. */
-	return r > 0 || (r == -ENOENT && !m->c->store) ? 0 : r;
+	if (r)
+		return r == -ENOENT && !m->c->store ? 0 : r;
+	old->known = calloc(old->m.n_attachments + 1, sizeof(*old->known));
+	if (!old->known)
+		return fl_error_oom(err);
+	for (size_t i = 0; i < old->m.n_attachments; i++)
+		old->known[i] = recorded_knows(&m->records, &old->m.attachments[i]);
+	return 0;
 }
 
-/* Without what `now` has taken over. */
-static void drop_view(struct view *v, bool same)
+/*
+ * Links first: what the store says is then newer, so that an interface that a deletion has taken is
+ * never called lost.
+ */
+static int compare(struct monitor *m, struct fl_error *err)
 {
-	if (same)
-		v->m = (struct model){ 0 };
-	view_clear(v);
+	const struct changes changes = { print_event, m };
+	struct view old = { .host = m->host }, now = { 0 };
+	int r = take_host(m, &now.host, err);
+
+	if (!r)
+		r = take_records(m, &old, &now, err);
+	if (!r)
+		r = changes_tell(&changes, &old, &now, !m->looked, err);
+	recorded_done(&m->records, &now.m, now.known);
+	if (!r) {
+		m->host = now.host;
+		now.host = (struct host_view){ 0 };
+	} else {
+		old.host = (struct host_view){ 0 };
+	}
+	view_clear(&old);
+	view_clear(&now);
+	return r;
 }
 
 static int look(struct monitor *m, struct fl_error *err)
 {
-	const struct changes changes = { print_event, m };
 	long began = milliseconds(), took;
-	struct view now = { 0 };
-	bool same = false;
-	int r = take_view(m, &now, &same, err);
+	int r = compare(m, err);
 
-	if (!r)
-		r = changes_tell(&changes, &m->last, &now, !m->looked, err);
-	if (r) {
-		drop_view(&now, same);
+	if (r)
 		return r;
-	}
-	drop_view(&m->last, same);
-	m->last = now;
 	m->looked = true;
 	took = milliseconds() - began;
 	m->next = began + took + (took * SHARE > PAUSE ? took * SHARE : PAUSE);
@@ -195,11 +209,11 @@ static int start_again(struct monitor *m, struct fl_error *err)
 
 	fl_store_close(m->c->store);
 	m->c->store = NULL;
-	if (m->last.m.n_attachments)
+	if (m->records.n)
 		print_event(m, &e);
 	else
 		json_decref(e.more);
-	model_clear(&m->last.m);
+	recorded_clear(&m->records);
 	return watch(m, err);
 }
 
@@ -299,7 +313,8 @@ static int run(struct ctl *c, struct fl_error *err)
 
 	if (!r)
 		r = loop(&m, err);
-	view_clear(&m.last);
+	recorded_clear(&m.records);
+	host_view_clear(&m.host);
 	host_view_clear(&m.heard.news);
 	fl_nl_close(m.events);
 	close(m.signals);

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from support import configs as net
-from support.netctl import OK, USAGE
+from support.netctl import OK, USAGE, program
 
 MANY = 64
 
@@ -259,3 +259,48 @@ def test_ends_with_its_reader(lab, netctl, how):
     assert b"watching" in process.stderr.readline()
     os.close(ours)
     assert process.wait(timeout=10) is not None
+
+
+def addresses(lines):
+    return [(e["address"], e["change"]) for e in events(lines, "address")]
+
+
+@pytest.mark.parametrize("more", [0, 3000])
+def test_what_was_heard_while_it_slept(lab, cni, netctl, more):
+    """The last word on each address and link counts; and where the socket lost some, all is read anew."""
+    cni.add("bridge", net.bridge(), "c1").expect()
+    cni.add("bridge", net.bridge(), "c2").expect()
+    host_end = netctl.json("endpoint", "ls", "net")[1]["hostInterface"]
+    monitor = Monitor(netctl, "--json")
+    monitor.process.send_signal(signal.SIGSTOP)
+    lines = ["addr add 10.1.200.1/32 dev net0", "addr del 10.1.200.1/32 dev net0", "addr add 10.1.200.2/32 dev net0",
+             "addr del 10.1.200.2/32 dev net0", "addr add 10.1.200.2/32 dev net0"]
+    lines += [f"addr {verb} 10.1.201.{n % 250}/32 dev lo" for n in range(more // 2) for verb in ("add", "del")]
+    lines += ["addr add 10.1.200.3/32 dev net0", f"link set {host_end} down", f"link set {host_end} up", f"link del {host_end}"]
+    lab.run(["ip", "-batch", "-"], input="\n".join(lines) + "\n")
+    monitor.process.send_signal(signal.SIGCONT)
+    monitor.until(lambda lines: ("10.1.200.3/32", "added") in addresses(lines) and count("state", 1)(lines))
+    lab.ip("addr", "del", "10.1.200.2/32", "dev", "net0")       # afterwards it hears again
+    monitor.until(lambda lines: ("10.1.200.2/32", "removed") in addresses(lines))
+    told = monitor.end()
+    assert sorted(addresses(told)) == [("10.1.200.2/32", "added"), ("10.1.200.2/32", "removed"), ("10.1.200.3/32", "added")]
+    assert [(e["container"], e["state"]) for e in events(told, "state")] == [("c2", "gone")]
+
+
+def test_what_does_not_change_costs_nothing(lab, cni, netctl):
+    """Nothing is asked of the kernel after the first look."""
+    cni.add("bridge", net.bridge(), "c1").expect()
+    argv = ["strace", "-D", "-qq", "-o", "/run/trace", "-e", "trace=sendto,sendmsg", program(), "monitor", "--json"]
+    process = lab.start(argv, env=netctl.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert b"watching" in process.stderr.readline()
+    before = lab.read("/run/trace")
+    assert before
+    cni.add("bridge", net.bridge(), "c2").expect()
+    while b'"attach"' not in process.stdout.readline():
+        pass
+    lab.ip("addr", "add", "10.1.200.1/32", "dev", "net0")
+    while b'"10.1.200.1/32"' not in process.stdout.readline():
+        pass
+    assert lab.read("/run/trace") == before
+    process.terminate()
+    process.wait(20)
