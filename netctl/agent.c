@@ -81,6 +81,7 @@ void cluster_clear(struct cluster *k)
 	json_decref(k->endpoints);
 	json_decref(k->addresses);
 	json_decref(k->routes);
+	json_decref(k->asked);
 	*k = (struct cluster){ 0 };
 }
 
@@ -89,11 +90,9 @@ static json_t **list_of(struct cluster *k, const char *kind)
 	const struct {
 		const char *kind;
 		json_t **list;
-	} lists[] = { { "node", &k->nodes },
-		      { "network", &k->networks },
-		      { "endpoint", &k->endpoints },
-		      { "address", &k->addresses },
-		      { "route", &k->routes } };
+	} lists[] = { { "node", &k->nodes },	     { "network", &k->networks },
+		      { "endpoint", &k->endpoints }, { "address", &k->addresses },
+		      { "route", &k->routes },	     { "asked", &k->asked } };
 
 	for (size_t i = 0; i < FL_ARRAY_SIZE(lists); i++)
 		if (!strcmp(lists[i].kind, kind))
@@ -138,18 +137,25 @@ static int sort(json_t **list)
 
 int cluster_read(struct ctl *c, struct cluster *ret, struct fl_error *err)
 {
+	return cluster_ask(c, &(struct fl_addr){ 0 }, ret, err);
+}
+
+int cluster_ask(struct ctl *c, const struct fl_addr *a, struct cluster *ret, struct fl_error *err)
+{
 	FL_AUTOFREE struct fl_overlay_request *q = calloc(1, sizeof(*q));
 	AUTOCLUSTER struct cluster k = { .nodes = json_array(),
 					 .networks = json_array(),
 					 .endpoints = json_array(),
 					 .addresses = json_array(),
-					 .routes = json_array() };
+					 .routes = json_array(),
+					 .asked = json_array() };
 	FL_AUTOCLOSE int s = -1;
 	int r;
 
-	if (!q || !k.nodes || !k.networks || !k.endpoints || !k.addresses || !k.routes)
+	if (!q || !k.nodes || !k.networks || !k.endpoints || !k.addresses || !k.routes || !k.asked)
 		return fl_error_oom(err);
 	q->op = FL_OVERLAY_SHOW;
+	q->ips[0] = *a;
 	r = ask(c, &s, q, NULL, err);
 	if (!r)
 		r = lines_read(s, FL_OVERLAY_PROGRAM, take, &k, err);
@@ -164,8 +170,14 @@ int cluster_read(struct ctl *c, struct cluster *ret, struct fl_error *err)
 
 int cluster_read_if(struct ctl *c, struct cluster *ret, struct fl_error *err)
 {
+	return cluster_ask_if(c, &(struct fl_addr){ 0 }, ret, err);
+}
+
+int cluster_ask_if(struct ctl *c, const struct fl_addr *a, struct cluster *ret,
+		   struct fl_error *err)
+{
 	struct fl_error why = { 0 };
-	int r = agent_is_there(c) ? cluster_read(c, ret, &why) : 0;
+	int r = agent_is_there(c) ? cluster_ask(c, a, ret, &why) : 0;
 
 	if (r == -ENOMEM)
 		return fl_error_oom(err);

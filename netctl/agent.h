@@ -22,14 +22,19 @@ int agent_ask_network(struct ctl *c, enum fl_overlay_op op, const char *network,
 struct cluster {
 	json_t *agent; /* NULL: not known */
 	json_t *nodes, *networks, *endpoints, *addresses, *routes;
+	json_t *asked; /* of cluster_ask() */
 };
 
 void cluster_clear(struct cluster *k);
 #define AUTOCLUSTER FL_CLEANUP(cluster_clear)
 /* As agent_ask(). */
 int cluster_read(struct ctl *c, struct cluster *ret, struct fl_error *err);
+/* The same, with what it knows of an address. */
+int cluster_ask(struct ctl *c, const struct fl_addr *a, struct cluster *ret, struct fl_error *err);
 /* Where the agent is there: *ret stays empty where it is not, or does not answer, which is told. */
 int cluster_read_if(struct ctl *c, struct cluster *ret, struct fl_error *err);
+int cluster_ask_if(struct ctl *c, const struct fl_addr *a, struct cluster *ret,
+		   struct fl_error *err);
 /* By name; NULL. */
 json_t *cluster_network(const struct cluster *k, const char *name);
 json_t *cluster_node(const struct cluster *k, const char *name);

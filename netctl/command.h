@@ -17,8 +17,8 @@ struct option_spec {
 	char letter;	   /* 0: none */
 	const char *value; /* what stands for its value in the usage, "CIDR"; NULL: it has none */
 	const char *about;
-	/* "a|b|c", or one of @network @endpoint @address @node @sandbox @netns @verb @file @dir @command;
-	 * NULL */
+	/* "a|b|c", or one of @network @endpoint @address @node @sandbox @netns @verb @file @dir
+	 * @command; NULL */
 	const char *completes;
 };
 

@@ -268,10 +268,39 @@ static int ask_host(struct question *q)
 		       : add(q, &(struct answer){ .kind = "host", .link = q->host });
 }
 
+/* By the agent's word for it. */
+static const struct pooled {
+	const char *state, *kind, *detail;
+} pooled[] = {
+	{ "free", "free", NULL },
+	{ "quarantined", "quarantined", "it was freed a short while ago" },
+	{ "pending", "reserved", "for a container that is being attached" },
+	{ "used", "reserved", "for a container that comes or goes" },
+	{ "reserved", "reserved", "the network's own, or its broadcast address" },
+	{ "", "free", "as far as is known here: this node takes no part in the network" },
+};
+
+static const struct pooled *pool_says(const struct question *q, const char *network)
+{
+	const char *state = "";
+	const json_t *one;
+	size_t i;
+
+	json_array_foreach(q->cluster.asked, i, one)
+	{
+		if (!strcmp(text_of(one, "network"), network))
+			state = text_of(one, "state");
+	}
+	for (i = 0; i < FL_ARRAY_SIZE(pooled) - 1 && strcmp(pooled[i].state, state) != 0;)
+		i++;
+	return &pooled[i];
+}
+
 /* Networks of the cluster: which addresses are in use is its agents' to know. */
 static int ask_cluster(struct question *q, const json_t *net)
 {
 	const char *name = text_of(net, "name");
+	const struct pooled *says = pool_says(q, name);
 	const json_t *sub;
 	struct fl_prefix p;
 	struct fl_addr gateway;
@@ -287,10 +316,9 @@ static int ask_cluster(struct question *q, const json_t *net)
 		    fl_addr_eq(&gateway, &q->addr))
 			r = add(q, &(struct answer){ .kind = "gateway", .network = name });
 		else
-			r = add(q, &(struct answer){ .kind = "free",
+			r = add(q, &(struct answer){ .kind = says->kind,
 						     .network = name,
-						     .detail = "or in quarantine, which the "
-							       "cluster's agents know" });
+						     .detail = says->detail });
 	}
 	return r;
 }
@@ -344,7 +372,7 @@ static int read_all(struct question *q)
 	if (!r)
 		r = peers_read(c, &q->peers, q->err);
 	if (!r)
-		r = cluster_read_if(c, &q->cluster, q->err);
+		r = cluster_ask_if(c, &q->addr, &q->cluster, q->err);
 	if (!r)
 		r = ctl_host(c, q->err);
 	if (!r)
@@ -380,7 +408,8 @@ static bool is_somebodys(const json_t *rows)
 	{
 		const char *kind = text_of(row, "kind");
 
-		if (strcmp(kind, "free") != 0 && strcmp(kind, "reserved") != 0)
+		if (strcmp(kind, "free") != 0 && strcmp(kind, "reserved") != 0 &&
+		    strcmp(kind, "quarantined") != 0)
 			return true;
 	}
 	return false;
@@ -436,10 +465,12 @@ const struct command ipam_who_command = {
 	.about = "whose an address is: a container's, a gateway, free, ...",
 	.text = "A row for each network that the address lies in. Kind: container (here, or on the "
 		"node that is named), gateway (of the network), node (a node's own on an overlay), "
-		"host (of the host, on no network's interface), free, or reserved (nobody gets "
+		"host (of the host, on no network's interface), free, quarantined (of an overlay: "
+		"freed a short while ago), or reserved (nobody gets "
 		"it, and the detail says why). Exit status 4: nobody has it, or it lies outside of "
 		"every network.",
 	.json = "a list of objects: address, kind (container, gateway, node, host, free, "
+		"quarantined, "
 		"reserved), network, container (id), label (for people), interface, hostInterface, "
 		"driver, node, state (of a container: live, creating, deleting, stale, imported, "
 		"foreign, suspect), detail (for people). Strings are \"\" where there is nothing "

@@ -397,3 +397,32 @@ struct fl_ippool_count fl_ippool_count(const struct fl_ippool *p, int64_t now)
 	c.free = c.total == UINT64_MAX ? UINT64_MAX : c.total - taken;
 	return c;
 }
+
+static enum fl_ippool_state block_state(const struct block *b, unsigned n, int64_t now)
+{
+	if (b->rec.used >> n & 1)
+		return FL_IPPOOL_USED;
+	if ((b->take | b->taking) >> n & 1)
+		return FL_IPPOOL_PENDING;
+	return in_quarantine(&b->rec, n, now) ? FL_IPPOOL_QUARANTINED : FL_IPPOOL_FREE;
+}
+
+enum fl_ippool_state fl_ippool_state(const struct fl_ippool *p, const struct fl_addr *a,
+				     int64_t now)
+{
+	const struct block *b;
+	const struct slot *s;
+
+	if (is_reserved(p, a))
+		return FL_IPPOOL_RESERVED;
+	if (!p->slots) {
+		b = fl_ippool_block_find(p, a);
+		return b ? block_state(b, bit_of(b, a), now) : FL_IPPOOL_FREE;
+	}
+	s = fl_ippool_slot(p, a);
+	if (is_used(s))
+		return FL_IPPOOL_USED;
+	if (s->pending)
+		return FL_IPPOOL_PENDING;
+	return is_freed(s) ? FL_IPPOOL_QUARANTINED : FL_IPPOOL_FREE;
+}

@@ -184,6 +184,17 @@ int fl_ippool_mend(struct fl_ippool *p, struct fl_ippool_mend *m, int64_t now,
 
 /* ---- telling ---- */
 
+enum fl_ippool_state {
+	FL_IPPOOL_FREE,
+	FL_IPPOOL_USED,
+	FL_IPPOOL_QUARANTINED,
+	FL_IPPOOL_PENDING,  /* chosen here, and not known to be used */
+	FL_IPPOOL_RESERVED, /* nobody gets it */
+};
+/* Of an address of the pool's subnet. */
+enum fl_ippool_state fl_ippool_state(const struct fl_ippool *p, const struct fl_addr *a,
+				     int64_t now);
+
 /* Of addresses that somebody may have. UINT64_MAX stands for more than it can hold. O(blocks). */
 struct fl_ippool_count {
 	uint64_t total, used, quarantined;

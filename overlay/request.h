@@ -26,6 +26,9 @@
  * blocks), via (the node's address, or null: it has none, so that nothing leads there), local
  * (bool, by the bridge); of joined networks of mode l3
  *
+ * - asked: network, address, state ("free", "used", "quarantined", "pending", "reserved"): of the
+ *   address in the request's ips[0], in the networks whose addresses the agent follows
+ *
  * Times are seconds since 1970; what is not known is null or left out.
  */
 #pragma once
@@ -109,7 +112,7 @@ struct fl_overlay_request {
 	char ifname[IFNAMSIZ];
 	struct fl_mac mac;
 	uint32_t bridge, tunnel; /* ifindex of the network's; L3: the tunnel leads there alone */
-	struct fl_addr ips[FL_OVERLAY_SUBNETS]; /* asked for (ALLOCATE), or had (CHECK) */
+	struct fl_addr ips[FL_OVERLAY_SUBNETS]; /* asked for (ALLOCATE), or had (CHECK); asked about (SHOW) */
 	char name[FL_OVERLAY_HOST];
 	char aliases[FL_OVERLAY_ALIASES][FL_OVERLAY_HOST];
 	uint32_t n_aliases;

@@ -261,6 +261,25 @@ static void show_route(void *arg, const struct fl_prefix *to, const struct node 
 	line(s->c, j);
 }
 
+/* The address that was asked for, in each network whose addresses are followed. */
+static void show_asked(struct client *c, struct network *net)
+{
+	static const char *const states[] = {
+		[FL_IPPOOL_FREE] = "free",
+		[FL_IPPOOL_USED] = "used",
+		[FL_IPPOOL_QUARANTINED] = "quarantined",
+		[FL_IPPOOL_PENDING] = "pending",
+		[FL_IPPOOL_RESERVED] = "reserved",
+	};
+	const struct fl_addr *a = &c->q.ips[0];
+	const struct fl_ippool *pool = fl_addr_is_set(a) ? network_pool(net, a) : NULL;
+
+	if (pool && network_synced(net))
+		line(c, json_pack("{ss ss ss ss}", "kind", "asked", "network", net->rec.name,
+				  "address", fl_addr_str(a, FL_ADDR_BUF), "state",
+				  states[fl_ippool_state(pool, a, now_s())]));
+}
+
 void show(struct client *c)
 {
 	struct network *net, *n_tmp;
@@ -277,6 +296,7 @@ void show(struct client *c)
 		if (net->gone)
 			continue;
 		show_network(c, net);
+		show_asked(c, net);
 		HASH_ITER (hh, net->table, e, e_tmp)
 			if (net->member)
 				(e->of_node ? show_address : show_endpoint)(c, net, e);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """netctl and the agents of three nodes, with etcd; what is there is read by ip, bridge, etcdctl and by traffic."""
+import ipaddress
 import json
 import re
 import time
@@ -118,6 +119,30 @@ def test_nodes(web):
     assert own["reachable"] and own["endpoint"] == cluster.etcd.url("m1") and 0 < own["lease"] <= 15
     other = cluster[0].netctl.json("node", "inspect", "node2")
     assert [(e["container"], e["ips"]) for e in other["endpoints"]] == [("c2", [two])]
+
+
+@pytest.mark.parametrize("length", [24, 16])
+def test_whose_an_address_is(cluster, length):
+    """As each node knows it; in a small subnet, and in one of blocks."""
+    cluster[0].netctl("network", "create", "-d", "overlay", "web", "--subnet", f"10.7.0.0/{length}").expect()
+    cluster.wait(lambda: "web" in cluster[1].netctl("network", "ls", "-q").stdout, what="word of it")
+    one, two = attach(cluster[0], "c1"), attach(cluster[1], "c2")
+
+    def who(address, node=0):
+        rows = json.loads(cluster[node].netctl("ipam", "who", address, "--json").stdout)
+        return [(row["kind"], row["network"], row["label"], row["node"]) for row in rows]
+
+    assert who(one) == [("container", "web", "c1", "")]
+    cluster.wait(lambda: who(two) == [("container", "web", "c2", "node2")], what="word of c2")
+    assert who("10.7.0.1") == [("gateway", "web", "", "")]
+    assert who("10.7.0.0") == who(str(ipaddress.ip_network(f"10.7.0.0/{length}")[-1])) == [("reserved", "web", "", "")]
+    assert who("10.7.0.200") == [("free", "web", "", "")] and who("10.8.0.1") == []
+    [far] = json.loads(cluster[2].netctl("ipam", "who", "10.7.0.200", "--json").stdout)
+    assert far["kind"] == "free" and "takes no part" in far["detail"]
+    cluster[1].netctl("detach", "web", "c2").expect()
+    cluster.wait(lambda: who(two) == [("quarantined", "web", "", "")], what="the end of c2")
+    outcome = cluster[0].netctl("ipam", "who", two)
+    assert outcome.status == 4 and "it was freed a short while ago" in outcome.stdout
 
 
 def test_rm_of_the_own_node(web):
