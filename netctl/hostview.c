@@ -165,8 +165,9 @@ static size_t merge(char *to, struct items old, struct items news, size_t size,
 	size_t i = 0, k = 0, n = 0;
 
 	while (i < old.n || k < news.n) {
-		const char *was = old.v + i * size, *is = news.v + k * size;
-		int order = i == old.n ? 1 : k == news.n ? -1 : compare(was, is);
+		const char *was = i < old.n ? old.v + i * size : NULL;
+		const char *is = k < news.n ? news.v + k * size : NULL;
+		int order = !was ? 1 : !is ? -1 : compare(was, is);
 		bool again = order >= 0 && k + 1 < news.n && !compare(is, is + size);
 
 		if (order < 0)
