@@ -355,12 +355,9 @@ static void lost(struct sending *s, const struct fl_etcd_result *r)
 static void failed(struct sending *s, const struct fl_error *why)
 {
 	struct network *net = s->net;
-	struct fl_error err = *why;
+	struct fl_error err = work_trouble(net->a, why);
 	struct work *w, *next;
 
-	/* A store that cannot be reached is one that comes back. */
-	if (err.code == FL_ECODE_IO && !net->a->hopeless)
-		err.code = FL_ECODE_TRY_AGAIN;
 	fl_ippool_batch_done(s->batch, false, 0);
 	w = sending_take(s);
 	sending_free(s);

@@ -35,6 +35,15 @@ static void append_all(struct network *net, struct work *w, struct work **end)
 	net->works_end = end;
 }
 
+struct fl_error work_trouble(const struct agent *a, const struct fl_error *why)
+{
+	struct fl_error err = *why;
+
+	if (err.code == FL_ECODE_IO && !a->hopeless)
+		err.code = FL_ECODE_TRY_AGAIN;
+	return err;
+}
+
 void work_finish(struct work *w, int r, const struct fl_error *err)
 {
 	w->done(w, r, err);
@@ -67,11 +76,12 @@ static void on_granted(void *arg, struct fl_etcd_result *r)
 
 	a->quarantine_call = NULL;
 	if (!agent_heard(a, r)) {
+		const struct fl_error err = work_trouble(a, &r->err);
 		struct network *net, *tmp;
 
 		/* Whoever waits for it hears of the trouble instead. */
 		HASH_ITER (hh, a->networks, net, tmp)
-			work_fail(net, &r->err);
+			work_fail(net, &err);
 		return;
 	}
 	a->quarantine_lease = r->lease;

@@ -25,5 +25,7 @@ struct work *sending_take(struct sending *s);
 bool sending_needs_lease(const struct sending *s);
 void sending_send(struct sending *s, int64_t lease);
 
+/* What whoever waits is told: a store that cannot be reached is one that comes back. */
+struct fl_error work_trouble(const struct agent *a, const struct fl_error *why);
 /* Tells, and frees it. */
 void work_finish(struct work *w, int r, const struct fl_error *err);
