@@ -90,7 +90,7 @@ def look(node, mode):
     """None while a device is missing, or goes meanwhile."""
     try:
         return Seen(node, mode).all()
-    except AssertionError:
+    except (AssertionError, FileNotFoundError):
         return None
 
 
