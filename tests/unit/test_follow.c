@@ -155,7 +155,7 @@ static void test_restored_meanwhile(void **state)
 	bench_heard.meanwhile = another;
 	follow_again(&bench_follow);
 	bench_answer(FL_ETCD_OK, bench_store.mod, bench_store.revision);
-	while (!bench_heard.told)
+	while (bench_heard.told < KEYS / 2)
 		bench_turn();
 	assert_int_equal(bench_heard.told, KEYS / 2);
 	assert_false(bench_follow.synced);
