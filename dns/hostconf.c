@@ -60,7 +60,8 @@ static void add_folder(struct hostconf *h, const char *path)
 			*slash = '\0';
 		} while (slash != folder && access(folder, X_OK));
 		add(h, slash == folder ? "/" : folder, slash + 1,
-		    IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE);
+		    IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF |
+			    IN_MOVE_SELF);
 		*slash = '/';
 	} while (strlen(folder) < strlen(path) && h->n < NAMES_MAX && !access(folder, X_OK));
 }
@@ -131,8 +132,9 @@ static bool is_about_it(const struct hostconf *h, const struct inotify_event *e)
 	/* Some were lost. */
 	if (e->mask & IN_Q_OVERFLOW)
 		return true;
+	/* Without a name it is about what is watched itself: a folder that went. */
 	for (size_t i = 0; i < h->n; i++)
-		if (h->v[i].wd == e->wd && !strcmp(h->v[i].name, e->len ? e->name : ""))
+		if (h->v[i].wd == e->wd && (!e->len || !strcmp(h->v[i].name, e->name)))
 			return true;
 	return false;
 }

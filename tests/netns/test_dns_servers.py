@@ -190,6 +190,21 @@ def test_folder_of_the_target_comes_again(lab, cni, linked):
     known(lab, "192.0.2.3")
 
 
+def test_folder_of_the_target_goes_last(lab, cni, linked):
+    """Some time after the file in it, and by another name."""
+    put(lab, "/run/resolve/stub.conf", "192.0.2.2")
+    attach(cni)
+    lab.run(["rm", "/run/resolve/stub.conf"])
+    known(lab)
+    lab.run(["rmdir", "/run/resolve"])
+    put(lab, "/run/resolve/stub.conf", "192.0.2.3")
+    known(lab, "192.0.2.3")
+    lab.call(os.rename, "/run/resolve", "/run/former")
+    known(lab)
+    put(lab, "/run/resolve/stub.conf", "192.0.2.2")
+    known(lab, "192.0.2.2")
+
+
 def test_link_behind_a_link(lab, cni, linked):
     for folder in ("one", "two", "resolve"):
         lab.run(["mkdir", f"/run/{folder}"])
