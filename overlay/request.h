@@ -112,7 +112,8 @@ struct fl_overlay_request {
 	char ifname[IFNAMSIZ];
 	struct fl_mac mac;
 	uint32_t bridge, tunnel; /* ifindex of the network's; L3: the tunnel leads there alone */
-	struct fl_addr ips[FL_OVERLAY_SUBNETS]; /* asked for (ALLOCATE), or had (CHECK); asked about (SHOW) */
+	struct fl_addr ips[FL_OVERLAY_SUBNETS]; /* asked for (ALLOCATE), or had (CHECK); asked about
+						   (SHOW) */
 	char name[FL_OVERLAY_HOST];
 	char aliases[FL_OVERLAY_ALIASES][FL_OVERLAY_HOST];
 	uint32_t n_aliases;

@@ -7,8 +7,9 @@
 
 #include "base/error.h"
 
-#define FL_BACKGROUND_ANOTHER 3 /* exit status: another daemon is at work, which need not be kept \
-				 */
+#define FL_BACKGROUND_ANOTHER                                               \
+	3 /* exit status: another daemon is at work, which need not be kept \
+	   */
 
 struct fl_background {
 	const char *program; /* for messages */

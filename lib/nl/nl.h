@@ -41,7 +41,7 @@ struct fl_nl_event {
 	enum fl_nl_event_kind kind;
 	uint32_t index, master;
 	struct fl_addr addr; /* of FL_NL_ADDRESS: which one is there; unset: one went */
-	bool gone; /* the link, or the address, is not there any more */
+	bool gone;	     /* the link, or the address, is not there any more */
 	/* For fl_nl_event_link() and fl_nl_event_address(), as long as it is handed on. */
 	const struct nlmsghdr *msg;
 };

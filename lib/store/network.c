@@ -27,7 +27,8 @@ bool fl_network_same(const struct fl_network *a, const struct fl_network *b)
 	if (strcmp(a->name, b->name) || strcmp(a->driver, b->driver) || strcmp(a->link, b->link) ||
 	    strcmp(a->parent, b->parent) || strcmp(a->made, b->made) ||
 	    strcmp(a->tunnel, b->tunnel) || strcmp(a->cluster, b->cluster) ||
-	    a->tunnel_routed != b->tunnel_routed || a->n_anycast != b->n_anycast || a->internal != b->internal || a->direct != b->direct ||
+	    a->tunnel_routed != b->tunnel_routed || a->n_anycast != b->n_anycast ||
+	    a->internal != b->internal || a->direct != b->direct ||
 	    a->host_access != b->host_access || a->filter_only != b->filter_only ||
 	    a->no_icc != b->no_icc || a->isolate != b->isolate || a->guarded != b->guarded ||
 	    a->masquerade != b->masquerade || a->hairpin_all != b->hairpin_all ||
