@@ -54,34 +54,6 @@ void say(const char *fmt, ...)
 		fprintf(stderr, "fairlead-overlayd: %s\n", text);
 }
 
-void die_of_memory(void)
-{
-	static const char text[] = "fairlead-overlayd: no memory\n";
-	ssize_t n = write(2, text, sizeof(text) - 1);
-
-	(void)n;
-	/* A keeper starts another one after a signal, also in the first life. */
-	abort();
-}
-
-void *must_alloc(size_t n)
-{
-	void *p = calloc(1, n ? n : 1);
-
-	if (!p)
-		die_of_memory();
-	return p;
-}
-
-char *must_copy(const char *s)
-{
-	char *copy = strdup(s);
-
-	if (!copy)
-		die_of_memory();
-	return copy;
-}
-
 int64_t now_s(void)
 {
 	return (int64_t)time(NULL);

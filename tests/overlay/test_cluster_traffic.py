@@ -341,5 +341,4 @@ def test_names_come_and_go_at_once(plain, capsys):
     with capsys.disabled():
         print(f"\nname after ADD: median {statistics.median(came) * 1e3:.1f} ms, worst {max(came) * 1e3:.1f}; "
               f"after DEL: median {statistics.median(went) * 1e3:.1f}, worst {max(went) * 1e3:.1f}")
-    # That a name is there is promised in time; that it is gone is a matter of one busy moment more.
-    assert max(came) < WITHIN and statistics.median(went) < WITHIN and max(went) < 4 * WITHIN
+    assert max(came) < WITHIN and max(went) < WITHIN

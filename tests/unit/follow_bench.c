@@ -83,19 +83,6 @@ void fl_etcd_is_another(struct fl_etcd *c)
 
 /* ---- the rest of the agent ---- */
 
-void die_of_memory(void)
-{
-	abort();
-}
-
-void *must_alloc(size_t n)
-{
-	void *p = calloc(1, n);
-
-	assert_non_null(p);
-	return p;
-}
-
 void say(const char *fmt, ...)
 {
 	(void)fmt;

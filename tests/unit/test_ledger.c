@@ -8,19 +8,6 @@
 
 enum { KEYS = 700, STEPS = 60000 };
 
-void die_of_memory(void)
-{
-	abort();
-}
-
-void *must_alloc(size_t n)
-{
-	void *p = calloc(1, n);
-
-	assert_non_null(p);
-	return p;
-}
-
 struct store {
 	char names[KEYS][16];
 	int64_t revision[KEYS]; /* 0: not there */

@@ -15,27 +15,6 @@ static bool doubt;
 
 /* ---- the rest of the agent ---- */
 
-void die_of_memory(void)
-{
-	abort();
-}
-
-void *must_alloc(size_t n)
-{
-	void *p = calloc(1, n);
-
-	assert_non_null(p);
-	return p;
-}
-
-char *must_copy(const char *s)
-{
-	char *copy = strdup(s);
-
-	assert_non_null(copy);
-	return copy;
-}
-
 void follow_start(struct follow *f, struct agent *agent, const char *prefix,
 		  const struct follow_ops *ops, void *arg)
 {
