@@ -2,6 +2,7 @@
 """What could give one address to two containers, keep one for ever, or cut off a container: the store as nobody expects it."""
 import concurrent.futures
 import ipaddress
+import itertools
 import json
 import subprocess
 import time
@@ -160,9 +161,11 @@ def test_endpoint_without_its_record_is_not_cut_off(bench, cluster, config):
 
 
 def test_static_network_of_the_same_name_is_none_of_the_clusters(bench, cluster):
+    bench.add(1, "c2")
+    mine, both = itertools.islice(cluster.unused(), 2)
+    bench.add(1, "c3", {**SMALL, "args": {"cni": {"ips": [both]}}})
     static = {"cniVersion": "1.1.0", "name": "web", "type": "overlay", "vni": 77, "local": "192.0.2.1", "peers": [],
-              "nodeAddress": "10.5.0.2/24", "ipam": {"type": "static", "addresses": [{"address": "10.5.0.9/24"}]}}
-    bench.add(1, "c2", {**SMALL, "args": {"cni": {"ips": ["10.5.0.9"]}}})
+              "nodeAddress": f"{mine}/24", "ipam": {"type": "static", "addresses": [{"address": f"{both}/24"}]}}
     result = bench.add(0, "s1", static)
     cluster[0].kill(), cluster[0].start()
     # The agent joins, and looks at what the node has of that name, before it answers.
@@ -270,7 +273,7 @@ def test_address_that_nobody_has(bench, cluster):
     """A key of this node's without endpoint, in a small pool: into quarantine; another node's is that node's, or the sweeper's."""
     bench.add(0, "c1")
     network = bench.network()
-    keys = {node: f"ip/{network}/10.5.0.{n}" for node, n in (("node1", 177), ("ghost", 178))}
+    keys = {node: f"ip/{network}/{address}" for node, address in zip(("node1", "ghost"), cluster.unused())}
     cluster[0].kill()
     bench.put_all({key: {"v": 1, "use": "endpoint", "node": node, "id": "lost"} for node, key in keys.items()})
     try:
@@ -343,22 +346,24 @@ def test_sweep_takes_its_own_lock_again(bench, cluster):
 
 @pytest.fixture
 def stranger(bench, cluster):
-    """Endpoints of a node that nobody has seen."""
+    """Endpoints of a node that nobody has seen, on addresses x, y and z that nobody has."""
     bench.add(0, "c1"), bench.add(1, "c2")
     network = bench.network()
+    x, y, z = itertools.islice(cluster.unused(), 3)
 
     def put(vtep="192.0.2.77", **ep):
         bench.put("node/stranger", {"v": 1, "vtep4": vtep, "mtu": 1500, "port": 4789, "epoch": 1})
         record = {"v": 1, "node": "stranger", "container": "x", "ifname": "eth0", "epoch": 1, "mac": "02:00:00:00:00:77",
-                  "ip4": "10.5.0.77", **ep}
+                  "ip4": x, **ep}
         bench.put(f"ep/{network}/x", record)
-        bench.put(f"ep/{network}/y", {**record, "container": "y", "mac": "02:00:00:00:00:78", "ip4": "10.5.0.78"})
+        bench.put(f"ep/{network}/y", {**record, "container": "y", "mac": "02:00:00:00:00:78", "ip4": y})
         if vtep == "192.0.2.77":
-            cluster.wait(lambda: cluster[0].leads_to(bench.vni(), "10.5.0.78") == vtep, what="the other one")
+            cluster.wait(lambda: cluster[0].leads_to(bench.vni(), y) == vtep, what="the other one")
         else:
             bench.put("node/stranger2", {"v": 1, "vtep4": "192.0.2.78", "mtu": 1500, "port": 4789, "epoch": 1})
-            bench.put(f"ep/{network}/z", {**record, "node": "stranger2", "container": "z", "mac": "02:00:00:00:00:79", "ip4": "10.5.0.79"})
-            cluster.wait(lambda: cluster[0].leads_to(bench.vni(), "10.5.0.79"), what="the other one")
+            bench.put(f"ep/{network}/z", {**record, "node": "stranger2", "container": "z", "mac": "02:00:00:00:00:79", "ip4": z})
+            cluster.wait(lambda: cluster[0].leads_to(bench.vni(), z), what="the other one")
+        return x, z
     yield put
     for key in (f"ep/{network}/x", f"ep/{network}/y", f"ep/{network}/z", "node/stranger", "node/stranger2"):
         bench.drop(key)
@@ -387,18 +392,18 @@ def test_address_of_this_node_is_nobody_elses(bench, cluster, stranger, whose):
 
 @pytest.mark.parametrize("vtep", ["192.0.2.1", "10.5.0.200"])
 def test_vtep_that_cannot_be_one_is_not_sent_to(bench, cluster, stranger, vtep):
-    stranger(vtep=vtep)
+    x, _ = stranger(vtep=vtep)
     assert vtep not in cluster[0].fdb(bench.vni()).values()
-    assert not cluster[0].neighbours(bench.vni()).get("10.5.0.77")
+    assert not cluster[0].neighbours(bench.vni()).get(x)
 
 
 def test_node_without_address_gets_no_floods(bench, cluster, stranger):
-    stranger()
+    _, z = stranger()
     bench.put(f"join/{bench.network()}/stranger", {"v": 1, "epoch": 1})
     bench.put(f"ep/{bench.network()}/z", {"v": 1, "node": "stranger", "container": "z", "ifname": "eth0", "epoch": 1, "mac": "02:00:00:00:00:79",
-                                          "ip4": "10.5.0.79"})
+                                          "ip4": z})
     try:
-        cluster.wait(lambda: cluster[0].leads_to(bench.vni(), "10.5.0.79"), what="the other one")
+        cluster.wait(lambda: cluster[0].leads_to(bench.vni(), z), what="the other one")
         assert "00:00:00:00:00:00" not in cluster[0].fdb(bench.vni()) and "not supported" not in cluster[0].log()
     finally:
         bench.drop(f"join/{bench.network()}/stranger")

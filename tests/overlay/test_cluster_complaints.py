@@ -70,13 +70,6 @@ def reaches(cluster, i, k, timeout=AT_ONCE):
     assert answer.peer == address(cluster[i], f"c{i}")
 
 
-def unused(cluster, name, begin):
-    """An address that nobody has or had."""
-    net, _ = network(cluster.records(), name)
-    taken = cluster.keys(f"ip/{net}/")
-    return next(f"{begin}{n}" for n in range(200, 250) if f"ip/{net}/{begin}{n}" not in taken)
-
-
 # ---- 1, 2: stale entries ----
 
 def test_01_an_address_moves_between_nodes(cluster):
@@ -87,7 +80,7 @@ def test_01_an_address_moves_between_nodes(cluster):
     conf = overlays.config("moves", "10.20.0.0/24", "fd20::/64", vni=20)
     for node in cluster:
         add(node, conf, "here").expect()
-    ips, seen = [unused(cluster, "moves", "10.20.0."), "fd20::77:77"], set()
+    ips, seen = [next(cluster.unused("10.20.0.0/24")), "fd20::77:77"], set()
     wire = cluster.bed.listen()
     wire.frames()
     for round_ in range(6):
@@ -109,7 +102,7 @@ def test_01_an_address_moves_between_nodes(cluster):
 
 def test_01_an_address_moves_while_an_agent_is_away(cluster):
     """moby#52661, moby#53141: who was not there when it moved has it right when it is back."""
-    ip = unused(cluster, "web", "10.5.0.")
+    ip = next(cluster.unused())
     add(cluster[0], WEB, "moving", ips=[ip]).expect()
     settled(cluster)
     cluster[2].kill()
@@ -134,7 +127,7 @@ def test_02_entries_that_somebody_changed(cluster):
                   f"bridge fdb replace 02:00:00:00:00:77 dev {tunnel} dst {vtep(2)} self permanent",
                   f"bridge fdb replace 02:00:00:00:00:78 dev {tunnel} master sticky static",
                   f"ip neigh replace {there} lladdr 02:00:00:00:00:77 dev {bridge} nud permanent",
-                  f"ip neigh replace 10.5.0.99 lladdr 02:00:00:00:00:77 dev {bridge} nud permanent",
+                  f"ip neigh replace {next(cluster.unused())} lladdr 02:00:00:00:00:77 dev {bridge} nud permanent",
                   f"bridge fdb append 00:00:00:00:00:00 dev {tunnel} dst {vtep(2)} self"):
         node.lab.run(words.split())
     assert node.leads_to(VNI, there) is None

@@ -32,6 +32,7 @@ def cluster():
             serve(node, f"c{node.index}")
             serve(node, f"o{node.index}")
         cluster.net, _ = network(cluster.records(), "web")
+        cluster.nobodys = next(cluster.unused())
         put(cluster, "node/ghost", {"v": 1, "vtep4": "192.0.2.77", "mtu": 1500, "port": 4789, "epoch": 1})
         put(cluster, "alive/ghost", ALIVE)
         for i in (0, 1):
@@ -41,7 +42,7 @@ def cluster():
 
 
 def put(cluster, key, value):
-    text = value if isinstance(value, str) else json.dumps(value)
+    text = (value if isinstance(value, str) else json.dumps(value)).replace(NOBODYS, cluster.nobodys)
     cluster.bed.switch.run(["etcdctl", "--endpoints", cluster.etcd.url("m1"), "put", "--", cluster.prefix + key], input=text or " ",
                             env={"ETCDCTL_API": "3", "PATH": "/usr/bin:/bin"})
 
@@ -50,9 +51,12 @@ def address(node, container):
     return configs.addresses(node.lab, "eth0", container)[0].split("/")[0]
 
 
+NOBODYS = "an address that nobody has"
+
+
 def ep(**changes):
     record = {"v": 1, "node": "ghost", "container": "bad", "ifname": "eth0", "epoch": 1, "mac": "02:00:00:00:00:66",
-              "ip4": "10.5.0.66", "created": 1, "name": "bad", **changes}
+              "ip4": NOBODYS, "created": 1, "name": "bad", **changes}
     return {key: value for key, value in record.items() if value is not None}
 
 
@@ -73,8 +77,7 @@ class Fence:
 
     @classmethod
     def prepare(cls, cluster):
-        taken = {record["ip4"] for prefix in ("ep/", "join/") for record in cluster.records(prefix).values()}
-        cls.unused = itertools.cycle([ip for ip in (f"10.5.0.{n}" for n in range(100, 250)) if ip not in taken])
+        cls.unused = itertools.cycle(list(cluster.unused())[100:])
 
     @classmethod
     def pass_(cls, cluster):
@@ -178,8 +181,7 @@ NODES = [{"vtep4": "127.0.0.1"}, {"vtep4": "0.0.0.0"}, {"vtep4": "224.0.0.1"}, {
 def test_nodes(cluster):
     """No frame goes to a loopback address, or to oneself; what cannot be read is not a node."""
     before = kernel(cluster[0])
-    taken = str(cluster.records())
-    ips = [ip for ip in (f"10.5.0.{n}" for n in range(2, 99)) if f'{ip}"' not in taken.replace("'", '"')]
+    ips = list(itertools.islice(cluster.unused(), 2 * len(NODES) + 1))
     try:
         for n, value in enumerate(NODES):
             put(cluster, f"node/bad{n}", {"v": 1, "vtep4": "192.0.2.78", "mtu": 1500, "port": 4789, "epoch": 1, **value})
@@ -202,8 +204,7 @@ def test_nodes(cluster):
 
 def test_names_that_differ_in_their_last_letter(cluster):
     """Of the longest that a record may have: each is a node of its own."""
-    node, taken = cluster[0], str(cluster.records())
-    ips = [ip for ip in (f"10.5.0.{n}" for n in range(2, 99)) if f"{ip}'" not in taken]
+    node, ips = cluster[0], list(itertools.islice(cluster.unused(), 2))
     names = ["n" * 63 + letter for letter in "ab"]
     for n, name in enumerate(names):
         put(cluster, f"node/{name}", {"v": 1, "vtep4": f"192.0.2.{80 + n}", "mtu": 1500, "port": 4789, "epoch": 1})
@@ -328,11 +329,12 @@ def test_keys(cluster):
 
 def test_an_address_of_nobody(cluster):
     """Whatever it is, it is somebody's: not given out."""
+    nobodys = next(cluster.unused())
     for value in ("{", {"v": 1, "use": "stolen"}, {"v": 1, "use": "endpoint", "node": "ghost", "id": "x" * 5000}):
-        put(cluster, f"ip/{cluster.net}/10.5.0.251", value)
+        put(cluster, f"ip/{cluster.net}/{nobodys}", value)
         Fence.pass_(cluster)
-        cluster.kept.add(cluster[0], WEB, "c9", ips=["10.5.0.251"]).refused(102, "10.5.0.251")
-    cluster.etcd.ctl("del", f"{cluster.prefix}ip/{cluster.net}/10.5.0.251")
+        cluster.kept.add(cluster[0], WEB, "c9", ips=[nobodys]).refused(102, nobodys)
+    cluster.etcd.ctl("del", f"{cluster.prefix}ip/{cluster.net}/{nobodys}")
     cluster.kept.delete(cluster[0], WEB, "c9").expect()
 
 
@@ -366,8 +368,7 @@ def test_a_thousand_nodes(cluster):
         return [f"put {cluster.prefix}{key} {json.dumps(json.dumps(value))}" if word == "put" else f"del {cluster.prefix}{key}"
                 for key, value in lines]
     other, _ = network(cluster.records(), "other")
-    taken = {record["ip4"] for key, record in cluster.records().items() if key.startswith((f"ep/{other}/", f"join/{other}/"))}
-    spare = [ip for ip in (f"10.6.0.{n}" for n in range(2, 250)) if ip not in taken]
+    spare = list(itertools.islice(cluster.unused("10.6.0.0/24"), 100))
     node = cluster[0]
     began = time.monotonic()
     for word in ("put", "del"):

@@ -121,8 +121,7 @@ def test_names(plain):
 def test_nobody_asks_on_the_wire(plain):
     """ARP and neighbour discovery are answered where they are asked."""
     wire = listen(plain)
-    given = {key.rsplit("/", 1)[1] for key in plain.cluster.records("ip/")}
-    nobodys = next(address for address in (f"10.5.0.{n}" for n in range(250, 0, -1)) if address not in given)
+    nobodys = next(plain.cluster.unused())
     for i, container, _ in plain.of("red"):
         for family in ("-4", "-6"):
             plain.lab(i).run(["ip", family, "neigh", "flush", "dev", "eth0"], netns=container)

@@ -228,7 +228,7 @@ def test_published_for_another_nodes_container(web):
 def test_nobody_there(web):
     """What no node has does not go out by the default route."""
     wire = web.cluster.bed.listen()
-    for address in ("10.5.0.200", "fd05::ffff"):
+    for address in (next(web.cluster.unused("10.5.0.0/16")), "fd05::ffff"):
         assert web.cluster[0].lab.blocked("c1", address, 80)
     assert not wild(wire.frames(), *OVERLAY)
 
@@ -283,10 +283,11 @@ def test_doctor(web):
 def test_five_hundred_endpoints(web):
     """Of another node, in eight blocks more: a route for each, and nothing for each of them."""
     before = kernel(web.cluster[0], web.vni)
+    blocks = [address for address in web.cluster.unused("10.5.0.0/16") if int(ipaddress.ip_address(address)) % 64 == 0][:8]
     puts = [("node/node9", {**web.cluster.records("node/")["node/node2"], "vtep4": vtep(98, 4), "vtep6": vtep(98, 6)}),
             ("alive/node9", web.cluster.records("alive/")["alive/node2"]),
-            (f"join/{web.id}/node9", {**web.joins["node2"], "mac": "02:00:00:00:00:09", "ip4": "10.5.250.0", "ip6": None})]
-    keys, blocks = [key for key, _ in puts], [f"10.5.250.{at}" for at in (0, 64, 128, 192)] + [f"10.5.251.{at}" for at in (0, 64, 128, 192)]
+            (f"join/{web.id}/node9", {**web.joins["node2"], "mac": "02:00:00:00:00:09", "ip4": blocks[0], "ip6": None})]
+    keys = [key for key, _ in puts]
     for first in blocks:
         keys.append(f"blk/{web.id}/{first}-26")
         puts.append((keys[-1], {"v": 1, "node": "node9", "used": "ffffffffffffffff", "next": 0}))
@@ -300,8 +301,8 @@ def test_five_hundred_endpoints(web):
     web.cluster.wait(lambda: elsewhere(web.cluster[0]) >= 500, what="the endpoints")
     after = kernel(web.cluster[0], web.vni)
     assert {prefix: way for prefix, way in after[0].items() if prefix not in before[0]} == {
-        f"{first}/26": ("flx", "10.5.250.0") for first in blocks}
-    assert after[1:] == ({**before[1], "10.5.250.0": "02:00:00:00:00:09"},
+        f"{first}/26": ("flx", blocks[0]) for first in blocks}
+    assert after[1:] == ({**before[1], blocks[0]: "02:00:00:00:00:09"},
                          {**before[2], "02:00:00:00:00:09": vtep(98, web.underlay)}, before[3])
     write(web.cluster, [(key, None) for key in keys])
     web.cluster.wait(lambda: kernel(web.cluster[0], web.vni) == before, what="their end")
@@ -396,9 +397,10 @@ def test_an_agent_that_is_killed(web):
     host.kill()
     block = next(prefix for prefix, way in before[0].items() if way[0] == "flx")
     host.lab.run(["ip", "route", "del", block, "dev", tunnel])
-    host.lab.run(["ip", "route", "add", "10.5.99.0/26", "via", web.node_address(2), "dev", tunnel, "onlink", "proto", OURS])
+    address = next(address for address in web.cluster.unused("10.5.0.0/16") if address.endswith(".64"))
+    host.lab.run(["ip", "route", "add", f"{address}/26", "via", web.node_address(2), "dev", tunnel, "onlink", "proto", OURS])
     host.lab.run(["ip", "route", "add", web.where[1, "c1"][0], "dev", bridge, "proto", OURS])
-    host.lab.run(["ip", "neigh", "add", "10.5.99.9", "lladdr", "02:00:00:00:00:99", "dev", tunnel, "nud", "permanent"])
+    host.lab.run(["ip", "neigh", "add", address, "lladdr", "02:00:00:00:00:99", "dev", tunnel, "nud", "permanent"])
     host.lab.run(["bridge", "fdb", "add", "02:00:00:00:00:99", "dev", tunnel, "self", "dst", vtep(2, web.underlay), "permanent"])
     assert kernel(host, web.vni) != before
     restart(web)

@@ -136,8 +136,9 @@ def test_whose_an_address_is(cluster, length):
     cluster.wait(lambda: who(two) == [("container", "web", "c2", "node2")], what="word of c2")
     assert who("10.7.0.1") == [("gateway", "web", "", "")]
     assert who("10.7.0.0") == who(str(ipaddress.ip_network(f"10.7.0.0/{length}")[-1])) == [("reserved", "web", "", "")]
-    assert who("10.7.0.200") == [("free", "web", "", "")] and who("10.8.0.1") == []
-    [far] = json.loads(cluster[2].netctl("ipam", "who", "10.7.0.200", "--json").stdout)
+    nobodys = next(cluster.unused(f"10.7.0.0/{length}"))
+    assert who(nobodys) == [("free", "web", "", "")] and who("10.8.0.1") == []
+    [far] = json.loads(cluster[2].netctl("ipam", "who", nobodys, "--json").stdout)
     assert far["kind"] == "free" and "takes no part" in far["detail"]
     cluster[1].netctl("detach", "web", "c2").expect()
     cluster.wait(lambda: who(two) == [("quarantined", "web", "", "")], what="the end of c2")
@@ -207,13 +208,13 @@ def test_doctor_finds_stale_entries(web):
     cluster, _, _ = web
     node, vni = cluster[0], vni_of(cluster)
     tunnel = node.tunnels()[vni]
-    mac = "02:11:22:33:44:55"
+    mac, address = "02:11:22:33:44:55", next(cluster.unused("10.128.0.0/24"))
     node.lab.run(["bridge", "fdb", "add", mac, "dev", tunnel["ifname"], "dst", "192.0.2.77", "self", "permanent"])
-    node.lab.run(["ip", "neigh", "add", "10.128.0.199", "lladdr", mac, "dev", tunnel["master"], "nud", "permanent"])
+    node.lab.run(["ip", "neigh", "add", address, "lladdr", mac, "dev", tunnel["master"], "nud", "permanent"])
     finding = found(node)["overlay-entries-stale"]
     assert finding["text"].startswith("2 entries") and mac in finding["text"]
     node.netctl("doctor", "--repair").expect(0)
-    assert mac not in node.fdb(vni) and "10.128.0.199" not in node.neighbours(vni)
+    assert mac not in node.fdb(vni) and address not in node.neighbours(vni)
 
 
 def test_doctor_finds_a_wrong_vtep(web):

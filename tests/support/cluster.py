@@ -241,6 +241,25 @@ class Cluster:
             return base64.b64decode(item.get(key, "")).decode()
         return {text(item, "key")[len(self.prefix):]: _decoded(text(item, "value")) for item in out.get("kvs", [])}
 
+    def unused(self, subnet="10.5.0.0/24"):
+        """Addresses of a subnet that no record has, nor a block of one, but for its first three and its last.
+
+        Nodes and containers choose theirs at random: what a test writes in their name must not be one of them.
+        """
+        used, blocks, subnet = set(), [], ipaddress.ip_network(subnet)
+        for key, value in self.records().items():
+            kind, name = key.split("/")[0], key.split("/")[-1]
+            if kind == "ip":
+                used.add(name)
+            if kind == "blk":
+                blocks.append(ipaddress.ip_network(name.replace("-", "/")))
+            if isinstance(value, dict):
+                used |= {str(value.get("ip4")), str(value.get("ip6"))}
+        for n in range(3, subnet.num_addresses - 1):
+            address = subnet[n]
+            if str(address) not in used and not any(address in block for block in blocks):
+                yield str(address)
+
     def wait(self, condition, seconds=10.0, what="it"):
         """Until condition() is true; what it returned."""
         end = time.monotonic() + seconds

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the suites' reports (JUnit XML) say, for scripts/test.
 
-    verdict.py again REPORT        files with a test that failed, to be run again by themselves; none when there are more than MOST
+    verdict.py again REPORT            what is to be run again by itself: files with a test that failed, or unit tests that did;
+                                       none when there are more than MOST
     verdict.py count STEPS REPORT...   names what was unsteady, prints "N passed, N failed, N skipped"; exit status
 
 A test that failed among five others that wait for the same two processors may have been too slow, or met a moment that no other
-run sees. Its whole file is run again, alone, and REPORT becomes REPORT.again: what fails twice, or the second time, has failed.
-What does not is told by name, as it wants to be looked at. More than MOST files at once are no accident.
+run sees. Its whole file (a unit test's program) is run again, alone, and REPORT becomes REPORT.again: what fails twice, or the
+second time, has failed. What does not is told by name, as it wants to be looked at. More than MOST at once are no accident.
 """
 import os
 import pathlib
@@ -30,9 +31,14 @@ def outcomes(report):
 
 
 def again(report):
-    modules = {module for (module, _), outcome in outcomes(report).items() if outcome == "failed"}
-    files = sorted(module.replace(".", "/") + ".py" for module in modules)
-    return files if len(files) <= MOST and all(map(os.path.exists, files)) else []
+    failed = [test for test, outcome in outcomes(report).items() if outcome == "failed"]
+    if report.endswith("-unit.xml"):    # Meson's: a program each
+        which = sorted(name.rpartition(" / ")[2] for _, name in failed)     # of suites: "fairlead:scripts / verdict"
+    else:
+        which = sorted({module.replace(".", "/") + ".py" for module, _ in failed})
+        if not all(map(os.path.exists, which)):
+            return []
+    return which if len(which) <= MOST else []
 
 
 def count(steps, reports):

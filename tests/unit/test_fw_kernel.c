@@ -289,11 +289,12 @@ static void test_source_nat_and_adjacent_subnets(void **state)
 	expect_map("masquerade4", "goto", 0);
 }
 
-static double now(void)
+/* Milliseconds of the processor, with the kernel: others that run meanwhile do not count. */
+static double used(void)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
 	return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
 }
 
@@ -305,16 +306,16 @@ static void test_many_shifted_ports(void **state)
 
 	(void)state;
 	rebuild(NULL, 0, NULL, 0);
-	start = now();
+	start = used();
 	apply((struct fl_fw_change){ .add_endpoint = &ep });
-	print_message("10,000 shifted ports: add %.1f ms", now() - start);
+	print_message("10,000 shifted ports: add %.1f ms", used() - start);
 	/* A bound that a loaded machine keeps too, and that one batch per port would break. */
-	assert_true(now() - start < 500);
+	assert_true(used() - start < 500);
 	expect_map("publish4", "many/eth0", 10000);
 	assert_int_equal(fl_fw_check(fw, NULL, &ep, &err), 1);
-	start = now();
+	start = used();
 	apply((struct fl_fw_change){ .del_endpoint = &ep });
-	print_message(", delete %.1f ms\n", now() - start);
+	print_message(", delete %.1f ms\n", used() - start);
 	expect_map("publish4", "many/eth0", 0);
 }
 

@@ -414,15 +414,18 @@ static void build_one(struct fl_req *q, void *arg, size_t i)
 
 static int count_fdb(void *arg, const struct fl_fdb *f)
 {
-	*(int *)arg += f->mac.b[3] == 1;
+	static const uint8_t ours[] = { 2, 0, 0, 1 }; /* others are random */
+
+	*(int *)arg += !memcmp(f->mac.b, ours, sizeof(ours));
 	return 0;
 }
 
-static double now(void)
+/* Of the processor, the kernel's work included: others that run at the same time do not count. */
+static double used(void)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
 }
 
@@ -435,11 +438,11 @@ static void test_ten_thousand(void **state)
 	(void)state;
 	make_bridge();
 	m = (struct mass){ index_of("br0"), index_of("vx0") };
-	start = now();
+	start = used();
 	ok(fl_nl_bulk(nl, 30000, build_one, &m, NULL, &err));
-	took = now() - start;
+	took = used() - start;
 	print_message("10000 remote containers, 30000 entries: %.0f ms\n", took * 1000);
-	/* About 70 ms here; the bound is for loaded machines and sanitizers. */
+	/* About 70 ms here; the bound is for slow machines, sanitizers and valgrind. */
 	assert_true(took < 5);
 	ok(fl_fdbs_each(nl, m.vxlan, count_fdb, &fdbs, &err));
 	ok(fl_neighs_each(nl, AF_INET, m.bridge, count_neigh, &neighs, &err));
