@@ -168,7 +168,9 @@ void watches_pulse(evutil_socket_t fd, short what, void *client);
 struct fl_etcd {
 	struct event_base *base;
 	CURLM *multi;
-	struct event *timer;	    /* libcurl's */
+	struct event *timer;		    /* libcurl's */
+	int sockets[2 * FL_ETCD_CALLS_MAX]; /* libcurl's, of watches and requests, used or kept */
+	unsigned n_sockets;
 	struct transfer_list ready; /* with bytes or results that were not handed on yet */
 	struct endpoints endpoints;
 	char prefix[FL_ETCD_PREFIX_MAX];

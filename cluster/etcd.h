@@ -78,6 +78,10 @@ struct fl_etcd_config {
 /* -EINVAL: a wrong setting, named in the error; -EIO: a file cannot be read; -ENOMEM. */
 int fl_etcd_new(struct event_base *base, const struct fl_etcd_config *config, struct fl_etcd **ret,
 		struct fl_error *err);
+/* The way to the members is another one (this host's address has changed): connections are made
+ * anew, at once and not when the old ones are found to be dead. Requests under way may be UNKNOWN.
+ */
+void fl_etcd_reconnect(struct fl_etcd *c);
 /* Cancels all requests and watches. */
 void fl_etcd_free(struct fl_etcd *c);
 FL_DEFINE_CLEANUP(struct fl_etcd *, fl_etcd_free)

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- the loop ---- */
 
@@ -131,6 +132,39 @@ void transport_clear(struct fl_etcd *c)
 		event_free(c->timer);
 }
 
+/* ---- connections ---- */
+
+static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
+{
+	struct fl_etcd *c = arg;
+	int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
+
+	(void)purpose;
+	/* One more than is remembered is none of ours to break. */
+	if (fd >= 0 && c->n_sockets < FL_ARRAY_SIZE(c->sockets))
+		c->sockets[c->n_sockets++] = fd;
+	return fd < 0 ? CURL_SOCKET_BAD : fd;
+}
+
+static int close_socket(void *arg, curl_socket_t fd)
+{
+	struct fl_etcd *c = arg;
+
+	for (unsigned i = 0; i < c->n_sockets; i++)
+		if (c->sockets[i] == fd) {
+			c->sockets[i] = c->sockets[--c->n_sockets];
+			break;
+		}
+	return close(fd);
+}
+
+/* libcurl sees an end: of a request under way, and of a kept connection before it is used again. */
+void fl_etcd_reconnect(struct fl_etcd *c)
+{
+	for (unsigned i = 0; i < c->n_sockets; i++)
+		shutdown(c->sockets[i], SHUT_RDWR);
+}
+
 /* ---- one exchange ---- */
 
 static size_t on_data(char *data, size_t size, size_t n, void *arg)
@@ -208,6 +242,10 @@ static void set_options(struct transfer *t, const struct exchange *x)
 	curl_easy_setopt(t->easy, CURLOPT_PREREQFUNCTION, on_send);
 	curl_easy_setopt(t->easy, CURLOPT_PREREQDATA, t);
 	curl_easy_setopt(t->easy, CURLOPT_SOCKOPTFUNCTION, on_open);
+	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+	curl_easy_setopt(t->easy, CURLOPT_OPENSOCKETDATA, t->c);
+	curl_easy_setopt(t->easy, CURLOPT_CLOSESOCKETFUNCTION, close_socket);
+	curl_easy_setopt(t->easy, CURLOPT_CLOSESOCKETDATA, t->c);
 	curl_easy_setopt(t->easy, CURLOPT_NOSIGNAL, 1L);
 	curl_easy_setopt(t->easy, CURLOPT_PROXY, ""); /* whatever the environment says */
 	curl_easy_setopt(t->easy, CURLOPT_PROTOCOLS_STR, "http,https");

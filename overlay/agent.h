@@ -99,6 +99,7 @@ struct agent {
 	struct event *sweep_timer;
 	struct fl_etcd *etcd;
 	struct fl_addr vtep;
+	struct fl_addr towards;	       /* etcd, where the way there tells what vtep is */
 	uint32_t vtep_mtu, vtep_index; /* of its interface */
 	char boot_id[37];
 	struct member member;

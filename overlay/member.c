@@ -199,8 +199,9 @@ static bool read_records(struct agent *a, const struct fl_etcd_result *r, struct
 		    fl_rec_decode(FL_REC_NODE, kv->value, kv->value_len, rec, &err))
 			say("node/%s: %s; it is replaced", a->conf.node, err.text);
 	}
+	/* What this agent wrote is of this node, though its address be another one by now. */
 	return a->member.alive_mod && a->member.node_mod && rec->node.mtu &&
-	       is_other(a, &rec->node);
+	       a->member.alive_mod != a->member.entered && is_other(a, &rec->node);
 }
 
 /* The last one there is may be somebody's joke. */

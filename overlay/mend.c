@@ -88,14 +88,15 @@ static int restore_macs(struct network *net, struct fl_error *err)
 	return r || !network_is_routed(net) ? r : restore_mac(net, net->tunnel, err);
 }
 
-/* In mode L2 it is a port of the bridge, else of none. */
+/* In mode L2 the tunnel is a port of the bridge, else of none; its source is the node's address. */
 static bool is_placed(const struct network *net)
 {
 	struct fl_link l;
 
 	return net->bridge && net->tunnel &&
 	       !fl_link_get_index(net->a->nl, net->tunnel, &l, NULL) &&
-	       l.master == (network_is_routed(net) ? 0 : net->bridge);
+	       l.master == (network_is_routed(net) ? 0 : net->bridge) &&
+	       fl_addr_eq(&l.vxlan.local, &net->a->vtep);
 }
 
 /* ---- containers ---- */

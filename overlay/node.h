@@ -36,7 +36,8 @@ void nodes_look(struct agent *a);
 /* ---- underlay.c ---- */
 /* Fills in vtep and what belongs to it. */
 int underlay_find(struct agent *a, struct fl_error *err);
-/* Its MTU may be another. */
+/* Its MTU may be another, or the address itself, which is looked for as at the start, but in its
+ * family. */
 void underlay_look(struct agent *a);
 
 /* ---- member.c: this node among the others ---- */

@@ -8,17 +8,23 @@
 enum { MTU_LEAST = 1280 }; /* RFC 8200 section 5 */
 
 struct finding {
-	const char *link;
+	int family; /* of the address; 0: any */
 	struct fl_addr addr;
 	uint32_t index;
 };
+
+static bool fits(const struct finding *f, const struct fl_ifaddr *x)
+{
+	if (fl_addr_is_set(&f->addr))
+		return fl_addr_eq(&f->addr, &x->prefix.addr);
+	return x->scope == RT_SCOPE_UNIVERSE && (!f->family || f->family == x->prefix.addr.family);
+}
 
 static int see_address(void *arg, const struct fl_ifaddr *x)
 {
 	struct finding *f = arg;
 
-	if (fl_addr_is_set(&f->addr) ? !fl_addr_eq(&f->addr, &x->prefix.addr)
-				     : x->scope != RT_SCOPE_UNIVERSE)
+	if (!fits(f, x))
 		return 0;
 	f->addr = x->prefix.addr;
 	f->index = x->index;
@@ -54,61 +60,120 @@ static int endpoint_address(const char *url, struct fl_addr *ret, struct fl_erro
 	return 0;
 }
 
-static int find_by_route(struct agent *a, struct finding *f, struct fl_error *err)
+/* Where etcd is. A name is resolved once: that may take seconds. */
+static int find_etcd(struct agent *a, struct fl_error *err)
 {
-	struct fl_addr to;
-	struct fl_nlroute route;
-	int r = endpoint_address(a->conf.endpoints[0], &to, err);
+	int r = endpoint_address(a->conf.endpoints[0], &a->towards, err);
 
-	if (!r && fl_addr_is_loopback(&to))
+	if (!r && fl_addr_is_loopback(&a->towards))
 		return fl_error_set(err, EINVAL, FL_ECODE_CONFIG,
 				    "local: missing; etcd is on this host itself, so nothing tells "
 				    "which address the other nodes reach it by");
-	if (!r)
-		r = fl_route_get(a->nl, &to, NULL, 0, &route, err);
+	return r;
+}
+
+static int find_by_route(struct agent *a, struct finding *f, struct fl_error *err)
+{
+	struct fl_nlroute route;
+	int r = fl_route_get(a->nl, &a->towards, NULL, 0, &route, err);
+
 	if (r)
 		return r;
-	f->addr = route.type == RTN_LOCAL ? to : route.src;
+	f->addr = route.type == RTN_LOCAL ? a->towards : route.src;
 	return 0;
+}
+
+/* Of this family, or of any (0). */
+static int find(struct agent *a, int family, struct finding *f, struct fl_link *l,
+		struct fl_error *err)
+{
+	const char *local = a->conf.local;
+	uint32_t in = 0;
+	int r = 0;
+
+	*f = (struct finding){ .family = family };
+	if (!local || !*local) {
+		r = find_by_route(a, f, err);
+	} else if (fl_addr_parse(local, &f->addr)) {
+		r = fl_link_get(a->nl, local, l, err);
+		in = r ? 0 : l->index;
+	}
+	if (!r)
+		r = fl_ifaddrs_each(a->nl, in, see_address, f, err);
+	if (r < 0)
+		return fl_error_prefix(err, "local");
+	if (!f->index)
+		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_CONFIG,
+				    "local: this node has no address %s",
+				    local && *local ? local : fl_addr_str(&f->addr, FL_ADDR_BUF));
+	r = fl_link_get_index(a->nl, f->index, l, err);
+	if (!r && l->mtu < MTU_LEAST)
+		return fl_error_set(err, EMSGSIZE, FL_ECODE_CONFIG,
+				    "interface %s has an MTU of %u; expected at least 1280",
+				    l->name, l->mtu);
+	return r;
+}
+
+static void take(struct agent *a, const struct finding *f, const struct fl_link *l)
+{
+	a->vtep = f->addr;
+	a->vtep_index = f->index;
+	a->vtep_mtu = l->mtu < UINT16_MAX ? l->mtu : UINT16_MAX;
 }
 
 int underlay_find(struct agent *a, struct fl_error *err)
 {
-	const char *local = a->conf.local;
-	struct finding f = { 0 };
-	struct fl_link l = { 0 };
-	uint32_t in = 0;
+	struct finding f;
+	struct fl_link l;
 	int r = 0;
 
-	if (!local || !*local)
-		r = find_by_route(a, &f, err);
-	else if (fl_addr_parse(local, &f.addr))
-		r = fl_link_get(a->nl, local, &l, err);
+	if (!a->conf.local || !*a->conf.local)
+		r = find_etcd(a, err);
 	if (!r)
-		in = l.index;
+		r = find(a, 0, &f, &l, err);
 	if (!r)
-		r = fl_ifaddrs_each(a->nl, in, see_address, &f, err);
-	if (r < 0)
-		return fl_error_prefix(err, "local");
-	if (!f.index)
-		return fl_error_set(err, EADDRNOTAVAIL, FL_ECODE_CONFIG,
-				    "local: this node has no address %s",
-				    local && *local ? local : fl_addr_str(&f.addr, FL_ADDR_BUF));
-	r = fl_link_get_index(a->nl, f.index, &l, err);
-	if (r)
-		return r;
-	a->vtep = f.addr;
-	a->vtep_index = f.index;
-	a->vtep_mtu = l.mtu < UINT16_MAX ? l.mtu : UINT16_MAX;
-	if (a->vtep_mtu < MTU_LEAST)
-		return fl_error_set(err, EMSGSIZE, FL_ECODE_CONFIG,
-				    "interface %s has an MTU of %u; expected at least 1280", l.name,
-				    l.mtu);
-	return 0;
+		take(a, &f, &l);
+	return r;
+}
+
+/* ---- while it runs ---- */
+
+/* Also on another interface: one that was made anew has another index. */
+static bool is_there(struct agent *a)
+{
+	struct finding f = { .addr = a->vtep };
+	int r = fl_ifaddrs_each(a->nl, a->vtep_index, see_address, &f, NULL);
+
+	if (r <= 0 && !f.index)
+		r = fl_ifaddrs_each(a->nl, 0, see_address, &f, NULL);
+	if (f.index)
+		a->vtep_index = f.index;
+	/* What cannot be read is there. */
+	return r < 0 || f.index;
+}
+
+/* The tunnels have it as their source, and the others send to it. */
+static void move(struct agent *a)
+{
+	struct network *net, *tmp;
+	struct finding f;
+	struct fl_link l;
+
+	/* Between two leases there is none; whatever comes is told of. */
+	if (find(a, a->vtep.family, &f, &l, NULL) || f.addr.family != a->vtep.family)
+		return;
+	say("this node's address is %s now, and was %s", fl_addr_str(&f.addr, FL_ADDR_BUF),
+	    fl_addr_str(&a->vtep, FL_ADDR_BUF));
+	take(a, &f, &l);
+	HASH_ITER (hh, a->networks, net, tmp)
+		net->touched = true;
+	nodes_look(a);
+	fl_etcd_reconnect(a->etcd);
+	member_renew(a);
 }
 
 /* The other nodes count with it when they make interfaces. */
-void underlay_look(struct agent *a)
+static void look_at_mtu(struct agent *a)
 {
 	struct fl_link l;
 
@@ -118,4 +183,12 @@ void underlay_look(struct agent *a)
 	say("interface %s has an MTU of %u now", l.name, l.mtu);
 	a->vtep_mtu = l.mtu;
 	member_renew(a);
+}
+
+void underlay_look(struct agent *a)
+{
+	if (is_there(a))
+		look_at_mtu(a);
+	else
+		move(a);
 }
