@@ -134,6 +134,16 @@ static void check_node(struct doctor *d, const json_t *node)
 		return;
 	}
 	snprintf(object, sizeof(object), "node %s", name);
+	if (json_is_false(json_object_get(node, "record"))) {
+		f = find(d, "overlay-node-unknown", SEVERITY_WARNING, object,
+			 "endpoints in the cluster are its, and it has no record of its own there: "
+			 "nobody reaches them, and after the hold-down time they are given up");
+		remedy(f,
+		       "start fairlead-overlayd there, which writes its record again, or, if there "
+		       "is no such node any more: netctl node rm %s",
+		       name);
+		return;
+	}
 	f = find(d, !strcmp(state, "suspect") ? "overlay-node-suspect" : "overlay-node-dead",
 		 SEVERITY_WARNING, object,
 		 "it gives no sign of life: its containers are still reached, where they live, and "

@@ -270,16 +270,28 @@ static int evict(struct ctl *c, const char *node, struct fl_error *err)
 	return agent_ask(c, q, NULL, err);
 }
 
+/* One that is not listed may still have something in networks that this node is not in. */
+static int take_out(struct ctl *c, const struct cluster *k, struct fl_error *err)
+{
+	struct fl_error why = { 0 };
+	const json_t *node;
+	int unknown = find_node(k, c->argv[0], &node, err), r;
+
+	if (!unknown && is_true(node, "self"))
+		return leave(c, err);
+	r = evict(c, c->argv[0], &why);
+	if (r && (r != -ENOENT || !unknown))
+		*err = why;
+	return r;
+}
+
 static int run_rm(struct ctl *c, struct fl_error *err)
 {
 	AUTOCLUSTER struct cluster k = { 0 };
-	const json_t *node;
 	int r = cluster_read(c, &k, err);
 
 	if (!r)
-		r = find_node(&k, c->argv[0], &node, err);
-	if (!r)
-		r = is_true(node, "self") ? leave(c, err) : evict(c, c->argv[0], err);
+		r = take_out(c, &k, err);
 	if (r)
 		return r;
 	say(c, "%s", c->argv[0]);
@@ -306,8 +318,9 @@ static const struct example rm_examples[] = {
 	{ 0 },
 };
 
-#define NODE_JSON                                                               \
-	"name, state, since, vtep4, vtep6, mtu, epoch, self, networks (list), " \
+#define NODE_JSON                                                                           \
+	"name, state, since, vtep4, vtep6, mtu, epoch, self, record (whether it has one), " \
+	"networks (list), "                                                                 \
 	"kept (the key in etcd by which a dead node has what is not understood here)"
 #define STATES                                                                                   \
 	"State: alive; suspect when it gives no sign of life (its endpoints are still reached, " \

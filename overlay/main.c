@@ -162,6 +162,7 @@ static void on_compare(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	nodes_tidy(a);
 	nodes_look(a);
 	HASH_ITER (hh, a->networks, net, tmp) {
 		if (!network_ready(net))
@@ -228,6 +229,8 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 			network_prove(net);
 			network_tidy(net);
 		}
+	/* Endpoints tell of nodes, too. */
+	sweep_check(a);
 }
 /* ---- start ---- */
 

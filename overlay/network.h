@@ -198,7 +198,8 @@ void sweep_stop(struct agent *a);
 void sweep_check(struct agent *a);
 /* A network that is only looked at is synced. */
 void sweep_go_on(struct agent *a);
-/* Is it in this network? */
+/* Is it of this node, in this network? */
+bool sweep_is_of(const struct agent *a, const struct node *n);
 bool sweep_is_in(const struct network *net);
 /* For a client, at once. */
 void sweep_node(struct agent *a, const char *name, struct client *c);

@@ -11,6 +11,7 @@ struct node {
 	struct fl_rec_node rec;
 	bool known, alive, self; /* known: it has a record */
 	bool seen_record, seen_alive;
+	unsigned uses;		/* endpoints and blocks in the tables here that name it */
 	int64_t mod, alive_mod; /* revisions of its records, 0: there is none */
 	int64_t since;		/* of `alive` as it is */
 	int64_t sweep_at;	/* ms; 0: not to be swept */
@@ -23,6 +24,10 @@ struct node {
 struct node *node_get(struct agent *a, const char *name);
 /* Its VTEP of the family that the cluster's underlay has here; unset: not known. */
 struct fl_addr node_vtep(const struct agent *a, const struct node *n);
+/* Something of it is known: its record, its life, or what says that it is the node's. */
+bool node_exists(const struct node *n);
+/* Frees those of which nothing is known any more. */
+void nodes_tidy(struct agent *a);
 void nodes_start(struct agent *a);
 void nodes_stop(struct agent *a);
 /* Their records have been read: without them nothing would lead to any of them. */

@@ -32,6 +32,22 @@ struct fl_addr node_vtep(const struct agent *a, const struct node *n)
 	return *vtep;
 }
 
+bool node_exists(const struct node *n)
+{
+	return n->known || n->alive || n->uses;
+}
+
+void nodes_tidy(struct agent *a)
+{
+	struct node *n, *tmp;
+
+	HASH_ITER (hh, a->nodes, n, tmp)
+		if (!n->self && !node_exists(n) && !sweep_is_of(a, n)) {
+			HASH_DEL(a->nodes, n);
+			free(n);
+		}
+}
+
 uint32_t nodes_mtu(struct agent *a)
 {
 	uint32_t mtu = a->vtep_mtu;

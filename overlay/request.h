@@ -15,8 +15,9 @@
  *   null), leaseSeconds (of a whole one), revision, alarms ([names]), releases (waiting for the
  *   store), stats {counter: number}
  * - node: name, state ("alive", "suspect", "dead"), since, vtep4, vtep6, mtu, epoch, self (bool),
- *   networks ([names], of those this node joined or that are known), kept (the key in etcd by which
- *   a dead node has what this version does not understand, or null)
+ *   record (bool; false: only what is its tells of it, and nothing leads there), networks ([names],
+ *   of those this node joined or that are known), kept (the key in etcd by which a dead node has
+ *   what this version does not understand, or null)
  * - network: name, id, vni, port, mode ("l2", "l3"), mtu, internal, broadcast, subnets ([{subnet,
  *   gateway, node}]), joined, synced (bools), local, remote (numbers of endpoints), nodes ([names])
  * - endpoint: network, id, node, container, ifname, mac, ips ([text]), name, aliases, local,

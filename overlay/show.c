@@ -142,10 +142,10 @@ static void put_kept(json_t *to, const struct agent *a, const struct node *n)
 
 static void show_node(struct client *c, const struct node *n)
 {
-	json_t *j = json_pack("{ss ss ss sI si sI sb so}", "kind", "node", "name", n->name, "state",
-			      state_of(n), "since", (json_int_t)n->since, "mtu", (int)n->rec.mtu,
-			      "epoch", (json_int_t)n->rec.epoch, "self", n->self, "networks",
-			      networks_of(c->a, n));
+	json_t *j = json_pack("{ss ss ss sI si sI sb sb so}", "kind", "node", "name", n->name,
+			      "state", state_of(n), "since", (json_int_t)n->since, "mtu",
+			      (int)n->rec.mtu, "epoch", (json_int_t)n->rec.epoch, "self", n->self,
+			      "record", n->known, "networks", networks_of(c->a, n));
 
 	put_addr(j, "vtep4", &n->rec.vtep4);
 	put_addr(j, "vtep6", &n->rec.vtep6);
@@ -290,7 +290,7 @@ void show(struct client *c)
 	c->sent = 0;
 	show_agent(c);
 	HASH_ITER (hh, c->a->nodes, n, tmp)
-		if (n->known || n->alive)
+		if (node_exists(n))
 			show_node(c, n);
 	HASH_ITER (hh, c->a->networks, net, n_tmp) {
 		if (net->gone)

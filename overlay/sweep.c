@@ -29,6 +29,7 @@ struct sweep {
 	struct network *net;	    /* the one that is being swept */
 	unsigned works;		    /* under way */
 	bool gave, leaving;	    /* its endpoints; then its own address */
+	bool found;		    /* anything that was its */
 	char (*ids)[FL_OVERLAY_ID]; /* the endpoints, and how many were begun */
 	size_t n_ids, at;
 	struct network *look;	   /* whose keys are read for what is not understood */
@@ -43,7 +44,7 @@ static void next_network(struct sweep *s);
 
 static bool is_due(const struct node *n)
 {
-	return !n->self && !n->alive && n->known && n->sweep_at && now_ms() >= n->sweep_at;
+	return !n->self && !n->alive && node_exists(n) && n->sweep_at && now_ms() >= n->sweep_at;
 }
 
 static void on_unlocked(void *arg, struct fl_etcd_result *r)
@@ -91,6 +92,12 @@ static void finish(struct sweep *s, int r)
 
 /* ---- its record ---- */
 
+static int none(struct fl_error *err, const char *name)
+{
+	return fl_error_set(err, ENOENT, FL_ECODE_UNKNOWN_CONTAINER, "the cluster has no node %s",
+			    name);
+}
+
 static void on_record_gone(void *arg, struct fl_etcd_result *r)
 {
 	struct sweep *s = arg;
@@ -98,7 +105,7 @@ static void on_record_gone(void *arg, struct fl_etcd_result *r)
 	s->call = NULL;
 	agent_heard(s->a, r);
 	if (r->outcome == FL_ETCD_OK) {
-		finish(s, 0);
+		finish(s, s->mod || s->found ? 0 : none(&s->err, s->node->name));
 		return;
 	}
 	s->err = r->err;
@@ -297,6 +304,7 @@ static void give_endpoint(struct sweep *s, const struct ep *e)
 	struct work *w = work_new(s, WORK_GIVE);
 
 	fl_strcpy(w->id, sizeof(w->id), e->id);
+	s->found = true;
 	fl_strcpy(k.net, sizeof(k.net), s->net->id);
 	fl_strcpy(k.id, sizeof(k.id), e->id);
 	fl_rec_key(&k, w->key);
@@ -334,10 +342,16 @@ static void give_node(struct sweep *s)
 	e = table_find(s->net, id);
 	w = work_new(s, WORK_LEAVE);
 	w->expected = e ? e->mod : 0;
+	s->found |= e != NULL;
 	if (e)
 		memcpy(w->wanted, e->ip, sizeof(w->wanted));
 	key_of(s, FL_REC_JOIN, s->net->id, w->key);
 	work_add(w);
+}
+
+bool sweep_is_of(const struct agent *a, const struct node *n)
+{
+	return a->sweep && a->sweep->node == n;
 }
 
 bool sweep_is_in(const struct network *net)
@@ -508,7 +522,7 @@ void sweep_check(struct agent *a)
 	if (!nodes_synced(a) || a->sweep)
 		return;
 	HASH_ITER (hh, a->nodes, n, tmp) {
-		if (n->alive || n->self || !n->known) {
+		if (n->alive || n->self || !node_exists(n)) {
 			n->sweep_at = 0;
 			*n->kept = 0;
 			continue;
@@ -532,11 +546,14 @@ void sweep_node(struct agent *a, const char *name, struct client *c)
 	struct fl_error err = { 0 };
 	struct node *n;
 
-	HASH_FIND_STR(a->nodes, name, n);
-	if (!n || (!n->known && !n->alive))
-		fl_error_set(&err, ENOENT, FL_ECODE_UNKNOWN_CONTAINER, "the cluster has no node %s",
-			     name);
-	else if (n->self)
+	if (!fl_name_valid(name, FL_REC_ID_MAX - 1)) {
+		client_answer(c, none(&err, name), &err, NULL);
+		return;
+	}
+	/* Somebody may have deleted its record, and networks that this node is not in have what was
+	 * its: sweeping tells. */
+	n = node_get(a, name);
+	if (n->self)
 		fl_error_set(&err, EINVAL, FL_ECODE_CONFIG,
 			     "%s is this node: it leaves the cluster by itself", name);
 	else if (n->alive)

@@ -200,6 +200,7 @@ static void free_ep(struct ep *e)
 static void take_out(struct network *net, struct ep *e)
 {
 	HASH_DEL(net->table, e);
+	e->node->uses--;
 	unlink_slots(net, e);
 	count(net, e, -1);
 }
@@ -243,6 +244,7 @@ void table_put(struct network *net, const struct ep *from)
 	if (old)
 		take_out(net, old);
 	HASH_ADD_STR(net->table, id, e);
+	e->node->uses++;
 	link_slots(net, e, 1);
 	count(net, e, 1);
 	/* It moved here under the same id: what the store has of it is no other node's any more. */
@@ -328,6 +330,10 @@ static void set_holder(struct network *net, struct block_slot *b, struct node *n
 {
 	if (b->node == node)
 		return;
+	if (b->node)
+		b->node->uses--;
+	if (node)
+		node->uses++;
 	b->node = node;
 	dirty_block(net, b);
 	for (uint64_t i = 0; i < FL_REC_BLOCK; i++) {
@@ -388,6 +394,7 @@ void table_clear(struct network *net)
 
 	HASH_ITER (hh, net->table, e, e_tmp) {
 		HASH_DEL(net->table, e);
+		e->node->uses--;
 		free_ep(e);
 	}
 	HASH_ITER (hh, net->ips, s, s_tmp) {
@@ -400,6 +407,8 @@ void table_clear(struct network *net)
 	}
 	HASH_ITER (hh, net->block_slots, b, b_tmp) {
 		HASH_DEL(net->block_slots, b);
+		if (b->node)
+			b->node->uses--;
 		free(b);
 	}
 	net->dirty_ips = NULL;

@@ -313,6 +313,12 @@ def test_doctor_about_nodes(netctl, agent, state):
     assert set(told) == {f"overlay-node-{state}"} and "netctl node rm node2" in told[f"overlay-node-{state}"]["remedy"]
 
 
+def test_doctor_about_a_node_without_record(netctl, agent):
+    agent.shown += [node("node1"), node("node2", "suspect", None, record=False), network("web", nodes=["node1", "node2"])]
+    told = found(netctl)
+    assert set(told) == {"overlay-node-unknown"} and "netctl node rm node2" in told["overlay-node-unknown"]["remedy"]
+
+
 def test_doctor_about_a_node_with_a_smaller_mtu(netctl, agent):
     agent.shown += [node("node1"), node("node2", "alive", "192.0.2.2", 1400), network("web", nodes=["node1", "node2"], mtu=1450)]
     finding = found(netctl)["overlay-mtu-too-large"]

@@ -9,6 +9,7 @@ import pytest
 from support import overlays
 from support.cluster import Cluster
 from support.cni import sanitized
+from support.netctl import NOT_FOUND
 from support.nodes import vtep
 from support.relay import Relay
 
@@ -77,6 +78,39 @@ def test_of_thousands(cluster, mode, length, n):
     if not sanitized():     # else it may lose its lease, and begin a second time
         assert alive(cluster) == before and "lease was lost" not in cluster[0].log()
         assert f"node9: {n} endpoints were given back" in cluster[0].log()
+
+
+def lost(net, third, node):
+    """Four endpoints of a node without record, in a subnet of 256."""
+    records = {**endpoints(net, third, 4, node)}
+    return json.loads(json.dumps(records).replace(f"10.{third}.1.", f"10.{third}.0.10"))
+
+
+def test_a_record_that_somebody_deleted(cluster):
+    """What names the node tells that it was one: the same as with the record, after the hold-down."""
+    node, conf = cluster[0], overlays.config("joined", "10.250.0.0/24", vni=250)
+    node.attach(conf, "here")
+    net = next(key.split("/")[1] for key, value in cluster.records("net/").items() if value["name"] == "joined")
+    write(cluster, {"node/lost": DEAD, **lost(net, 250, "lost")})
+    cluster.etcd.ctl("del", f"{cluster.prefix}node/lost")
+    cluster.wait(lambda: "lost" in node.netctl("node", "ls").stdout, what="word of it")
+    assert not node.netctl.json("node", "inspect", "lost")["record"] and node.netctl.json("node", "inspect", "node1")["record"]
+    cluster.wait(lambda: "node lost: 4 endpoints were given back" in node.log(), what="the sweep")
+    assert len(cluster.keys(f"ep/{net}/")) == 1
+    assert not [key for key, value in cluster.records(f"ip/{net}/").items() if value.get("use") == "endpoint" and value["node"] == "lost"]
+    cluster.wait(lambda: "lost" not in node.netctl("node", "ls").stdout, what="its end")
+    node.cni.delete("overlay", conf, "here").expect()
+
+
+def test_a_record_that_somebody_deleted_elsewhere(cluster):
+    """In a network that no node is in any more: who knows its name may take it away."""
+    net, node = network(cluster, "l2-unjoined", 251, 251, 24), cluster[0]
+    write(cluster, lost(net, 251, "lost251"))
+    assert "lost251" not in node.netctl("node", "ls").stdout
+    node.netctl("node", "rm", "lost251").expect(0, "lost251")
+    assert not cluster.keys(f"ep/{net}/")
+    for name in ("lost251", "no/name"):
+        node.netctl("node", "rm", name).expect(NOT_FOUND, f"{name}: no such node in the cluster")
 
 
 LATER = {"v": 2, "name": "later", "what": "a later version's"}
