@@ -153,7 +153,7 @@ def test_server_asked_after_a_slow_one_is_not_to_blame(lab, two):
     lab.run(["ip", "addr", "add", "192.0.2.4/24", "dev", "eth0"], netns="outside")
     with Upstream(lab, "192.0.2.4") as third:
         now_servers(lab, "192.0.2.2", "192.0.2.3", "192.0.2.4")
-        first.on("*.slow.test", up.late(STAGGER + 0.03, up.address()))
+        first.on("*.slow.test", up.late(STAGGER + 0.1, up.address()))
         second.on("*.slow.test", up.silent)
         for n in range(3):
             assert values(ask(lab, f"{n}.slow.test")) == ["198.51.100.1"]

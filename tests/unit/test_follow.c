@@ -57,9 +57,11 @@ static void test_told_anew(void **state)
 	bench_answer(FL_ETCD_OK, bench_store.mod, bench_store.revision);
 	for (unsigned turns = 0; bench_follow.step != NOTHING_TO_TELL; turns++) {
 		bench_turn();
-		assert_true(bench_follow.synced == (bench_follow.step == NOTHING_TO_TELL));
-		assert_int_equal(bench_follow.revision,
-				 bench_follow.synced ? bench_store.revision : before);
+		/* A slow machine spends more than a turn on what is only compared. */
+		assert_true(bench_follow.synced == (bench_follow.step != TELLING));
+		assert_int_equal(bench_follow.revision, bench_follow.step == NOTHING_TO_TELL
+								? bench_store.revision
+								: before);
 	}
 	assert_int_equal(bench_heard.syncs, 2);
 	assert_int_equal(bench_store.others, 0);
