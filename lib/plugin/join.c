@@ -392,10 +392,39 @@ int fl_join_interface(struct fl_call *c, const struct fl_join *how, struct fl_er
 				   err);
 	if (r >= 0)
 		r = send_join(&j, err);
-	/* A link that is down takes none into use. */
-	if (how->down)
+	/* A link that is down takes none into use, and gives the other end no carrier. */
+	if (how->down) {
 		fl_nl_close(fl_take_ptr(c->addr_watch));
+		fl_nl_close(fl_take_ptr(c->near_watch));
+	}
 	return !r && how->dad && c->addr_watch ? wait_dad(c, err) : r;
+}
+
+static int see_link_local(void *arg, const struct fl_ifaddr *a)
+{
+	bool *found = arg;
+
+	*found |= fl_addr_is_linklocal(&a->prefix.addr) && !(a->flags & IFA_F_TENTATIVE);
+	return 0;
+}
+
+int fl_expect_link_local(struct fl_call *c, const char *link, uint32_t index, struct fl_error *err)
+{
+	char name[128], mode[16];
+	bool found = false;
+	int r;
+
+	snprintf(name, sizeof(name), "net/ipv6/conf/%s/addr_gen_mode", link);
+	/* Without IPv6 there is none; somebody may want none (IN6_ADDR_GEN_MODE_NONE). */
+	if (fl_sysctl_read(name, mode, sizeof(mode), NULL) || !strcmp(mode, "1"))
+		return 0;
+	c->near_index = index;
+	r = fl_nl_open_groups(RTMGRP_IPV6_IFADDR, &c->near_watch, err);
+	if (!r)
+		r = fl_ifaddrs_each(c->host, index, see_link_local, &found, err);
+	if (found)
+		fl_nl_close(fl_take_ptr(c->near_watch));
+	return r;
 }
 
 struct awaiting {
@@ -419,22 +448,40 @@ static void on_address(void *arg, const struct fl_nl_event *e)
 		}
 }
 
+static void on_near_address(void *arg, const struct fl_nl_event *e)
+{
+	struct awaiting *a = arg;
+
+	if (e->kind == FL_NL_LOST ||
+	    (e->index == a->c->near_index && fl_addr_is_linklocal(&e->addr)))
+		a->left = 0;
+}
+
+static void await(struct fl_nl *nl, void (*fn)(void *, const struct fl_nl_event *),
+		  struct awaiting *a, int64_t end)
+{
+	while (a->left) {
+		int64_t left = end - now_ms();
+		struct pollfd p = { fl_nl_fd(nl), POLLIN, 0 };
+
+		fl_nl_hear(nl, fn, a);
+		if (a->left && (left <= 0 || (poll(&p, 1, (int)left) < 0 && errno != EINTR)))
+			break;
+	}
+	fl_nl_close(nl);
+}
+
 void fl_await_addresses(struct fl_call *c)
 {
 	int64_t end = now_ms() + IN_USE_TIMEOUT_MS;
-	struct awaiting a = { .c = c };
+	struct awaiting inside = { .c = c }, near = { .c = c, .left = 1 };
 
 	for (size_t i = 0; c->addr_watch && i < c->result.n_ips; i++)
-		a.left += c->result.ips[i].address.addr.family == AF_INET6;
-	while (a.left) {
-		int64_t left = end - now_ms();
-		struct pollfd p = { fl_nl_fd(c->addr_watch), POLLIN, 0 };
-
-		fl_nl_hear(c->addr_watch, on_address, &a);
-		if (a.left && (left <= 0 || (poll(&p, 1, (int)left) < 0 && errno != EINTR)))
-			break;
-	}
-	fl_nl_close(fl_take_ptr(c->addr_watch));
+		inside.left += c->result.ips[i].address.addr.family == AF_INET6;
+	if (c->addr_watch)
+		await(fl_take_ptr(c->addr_watch), on_address, &inside, end);
+	if (c->near_watch)
+		await(fl_take_ptr(c->near_watch), on_near_address, &near, end);
 }
 
 /* ---- checking ---- */

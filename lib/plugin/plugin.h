@@ -62,6 +62,8 @@ struct fl_call {
 	struct fl_netns self, sandbox; /* sandbox.fd < 0: not given or gone */
 	struct fl_nl *host, *inside;   /* route sockets in either; inside only with a sandbox */
 	struct fl_nl *addr_watch;      /* hears of addresses inside, until they are in use */
+	struct fl_nl *near_watch;      /* of the host's end: fl_expect_link_local() */
+	uint32_t near_index;
 	struct fl_store *store;
 	struct fl_fw *fw;
 
@@ -217,6 +219,12 @@ int fl_join_interface(struct fl_call *c, const struct fl_join *how, struct fl_er
  * the engine does so at the end of an ADD.
  */
 void fl_await_addresses(struct fl_call *c);
+/*
+ * The same of the link-local address of a link of the host that has just been made, and has its
+ * carrier when this ADD is done: without one it asks for no neighbours, and what comes from outside
+ * for the container waits a second.
+ */
+int fl_expect_link_local(struct fl_call *c, const char *link, uint32_t index, struct fl_error *err);
 /* The usual check: interface, its MAC, addresses and routes of prevResult inside the sandbox. */
 int fl_check_interface(struct fl_call *c, struct fl_error *err);
 /* The same, and that it is of this IFLA_INFO_KIND; `what` is its name in the sentence. */

@@ -241,6 +241,7 @@ void fl_call_clear(struct fl_call *c)
 	fl_fw_close(c->fw);
 	fl_store_close(c->store);
 	fl_nl_close(c->addr_watch);
+	fl_nl_close(c->near_watch);
 	fl_nl_close(c->inside);
 	fl_nl_close(c->host);
 	fl_netns_close(&c->sandbox);

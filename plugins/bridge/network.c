@@ -199,8 +199,11 @@ static int enable_families(struct fl_call *c, struct fl_error *err)
 		if (done[family == AF_INET6])
 			continue;
 		done[family == AF_INET6] = true;
-		if (family == AF_INET6 && c->created_network)
+		if (family == AF_INET6 && c->created_network) {
 			r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/disable_ipv6", c->net.link);
+			if (r >= 0)
+				r = fl_expect_link_local(c, c->net.link, c->link_index, err);
+		}
 		if (r >= 0 && !c->net.internal)
 			r = fl_enable_forwarding(c, family, err);
 	}

@@ -214,6 +214,15 @@ static int make(struct fl_call *c, struct fl_link *bridge, struct fl_error *err)
 	return r ? r : fl_dataplane_ensure(c->host, &d, &owner, bridge, err);
 }
 
+static bool has_ipv6(const struct fl_call *c)
+{
+	bool found = false;
+
+	for (uint32_t i = 0; i < c->net.n_subnets; i++)
+		found |= c->net.subnets[i].addr.family == AF_INET6;
+	return found;
+}
+
 int overlay_network_create(struct fl_call *c, struct fl_error *err)
 {
 	const struct overlay_conf *conf = c->conf;
@@ -236,6 +245,8 @@ int overlay_network_create(struct fl_call *c, struct fl_error *err)
 		r = fl_host_sysctl("1", err, "net/ipv4/conf/%s/route_localnet", c->net.link);
 	if (r >= 0)
 		r = fl_result_add_interface(&c->result, c->net.link, &bridge.mac, NULL, bridge.mtu);
+	if (r >= 0 && !settled && overlay_has_host(conf) && has_ipv6(c))
+		r = fl_expect_link_local(c, c->net.link, bridge.index, err);
 	if (r >= 0 && conf->routed)
 		r = overlay_routed_create(c, !settled, err);
 	if (r >= 0 && !settled)

@@ -95,7 +95,9 @@ static int prepare_ipv6(struct fl_call *c, struct fl_error *err)
 {
 	int r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_dad", c->ep.link);
 
-	return r < 0 ? r : fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_ra", c->ep.link);
+	if (r >= 0)
+		r = fl_host_sysctl("0", err, "net/ipv6/conf/%s/accept_ra", c->ep.link);
+	return r < 0 ? r : fl_expect_link_local(c, c->ep.link, c->ep.ifindex, err);
 }
 
 static bool has_ipv6(const struct fl_call *c)
