@@ -168,8 +168,12 @@ void watches_pulse(evutil_socket_t fd, short what, void *client);
 struct fl_etcd {
 	struct event_base *base;
 	CURLM *multi;
-	struct event *timer;		    /* libcurl's */
-	int sockets[2 * FL_ETCD_CALLS_MAX]; /* libcurl's, of watches and requests, used or kept */
+	struct event *timer; /* libcurl's */
+	/* libcurl's, of watches and requests, used or kept; SO_COOKIE: the number comes again. */
+	struct {
+		int fd;
+		uint64_t cookie;
+	} sockets[2 * FL_ETCD_CALLS_MAX];
 	unsigned n_sockets;
 	struct transfer_list ready; /* with bytes or results that were not handed on yet */
 	struct endpoints endpoints;

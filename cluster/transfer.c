@@ -134,27 +134,44 @@ void transport_clear(struct fl_etcd *c)
 
 /* ---- connections ---- */
 
+static uint64_t cookie_of(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof(cookie);
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) ? 0 : cookie;
+}
+
+static void forget_socket(struct fl_etcd *c, int fd)
+{
+	for (unsigned i = 0; i < c->n_sockets; i++)
+		if (c->sockets[i].fd == fd) {
+			c->sockets[i] = c->sockets[--c->n_sockets];
+			return;
+		}
+}
+
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *to)
 {
 	struct fl_etcd *c = arg;
 	int fd = socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 
 	(void)purpose;
+	if (fd < 0)
+		return CURL_SOCKET_BAD;
+	/* libcurl 7.88 does not tell of the end of one that was never connected. */
+	forget_socket(c, fd);
 	/* One more than is remembered is none of ours to break. */
-	if (fd >= 0 && c->n_sockets < FL_ARRAY_SIZE(c->sockets))
-		c->sockets[c->n_sockets++] = fd;
-	return fd < 0 ? CURL_SOCKET_BAD : fd;
+	if (c->n_sockets < FL_ARRAY_SIZE(c->sockets)) {
+		c->sockets[c->n_sockets].fd = fd;
+		c->sockets[c->n_sockets++].cookie = cookie_of(fd);
+	}
+	return fd;
 }
 
 static int close_socket(void *arg, curl_socket_t fd)
 {
-	struct fl_etcd *c = arg;
-
-	for (unsigned i = 0; i < c->n_sockets; i++)
-		if (c->sockets[i] == fd) {
-			c->sockets[i] = c->sockets[--c->n_sockets];
-			break;
-		}
+	forget_socket(arg, fd);
 	return close(fd);
 }
 
@@ -162,7 +179,8 @@ static int close_socket(void *arg, curl_socket_t fd)
 void fl_etcd_reconnect(struct fl_etcd *c)
 {
 	for (unsigned i = 0; i < c->n_sockets; i++)
-		shutdown(c->sockets[i], SHUT_RDWR);
+		if (c->sockets[i].cookie && cookie_of(c->sockets[i].fd) == c->sockets[i].cookie)
+			shutdown(c->sockets[i].fd, SHUT_RDWR);
 }
 
 /* ---- one exchange ---- */

@@ -101,6 +101,8 @@ struct agent {
 	struct fl_addr vtep;
 	struct fl_addr towards;	       /* etcd, where the way there tells what vtep is */
 	uint32_t vtep_mtu, vtep_index; /* of its interface */
+	int64_t vtep_gone;	       /* ms, since when; 0: it is there */
+	bool vtep_missed;	       /* said so */
 	char boot_id[37];
 	struct member member;
 	struct node *nodes;

@@ -135,7 +135,11 @@ void agent_look(struct agent *a)
 {
 	static const struct timeval soon = { 0, LOOK_MS * 1000 };
 
-	if (!evtimer_pending(a->look, NULL))
+	struct timeval due, now;
+
+	evutil_gettimeofday(&now, NULL);
+	evutil_timeradd(&now, &soon, &now);
+	if (!evtimer_pending(a->look, &due) || evutil_timercmp(&now, &due, <))
 		event_add(a->look, &soon);
 }
 
@@ -229,8 +233,6 @@ static void on_minute(evutil_socket_t fd, short what, void *arg)
 			network_prove(net);
 			network_tidy(net);
 		}
-	/* Endpoints tell of nodes, too. */
-	sweep_check(a);
 }
 /* ---- start ---- */
 

@@ -98,7 +98,7 @@ static void encode(struct fl_rec *rec, struct fl_strbuf *b)
 		die_of_memory();
 }
 
-static void fill_node(const struct agent *a, struct fl_rec *rec)
+static void fill_node(struct agent *a, struct fl_rec *rec)
 {
 	struct fl_rec_node *n = &rec->node;
 
@@ -111,6 +111,7 @@ static void fill_node(const struct agent *a, struct fl_rec *rec)
 	else
 		n->vtep4 = a->vtep;
 	fl_strcpy(n->boot_id, sizeof(n->boot_id), a->boot_id);
+	a->member.wrote = a->vtep;
 }
 
 static void key_of(const struct agent *a, enum fl_rec_kind kind, char *key)
@@ -155,12 +156,15 @@ static void on_granted(void *arg, struct fl_etcd_result *r)
 	}
 }
 
-/* Another machine that calls itself the same, and lives. */
+/* Another machine that calls itself the same, and lives; not this one with its former address. */
 static bool is_other(const struct agent *a, const struct fl_rec_node *n)
 {
 	const struct fl_addr *vtep = a->vtep.family == AF_INET6 ? &n->vtep6 : &n->vtep4;
+	const struct fl_addr *wrote = &a->member.wrote;
 
-	return strcmp(n->boot_id, a->boot_id) != 0 || !fl_addr_eq(vtep, &a->vtep);
+	return strcmp(n->boot_id, a->boot_id) != 0 ||
+	       (!fl_addr_eq(vtep, &a->vtep) &&
+		(!fl_addr_is_set(wrote) || !fl_addr_eq(vtep, wrote)));
 }
 
 static void refuse(struct agent *a, const struct fl_rec_node *n)
@@ -199,9 +203,8 @@ static bool read_records(struct agent *a, const struct fl_etcd_result *r, struct
 		    fl_rec_decode(FL_REC_NODE, kv->value, kv->value_len, rec, &err))
 			say("node/%s: %s; it is replaced", a->conf.node, err.text);
 	}
-	/* What this agent wrote is of this node, though its address be another one by now. */
 	return a->member.alive_mod && a->member.node_mod && rec->node.mtu &&
-	       a->member.alive_mod != a->member.entered && is_other(a, &rec->node);
+	       is_other(a, &rec->node);
 }
 
 /* The last one there is may be somebody's joke. */

@@ -137,6 +137,7 @@ struct work {
 	bool left;		   /* LEAVE: another transaction will be needed */
 	bool tidies;		   /* LEAVE: empty blocks that nobody owns, and no key */
 	unsigned mended;	   /* tidies: bits that nobody had */
+	bool any;		   /* LEAVE: there were addresses or blocks */
 	struct work *next;
 };
 /* Takes the work, and calls done() in the end. */

@@ -10,6 +10,7 @@ struct node {
 	char name[FL_OVERLAY_ID];
 	struct fl_rec_node rec;
 	bool known, alive, self; /* known: it has a record */
+	bool unread;		 /* its record is there, and of a later version */
 	bool seen_record, seen_alive;
 	unsigned uses;		/* endpoints and blocks in the tables here that name it */
 	int64_t mod, alive_mod; /* revisions of its records, 0: there is none */
@@ -53,6 +54,7 @@ struct member {
 	enum member_state state;
 	int64_t epoch, lease;
 	int64_t node_mod, alive_mod; /* as read */
+	struct fl_addr wrote;	     /* the address in the record as this agent last wrote it */
 	int64_t entered;	     /* revision of what was written then, the newest epoch's */
 	bool taken;		     /* by another node of the same name */
 	bool stale;		     /* is to be written again when `call` has ended */

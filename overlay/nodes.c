@@ -34,7 +34,7 @@ struct fl_addr node_vtep(const struct agent *a, const struct node *n)
 
 bool node_exists(const struct node *n)
 {
-	return n->known || n->alive || n->uses;
+	return n->known || n->unread || n->alive || n->uses;
 }
 
 void nodes_tidy(struct agent *a)
@@ -94,9 +94,9 @@ static void begin_records(void *arg)
 
 static void forget_record(struct agent *a, struct node *n, int64_t revision)
 {
-	if (!n->known)
+	if (!n->known && !n->unread)
 		return;
-	n->known = false;
+	n->known = n->unread = false;
 	n->mod = 0;
 	if (n->self)
 		member_doubt(a, revision);
@@ -119,7 +119,10 @@ static void change_record(void *arg, const struct fl_rec_key *key, const struct 
 	n->seen_record = true;
 	if (fl_rec_decode(FL_REC_NODE, kv->value, kv->value_len, rec, &err)) {
 		ignore(a, kv->key, revision, &err);
+		n->unread = true;
+		n->mod = revision;
 	} else {
+		n->unread = false;
 		n->rec = rec->node;
 		n->known = true;
 		/* It was here again, whether or not its life was told of. */

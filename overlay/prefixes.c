@@ -124,7 +124,11 @@ static void change_ep(void *arg, const struct fl_rec_key *key, const struct fl_e
 
 static void settled(void *arg)
 {
-	network_settle(arg);
+	struct network *net = arg;
+
+	network_settle(net);
+	/* Endpoints tell of nodes, too. */
+	sweep_check(net->a);
 }
 
 static void synced_eps(void *arg)

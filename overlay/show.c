@@ -145,7 +145,7 @@ static void show_node(struct client *c, const struct node *n)
 	json_t *j = json_pack("{ss ss ss sI si sI sb sb so}", "kind", "node", "name", n->name,
 			      "state", state_of(n), "since", (json_int_t)n->since, "mtu",
 			      (int)n->rec.mtu, "epoch", (json_int_t)n->rec.epoch, "self", n->self,
-			      "record", n->known, "networks", networks_of(c->a, n));
+			      "record", n->known || n->unread, "networks", networks_of(c->a, n));
 
 	put_addr(j, "vtep4", &n->rec.vtep4);
 	put_addr(j, "vtep6", &n->rec.vtep6);

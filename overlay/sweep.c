@@ -44,7 +44,8 @@ static void next_network(struct sweep *s);
 
 static bool is_due(const struct node *n)
 {
-	return !n->self && !n->alive && node_exists(n) && n->sweep_at && now_ms() >= n->sweep_at;
+	return !n->self && !n->alive && !n->unread && node_exists(n) && n->sweep_at &&
+	       now_ms() >= n->sweep_at;
 }
 
 static void on_unlocked(void *arg, struct fl_etcd_result *r)
@@ -71,7 +72,7 @@ static void finish(struct sweep *s, int r)
 		network_unobserve(s->net);
 	if (!r)
 		say("node %s: %u endpoints were given back", s->node->name, s->n);
-	else if (r != -EBUSY && !(*s->left && !strcmp(s->left, s->node->kept)))
+	else if (r != -EBUSY && r != -ENOENT && !(*s->left && !strcmp(s->left, s->node->kept)))
 		say("node %s cannot be swept now: %s", s->node->name, err.text);
 	/* Not before everybody else has had the time to see it. */
 	s->node->sweep_at =
@@ -105,7 +106,7 @@ static void on_record_gone(void *arg, struct fl_etcd_result *r)
 	s->call = NULL;
 	agent_heard(s->a, r);
 	if (r->outcome == FL_ETCD_OK) {
-		finish(s, s->mod || s->found ? 0 : none(&s->err, s->node->name));
+		finish(s, s->found ? 0 : none(&s->err, s->node->name));
 		return;
 	}
 	s->err = r->err;
@@ -268,6 +269,7 @@ static void on_given(struct work *w, int r, const struct fl_error *err)
 		s->n++;
 		table_del(w->net, w->id);
 	}
+	s->found |= !r && (w->kind == WORK_GIVE || w->any);
 	/* In the loop's next turn, which others come before. */
 	if (!s->works || wants_more(s))
 		event_active(s->a->sweep_timer, EV_TIMEOUT, 0);
@@ -304,7 +306,6 @@ static void give_endpoint(struct sweep *s, const struct ep *e)
 	struct work *w = work_new(s, WORK_GIVE);
 
 	fl_strcpy(w->id, sizeof(w->id), e->id);
-	s->found = true;
 	fl_strcpy(k.net, sizeof(k.net), s->net->id);
 	fl_strcpy(k.id, sizeof(k.id), e->id);
 	fl_rec_key(&k, w->key);
@@ -342,7 +343,6 @@ static void give_node(struct sweep *s)
 	e = table_find(s->net, id);
 	w = work_new(s, WORK_LEAVE);
 	w->expected = e ? e->mod : 0;
-	s->found |= e != NULL;
 	if (e)
 		memcpy(w->wanted, e->ip, sizeof(w->wanted));
 	key_of(s, FL_REC_JOIN, s->net->id, w->key);
@@ -485,6 +485,7 @@ static void begin(struct agent *a, struct node *n, struct client *c)
 	s->a = a;
 	s->node = n;
 	s->mod = n->mod;
+	s->found = node_exists(n);
 	s->client = c;
 	a->sweep = s;
 	if (c)
@@ -497,7 +498,7 @@ static void begin(struct agent *a, struct node *n, struct client *c)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
 	struct agent *a = arg;
-	struct node *n, *tmp;
+	struct node *n, *tmp, *first = NULL;
 
 	(void)fd;
 	(void)what;
@@ -505,13 +506,14 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		go_on(a);
 		return;
 	}
+	/* One that cannot be swept now has a later time, so that each has its turn. */
 	HASH_ITER (hh, a->nodes, n, tmp)
-		if (is_due(n) && a->member.state == MEMBER_IN && !a->trouble.err &&
-		    networks_synced(a)) {
-			begin(a, n, NULL);
-			return;
-		}
-	sweep_check(a);
+		if (is_due(n) && (!first || n->sweep_at < first->sweep_at))
+			first = n;
+	if (first && a->member.state == MEMBER_IN && !a->trouble.err && networks_synced(a))
+		begin(a, first, NULL);
+	else
+		sweep_check(a);
 }
 
 void sweep_check(struct agent *a)
@@ -522,7 +524,7 @@ void sweep_check(struct agent *a)
 	if (!nodes_synced(a) || a->sweep)
 		return;
 	HASH_ITER (hh, a->nodes, n, tmp) {
-		if (n->alive || n->self || !node_exists(n)) {
+		if (n->alive || n->self || n->unread || !node_exists(n)) {
 			n->sweep_at = 0;
 			*n->kept = 0;
 			continue;
@@ -560,6 +562,11 @@ void sweep_node(struct agent *a, const char *name, struct client *c)
 		fl_error_set(&err, EBUSY, FL_ECODE_CONFLICT,
 			     "node %s is alive: stop its fairlead-overlayd, and wait for the end "
 			     "of its lease",
+			     name);
+	else if (n->unread)
+		fl_error_set(&err, EUCLEAN, FL_ECODE_CONFLICT,
+			     "the record of node %s is of a later version: run this on a node that "
+			     "has that",
 			     name);
 	if (err.err)
 		client_answer(c, err.err, &err, NULL);

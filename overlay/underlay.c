@@ -2,14 +2,19 @@
 /* Which address of this node the others send to, and how much goes through there. */
 #include "overlay/agent.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
 
-enum { MTU_LEAST = 1280 }; /* RFC 8200 section 5 */
+enum {
+	MTU_LEAST = 1280, /* RFC 8200 section 5 */
+	GONE_MS = 10000,  /* without its address, before it takes one that is less alike */
+};
 
 struct finding {
 	int family; /* of the address; 0: any */
 	struct fl_addr addr;
+	uint8_t len;
 	uint32_t index;
 };
 
@@ -27,6 +32,7 @@ static int see_address(void *arg, const struct fl_ifaddr *x)
 	if (!fits(f, x))
 		return 0;
 	f->addr = x->prefix.addr;
+	f->len = x->prefix.len;
 	f->index = x->index;
 	return 1;
 }
@@ -152,19 +158,54 @@ static bool is_there(struct agent *a)
 	return r < 0 || f.index;
 }
 
+/*
+ * A short while without one is no reason to go elsewhere: while the interface is there, its next
+ * address is waited for. One of a single host may be a service's, that moves on.
+ */
+static bool may_take(struct agent *a, const struct finding *f)
+{
+	struct fl_link l;
+
+	if (f->addr.family != a->vtep.family)
+		return false;
+	if (f->index == a->vtep_index && f->len < fl_addr_bits(&f->addr))
+		return true;
+	return now_ms() - a->vtep_gone >= GONE_MS ||
+	       fl_link_get_index(a->nl, a->vtep_index, &l, NULL) == -ENODEV;
+}
+
+/* The kernel tells of addresses, and not of the routes that come after them. */
+static void wait_on(struct agent *a, const struct fl_error *why)
+{
+	static const struct timeval again = { 1, 0 };
+
+	if (now_ms() - a->vtep_gone >= GONE_MS && !a->vtep_missed) {
+		say("this node's address %s is gone, and no other takes its place%s%s",
+		    fl_addr_str(&a->vtep, FL_ADDR_BUF), *why->text ? ": " : "", why->text);
+		a->vtep_missed = true;
+	}
+	event_add(a->look, &again);
+}
+
 /* The tunnels have it as their source, and the others send to it. */
 static void move(struct agent *a)
 {
+	struct fl_error err = { 0 };
 	struct network *net, *tmp;
 	struct finding f;
 	struct fl_link l;
 
-	/* Between two leases there is none; whatever comes is told of. */
-	if (find(a, a->vtep.family, &f, &l, NULL) || f.addr.family != a->vtep.family)
+	if (!a->vtep_gone)
+		a->vtep_gone = now_ms();
+	if (find(a, a->vtep.family, &f, &l, &err) || !may_take(a, &f)) {
+		wait_on(a, &err);
 		return;
+	}
 	say("this node's address is %s now, and was %s", fl_addr_str(&f.addr, FL_ADDR_BUF),
 	    fl_addr_str(&a->vtep, FL_ADDR_BUF));
 	take(a, &f, &l);
+	a->vtep_gone = 0;
+	a->vtep_missed = false;
 	HASH_ITER (hh, a->networks, net, tmp)
 		net->touched = true;
 	nodes_look(a);
@@ -187,8 +228,11 @@ static void look_at_mtu(struct agent *a)
 
 void underlay_look(struct agent *a)
 {
-	if (is_there(a))
-		look_at_mtu(a);
-	else
+	if (!is_there(a)) {
 		move(a);
+		return;
+	}
+	a->vtep_gone = 0;
+	a->vtep_missed = false;
+	look_at_mtu(a);
 }

@@ -247,6 +247,7 @@ static int put_leaving(struct sending *s, struct work *w)
 	}
 	w->mended = mend.n;
 	w->left = left > 0 || (!w->tidies && give_own(s, w));
+	w->any |= fl_ippool_batch_size(s->batch) > 0;
 	if (fl_ippool_batch_size(s->batch) || (!w->left && !w->tidies))
 		return 0;
 	if (w->left)

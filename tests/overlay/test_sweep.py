@@ -9,7 +9,7 @@ import pytest
 from support import overlays
 from support.cluster import Cluster
 from support.cni import sanitized
-from support.netctl import NOT_FOUND
+from support.netctl import FAILED, NOT_FOUND
 from support.nodes import vtep
 from support.relay import Relay
 
@@ -93,8 +93,8 @@ def test_a_record_that_somebody_deleted(cluster):
     net = next(key.split("/")[1] for key, value in cluster.records("net/").items() if value["name"] == "joined")
     write(cluster, {"node/lost": DEAD, **lost(net, 250, "lost")})
     cluster.etcd.ctl("del", f"{cluster.prefix}node/lost")
-    cluster.wait(lambda: "lost" in node.netctl("node", "ls").stdout, what="word of it")
-    assert not node.netctl.json("node", "inspect", "lost")["record"] and node.netctl.json("node", "inspect", "node1")["record"]
+    cluster.wait(lambda: [row["record"] for row in node.netctl.json("node", "ls") if row["name"] == "lost"] == [False], what="word of it")
+    assert node.netctl.json("node", "inspect", "node1")["record"]
     cluster.wait(lambda: "node lost: 4 endpoints were given back" in node.log(), what="the sweep")
     assert len(cluster.keys(f"ep/{net}/")) == 1
     assert not [key for key, value in cluster.records(f"ip/{net}/").items() if value.get("use") == "endpoint" and value["node"] == "lost"]
@@ -111,6 +111,41 @@ def test_a_record_that_somebody_deleted_elsewhere(cluster):
     assert not cluster.keys(f"ep/{net}/")
     for name in ("lost251", "no/name"):
         node.netctl("node", "rm", name).expect(NOT_FOUND, f"{name}: no such node in the cluster")
+
+
+@pytest.mark.parametrize("mode", ["l2", "l3"])
+def test_nothing_but_addresses_of_a_lost_one(cluster, mode):
+    """They are given back, and that is told."""
+    third = 246 + (mode == "l3")
+    net, name = network(cluster, f"{mode}-addresses", third, third, 16 if mode == "l3" else 24), f"gone-{mode}"
+    record = {f"blk/{net}/10.{third}.3.0-26": {"v": 1, "node": name, "used": "0000000000000000", "next": 0}} if mode == "l3" else {
+        f"ip/{net}/10.{third}.0.9": {"v": 1, "use": "endpoint", "node": name, "id": "x"}}
+    write(cluster, record)
+    cluster[0].netctl("node", "rm", name).expect(0, name)
+    assert not [value for value in cluster.records().values() if value.get("node") == name and value.get("use") != "freed"]
+    cluster[0].netctl("node", "rm", name).expect(NOT_FOUND, "no such node")
+
+
+def test_nodes_of_a_later_version(cluster):
+    """Their record is there, and tells nothing here: they are a later version's to sweep, and keep no others from it."""
+    node, conf, names = cluster[0], overlays.config("beside", "10.248.0.0/24", vni=248), [f"later{n}" for n in range(6)]
+    node.attach(conf, "beside")
+    net = next(key.split("/")[1] for key, value in cluster.records("net/").items() if value["name"] == "beside")
+    try:
+        for n, name in enumerate(names):
+            write(cluster, {f"node/{name}": {"v": 2, "new": True}, f"ep/{net}/{n:032x}": {
+                **endpoints(net, 248, 1, name)[f"ep/{net}/{0:032x}"], "ip4": next(cluster.unused("10.248.0.0/24")), "mac": f"02:48:00:00:00:0{n}"}})
+        cluster.wait(lambda: all(row["record"] for row in node.netctl.json("node", "ls") if row["name"] in names)
+                     and set(names) < {row["name"] for row in node.netctl.json("node", "ls")}, what="word of them")
+        die(cluster, "beside9")
+        gone(cluster, "beside9", 20)
+        node.netctl("node", "rm", names[0]).expect(FAILED, "later version")
+        assert len(cluster.keys("node/later")) == len(names)
+        assert len(cluster.keys(f"ep/{net}/")) == 1 + len(names)
+    finally:
+        for prefix in ("node/later", f"ep/{net}/0"):
+            cluster.etcd.ctl("del", "--prefix", cluster.prefix + prefix)
+        node.cni.delete("overlay", conf, "beside").expect()
 
 
 LATER = {"v": 2, "name": "later", "what": "a later version's"}

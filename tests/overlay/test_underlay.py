@@ -6,6 +6,8 @@ import pytest
 
 from support.cluster import Cluster
 from support.nodes import vtep
+from support.relay import Relay
+from support.requests import connect
 from support.streams import Streams
 
 MODES = {"l2": 5, "l3": 6}
@@ -40,6 +42,10 @@ class Pair:
         [record] = self.cluster.records("node/node1").values()
         return record["vtep4"]
 
+    def another(self):
+        self.next += 1
+        return f"192.0.2.{self.next}"
+
     def ip(self, *words):
         self.node.lab.run(["ip", *words])
 
@@ -68,8 +74,7 @@ def test_another_address(pair):
     before, node = pair.address, pair.node
     owned = {key: value for key, value in pair.cluster.records("ep/").items()}
     for pause in (0, 0.3):
-        pair.next += 1
-        new = f"192.0.2.{pair.next}"
+        new = pair.another()
         pair.ip("addr", "del", f"{before}/24", "dev", "up0")
         time.sleep(pause)
         pair.ip("addr", "add", f"{new}/24", "dev", "up0")
@@ -87,6 +92,57 @@ def test_another_address(pair):
     assert pair.sources() == {before}
 
 
+def test_the_route_comes_late(pair):
+    """The kernel tells of the address, which leads nowhere yet; of the route it tells nobody who hears of addresses."""
+    before, new = pair.address, pair.another()
+    pair.ip("addr", "del", f"{before}/24", "dev", "up0")
+    pair.ip("addr", "add", f"{new}/24", "dev", "up0", "noprefixroute")
+    time.sleep(0.4)
+    pair.ip("route", "add", "192.0.2.0/24", "dev", "up0", "src", new)
+    pair.cluster.wait(lambda: pair.address == new, what="the record")
+    pair.passes()
+    pair.ip("route", "replace", "192.0.2.0/24", "dev", "up0", "src", new, "proto", "kernel")
+
+
+def test_who_waits_for_an_answer_goes_on_waiting(pair):
+    """Connections to etcd are made anew; those of plugins are not etcd's, though they have numbers that such ones had."""
+    node, before, new = pair.node, pair.address, pair.another()
+    pair.cluster.cut(0, "etcd")
+    clients = []
+    try:
+        for _ in range(10):     # while connections to etcd come and go
+            time.sleep(0.6)
+            clients.append(connect(node))
+    finally:
+        pair.cluster.heal(0)
+    pair.ip("addr", "del", f"{before}/24", "dev", "up0")
+    pair.ip("addr", "add", f"{new}/24", "dev", "up0")
+    pair.cluster.wait(lambda: pair.address == new, what="the record")
+    for client in clients:
+        client.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
+        client.close()
+    pair.passes()
+
+
+def test_another_interface_has_one(pair):
+    """With a way to etcd, which is the worse one: a short while without the own address is no reason to take it."""
+    before, node = pair.address, pair.node
+    if not node.lab.exists("/sys/class/net/alt0"):
+        for words in ("link add alt0 type bridge", "link set alt0 up", "addr add 198.51.100.7/24 dev alt0"):
+            pair.ip(*words.split())
+    pair.ip("route", "add", "192.0.2.0/24", "via", "198.51.100.1", "dev", "alt0", "metric", "500", "onlink")
+    try:
+        pair.ip("addr", "del", f"{before}/24", "dev", "up0")
+        time.sleep(1.5)
+        pair.ip("addr", "add", f"{before}/24", "dev", "up0")
+        pair.passes()
+        assert pair.address == before and pair.sources() == {before}
+    finally:
+        pair.ip("link", "del", "alt0")
+
+
 def test_it_comes_back(pair):
     """None for a while: nothing is known, and nothing changed."""
     before, epochs = pair.address, pair.node.log().count("epoch")
@@ -99,9 +155,7 @@ def test_it_comes_back(pair):
 
 def test_started_with_another_address(pair):
     """The tunnels of the containers that run have it when it is ready; it waits for the end of its former lease."""
-    before = pair.address
-    pair.next += 1
-    new = f"192.0.2.{pair.next}"
+    before, new = pair.address, pair.another()
     pair.node.kill()
     pair.ip("addr", "del", f"{before}/24", "dev", "up0")
     pair.ip("addr", "add", f"{new}/24", "dev", "up0")
@@ -133,3 +187,21 @@ def test_an_address_that_was_named(named):
     named.wait(lambda: "over0 has an MTU of 1400 now" in node.log(), what="word of the MTU")
     [record] = named.records("node/").values()
     assert record["vtep4"] == vtep(0) and "address is" not in node.log()
+
+
+def test_another_address_while_it_enters():
+    """The record with the former one was written, and nobody heard of that: it is still this node's own."""
+    with Cluster(nodes=1, start=False) as cluster:
+        [node] = cluster
+        with Relay(node.lab, cluster.etcd.url("m1")) as relay:
+            node.configure(endpoints=[relay.url], local="up0", leaseSeconds=30)
+            relay.lose("/node/node1")
+            node.start()
+            assert relay.lost.wait(10)
+            node.lab.run(["ip", "addr", "del", f"{vtep(0)}/24", "dev", "up0"])
+            node.lab.run(["ip", "addr", "add", "192.0.2.77/24", "dev", "up0"])
+            cluster.wait(lambda: "address is 192.0.2.77 now" in node.log(), what="word of it")
+            relay.release()
+            cluster.wait(lambda: cluster.records("node/")["node/node1"]["vtep4"] == "192.0.2.77", what="the record")
+            assert "another node" not in node.log()
+            node.stop()

@@ -85,8 +85,14 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 agent, _ = self._socket.accept()
-                member = self._lab.call(socket.create_connection, self._to)
-                self._open += [agent, member]
+                self._open.append(agent)
+                try:
+                    member = self._lab.call(socket.create_connection, self._to, WITHIN)
+                    member.settimeout(None)
+                except OSError:         # there is no way to it just now
+                    _end(agent)
+                    continue
+                self._open.append(member)
                 pair = Pair(agent, member)
                 threading.Thread(target=self._requests, args=(pair,), daemon=True).start()
                 threading.Thread(target=self._answers, args=(pair,), daemon=True).start()

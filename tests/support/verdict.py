@@ -50,7 +50,9 @@ def count(steps, reports):
             for test, outcome in outcomes(second).items():
                 if first.get(test) == "failed" and outcome == "passed":
                     unsteady.append("::".join(test))
-                first[test] = outcome
+                # One that could not be run the second time has failed.
+                if first.get(test) != "failed" or outcome != "skipped":
+                    first[test] = outcome
         for outcome in first.values():
             counts[outcome] += 1
     for test in unsteady:

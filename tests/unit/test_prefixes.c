@@ -61,6 +61,11 @@ void network_settle(struct network *n)
 	(void)n;
 }
 
+void sweep_check(struct agent *agent)
+{
+	(void)agent;
+}
+
 void network_lost_record(struct network *n)
 {
 	(void)n;

@@ -61,6 +61,10 @@ class Verdict(unittest.TestCase):
         first = report("a.xml", tests_a__x="failed", tests_a__y="failed", tests_a__z="passed", tests_b__x="failed")
         report("a.xml.again", tests_a__x="passed", tests_a__y="failed", tests_a__z="passed")
         self.assertEqual(self.count(first), (1, ["tests.a::x"], "2 passed, 2 failed, 0 skipped"))
+        # What is skipped the second time tells nothing.
+        first = report("a.xml", tests_a__x="failed", tests_a__y="passed")
+        report("a.xml.again", tests_a__x="skipped", tests_a__y="passed")
+        self.assertEqual(self.count(first), (1, [], "1 passed, 1 failed, 0 skipped"))
         # What passed at first and fails now has failed.
         first = report("a.xml", tests_a__x="failed", tests_a__y="passed")
         report("a.xml.again", tests_a__x="passed", tests_a__y="failed")
