@@ -134,7 +134,6 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 void agent_look(struct agent *a)
 {
 	static const struct timeval soon = { 0, LOOK_MS * 1000 };
-
 	struct timeval due, now;
 
 	evutil_gettimeofday(&now, NULL);
