@@ -340,6 +340,4 @@ def test_names_come_and_go_at_once(plain, capsys):
     with capsys.disabled():
         print(f"\nname after ADD: median {statistics.median(came) * 1e3:.1f} ms, worst {max(came) * 1e3:.1f}; "
               f"after DEL: median {statistics.median(went) * 1e3:.1f}, worst {max(went) * 1e3:.1f}")
-    for took in (came, went):
-        # One of twenty may wait for a processor that others have.
-        assert sorted(took)[-2] < WITHIN and max(took) < 10 * WITHIN
+    assert max(came) < WITHIN and max(went) < WITHIN
